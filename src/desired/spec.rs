@@ -1,0 +1,488 @@
+//! Complete specifications of containers, networks and volumes, in the kernel's words.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+use crate::name::{ContainerName, Digest, NetworkName, ProjectName, ServiceName, VolumeName};
+
+/// All that a container is made of.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct ContainerSpec {
+    /// Its name.
+    pub name: ContainerName,
+    /// Its project.
+    pub project: ProjectName,
+    /// Its service.
+    pub service: ServiceName,
+    /// Which replica it is, from 1.
+    pub number: u32,
+    /// Made by `run`.
+    pub oneoff: bool,
+    /// Labels, compose's own among them.
+    pub labels: BTreeMap<String, String>,
+    /// OCI annotations.
+    pub annotations: BTreeMap<String, String>,
+    /// The image.
+    pub image: ImageSpec,
+    /// The program and its arguments; never empty.
+    pub argv: Vec<String>,
+    /// `KEY=value`, sorted; secrets may be among them, so it is never logged.
+    pub env: Vec<String>,
+    /// Working directory inside; made if missing.
+    pub cwd: String,
+    /// `user[:group]`, names or numbers, looked up inside the container's root; empty: root.
+    pub user: String,
+    /// Supplementary groups, names or numbers.
+    pub groups: Vec<String>,
+    /// Host name; `None`: the first 12 digits of the id.
+    pub hostname: Option<String>,
+    /// Domain name.
+    pub domainname: Option<String>,
+    /// A terminal.
+    pub tty: bool,
+    /// Standard input stays open.
+    pub stdin_open: bool,
+    /// A small init is PID 1.
+    pub init: bool,
+    /// The root file system is read-only.
+    pub read_only: bool,
+    /// All mounts but the standard ones, outermost first.
+    pub mounts: Vec<MountSpec>,
+    /// Secrets and configs.
+    pub files: Vec<FileSpec>,
+    /// Size of /dev/shm in bytes.
+    pub shm_size: u64,
+    /// Device nodes.
+    pub devices: Vec<DeviceSpec>,
+    /// `c 1:3 rwm` and the like, beside the standard ones.
+    pub device_rules: Vec<String>,
+    /// What it may do.
+    pub security: SecuritySpec,
+    /// Resource limits per process: name (`nofile`) → soft, hard.
+    pub ulimits: BTreeMap<String, Ulimit>,
+    /// Kernel parameters of its own namespaces.
+    pub sysctls: BTreeMap<String, String>,
+    /// Limits of the whole container.
+    pub resources: Resources,
+    /// Which namespaces it has for itself.
+    pub namespaces: Namespaces,
+    /// Its links to networks; the first is the primary one.
+    pub endpoints: Vec<EndpointSpec>,
+    /// Published ports.
+    pub ports: Vec<PortSpec>,
+    /// How it resolves names.
+    pub dns: DnsSpec,
+    /// Lines of /etc/hosts beside the standard ones: name, address (`host-gateway` is resolved by the host).
+    pub extra_hosts: Vec<(String, String)>,
+    /// Where its output goes.
+    pub log: LogSpec,
+}
+
+/// The image of a container, as it was resolved.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ImageSpec {
+    /// As the user wrote it.
+    pub name: String,
+    /// Digest of the image's config: its id.
+    pub id: Digest,
+    /// Digest of the manifest.
+    pub manifest: Digest,
+    /// Chain ids of the layers, lowest first; each is a folder of the store.
+    pub layers: Vec<Digest>,
+}
+
+/// One mount.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MountSpec {
+    /// Absolute path inside, cleaned.
+    pub target: String,
+    /// What is mounted.
+    pub source: MountSource,
+    /// Not writable.
+    pub read_only: bool,
+}
+
+/// What a [`MountSpec`] mounts.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "type", rename_all = "kebab-case")]
+pub enum MountSource {
+    /// A path of the host.
+    Bind {
+        /// The path.
+        path: PathBuf,
+        /// Make it a folder if it is missing.
+        create: bool,
+        /// `private`, `rprivate`, `shared`, `rshared`, `slave`, `rslave`; `rprivate` if empty.
+        propagation: String,
+        /// Take the mounts below it along.
+        recursive: bool,
+        /// `read_only` covers the mounts below it too.
+        recursive_read_only: bool,
+    },
+    /// A volume.
+    Volume {
+        /// Its name.
+        name: VolumeName,
+        /// A path in it.
+        subpath: String,
+        /// Take over what the image has at the target, when the volume is new.
+        copy: bool,
+    },
+    /// Memory.
+    Tmpfs {
+        /// Bytes; 0: the kernel's own limit.
+        size: u64,
+        /// Permission bits; `None`: 1777.
+        mode: Option<u32>,
+        /// Further options of the mount, as written (`uid=1000`, `noexec`).
+        options: Vec<String>,
+    },
+    /// The root of another image.
+    Image {
+        /// That image.
+        image: ImageSpec,
+        /// A path in it.
+        subpath: String,
+    },
+}
+
+/// A secret or a config: a file of its own inside the container.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FileSpec {
+    /// Absolute path inside.
+    pub target: String,
+    /// The key in the compose file, for messages.
+    pub name: String,
+    /// Where its content comes from.
+    pub source: FileSource,
+    /// sha256 of the content, so that a change shows; hexadecimal.
+    pub content: String,
+    /// Owner.
+    pub uid: Option<u32>,
+    /// Group.
+    pub gid: Option<u32>,
+    /// Permission bits; `None`: 0444, and for a `file:` source the file's own.
+    pub mode: Option<u32>,
+}
+
+/// Where the content of a [`FileSpec`] comes from.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "type", rename_all = "kebab-case")]
+pub enum FileSource {
+    /// A file of the host, mounted read-only where no owner or mode is asked for, else copied.
+    Host {
+        /// Its path.
+        path: PathBuf,
+    },
+    /// The bytes themselves.
+    Inline {
+        /// Never shown.
+        value: Secret,
+    },
+}
+
+/// Bytes that never reach output or logs: `Debug` hides them.
+#[derive(Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Secret(pub String);
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Secret(…)")
+    }
+}
+
+/// One device node.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DeviceSpec {
+    /// On the host.
+    pub source: PathBuf,
+    /// Inside.
+    pub target: String,
+    /// Of `rwm`.
+    pub permissions: String,
+}
+
+/// What the processes of a container may do.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SecuritySpec {
+    /// All capabilities, all devices, nothing masked, no seccomp.
+    pub privileged: bool,
+    /// The capabilities, names without `CAP_`, sorted (docker's default set, `cap_add`, `cap_drop` applied).
+    pub capabilities: Vec<String>,
+    /// `no-new-privileges`.
+    pub no_new_privileges: bool,
+    /// The system call filter.
+    pub seccomp: Seccomp,
+    /// AppArmor profile; `None`: the default.
+    pub apparmor: Option<String>,
+    /// SELinux label options.
+    pub label: Vec<String>,
+    /// `systempaths=unconfined`: nothing masked or read-only below /proc and /sys.
+    pub unmasked: bool,
+}
+
+/// The system call filter.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "type", rename_all = "kebab-case")]
+pub enum Seccomp {
+    /// Docker's default, with AF_ALG refused.
+    #[default]
+    Default,
+    /// None.
+    Unconfined,
+    /// A profile in docker's JSON form.
+    Profile {
+        /// Its text.
+        json: String,
+    },
+}
+
+/// A resource limit of a process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ulimit {
+    /// `u64::MAX`: none.
+    pub soft: u64,
+    /// `u64::MAX`: none.
+    pub hard: u64,
+}
+
+/// Limits of a container's cgroup; `None`: the kernel's own.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Resources {
+    /// Bytes.
+    pub memory: Option<i64>,
+    /// Memory and swap together, bytes; -1: no limit of swap.
+    pub memory_swap: Option<i64>,
+    /// Bytes that are spared under pressure.
+    pub memory_reservation: Option<i64>,
+    /// 0 to 100; cgroup v1 only.
+    pub swappiness: Option<u64>,
+    /// cgroup v1 only.
+    pub oom_kill_disable: bool,
+    /// -1000 to 1000.
+    pub oom_score_adj: Option<i32>,
+    /// Processor time per period, microseconds.
+    pub cpu_quota: Option<i64>,
+    /// Microseconds.
+    pub cpu_period: Option<u64>,
+    /// Relative weight, 2 to 262144 (v1 units).
+    pub cpu_shares: Option<u64>,
+    /// Real-time budget, microseconds.
+    pub cpu_rt_runtime: Option<i64>,
+    /// Microseconds.
+    pub cpu_rt_period: Option<u64>,
+    /// Processors.
+    pub cpuset: Option<String>,
+    /// Processes; -1: no limit. The default is 8192.
+    pub pids: Option<i64>,
+    /// Relative weight of input and output, 10 to 1000.
+    pub io_weight: Option<u16>,
+    /// Weight per device: path, weight.
+    pub io_weight_devices: Vec<(PathBuf, u16)>,
+    /// `rbps`, `wbps`, `riops`, `wiops` per device: path, which, rate.
+    pub io_limits: Vec<(PathBuf, String, u64)>,
+    /// Parent cgroup, if another than the project's.
+    pub parent: Option<String>,
+}
+
+/// Which namespaces a container has for itself.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Namespaces {
+    /// Network.
+    pub net: NetMode,
+    /// Processes.
+    pub pid: NsMode,
+    /// System V and POSIX message queues, /dev/shm.
+    pub ipc: NsMode,
+    /// Host name.
+    pub uts: NsMode,
+    /// `true`: the host's cgroup namespace.
+    pub host_cgroup: bool,
+}
+
+/// The network namespace of a container.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "type", content = "container", rename_all = "kebab-case")]
+pub enum NetMode {
+    /// Its own, with links to its endpoints' networks.
+    #[default]
+    Bridge,
+    /// The host's.
+    Host,
+    /// Its own, with nothing but loopback.
+    None,
+    /// Another container's.
+    Container(ContainerName),
+}
+
+/// Any other namespace of a container.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "type", content = "container", rename_all = "kebab-case")]
+pub enum NsMode {
+    /// Its own.
+    #[default]
+    Private,
+    /// The host's.
+    Host,
+    /// Another container's.
+    Container(ContainerName),
+}
+
+/// A container's link to a network.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EndpointSpec {
+    /// The network.
+    pub network: NetworkName,
+    /// Name of the link inside: `eth0`, …
+    pub interface: String,
+    /// Names that others on the network find it by: service, aliases, container name.
+    pub aliases: Vec<String>,
+    /// Names that only this container finds others by (`links`): alias → service or container name.
+    pub links: BTreeMap<String, String>,
+    /// IPv4 address; `None` where the network has none.
+    pub ipv4: Option<Ipv4Addr>,
+    /// IPv6 address; `None` where the network has none.
+    pub ipv6: Option<Ipv6Addr>,
+    /// The address was written in the file, not chosen.
+    pub fixed: bool,
+    /// Hardware address; `None`: made from the address.
+    pub mac: Option<String>,
+    /// Further link-local addresses.
+    pub link_local: Vec<IpAddr>,
+    /// The default route goes over the endpoint with the highest.
+    pub gateway_priority: i32,
+}
+
+/// One published port, or a range of the same length on both sides.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct PortSpec {
+    /// Address on the host; `None`: all, IPv4 and IPv6.
+    pub host_ip: Option<IpAddr>,
+    /// First port on the host; 0: any free one.
+    pub published: u16,
+    /// Last port of the range to pick a free one from; equal to `published` where there is no choice.
+    pub published_end: u16,
+    /// Port inside.
+    pub target: u16,
+    /// `tcp` or `udp`.
+    pub protocol: Protocol,
+}
+
+/// Of a published port.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Protocol {
+    /// TCP.
+    Tcp,
+    /// UDP.
+    Udp,
+}
+
+impl fmt::Display for Protocol {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Protocol::Tcp => "tcp",
+            Protocol::Udp => "udp",
+        })
+    }
+}
+
+/// How a container resolves names.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DnsSpec {
+    /// Upstream servers; empty: the host's.
+    pub servers: Vec<String>,
+    /// `search`; empty: the host's.
+    pub search: Vec<String>,
+    /// `options`; empty: the host's.
+    pub options: Vec<String>,
+}
+
+/// Where the output of a container goes.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LogSpec {
+    /// `json-file` and `local` (our files), or `none`.
+    pub driver: String,
+    /// Bytes of one file before the next is begun.
+    pub max_size: u64,
+    /// Files that are kept.
+    pub max_file: u32,
+    /// Files that are no longer written are compressed.
+    pub compress: bool,
+}
+
+impl Default for LogSpec {
+    fn default() -> Self {
+        Self { driver: "json-file".into(), max_size: 10 << 20, max_file: 3, compress: false }
+    }
+}
+
+/// A network.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NetworkSpec {
+    /// Its name on this machine.
+    pub name: NetworkName,
+    /// Its key in the file.
+    pub key: String,
+    /// The project that made it; `None`: external, must be there already.
+    pub project: Option<ProjectName>,
+    /// `bridge`; others are refused.
+    pub driver: String,
+    /// Name of the bridge link: `wl-` and 10 hexadecimal digits, or as asked for.
+    pub bridge: String,
+    /// Address ranges.
+    pub subnets: Vec<Subnet>,
+    /// No way out.
+    pub internal: bool,
+    /// Containers may talk to one another (`com.docker.network.bridge.enable_icc`).
+    pub icc: bool,
+    /// Hide the containers' addresses outside.
+    pub masquerade: bool,
+    /// Host address that published ports are bound to by default.
+    pub host_binding: Option<IpAddr>,
+    /// Bytes; `None`: the kernel's own.
+    pub mtu: Option<u32>,
+    /// Labels.
+    pub labels: BTreeMap<String, String>,
+    /// Driver options as written, for `inspect`.
+    pub driver_opts: BTreeMap<String, String>,
+}
+
+/// One address range of a network.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Subnet {
+    /// Its first address.
+    pub address: IpAddr,
+    /// Bits of the prefix.
+    pub prefix: u8,
+    /// The bridge's own address in it.
+    pub gateway: IpAddr,
+    /// Addresses are given out from here only: address, prefix.
+    pub range: Option<(IpAddr, u8)>,
+    /// It was written in the file, not chosen from the pool.
+    pub fixed: bool,
+}
+
+/// A volume.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct VolumeSpec {
+    /// Its name on this machine.
+    pub name: VolumeName,
+    /// Its key in the file; empty for an anonymous one.
+    pub key: String,
+    /// The project that made it; `None`: external, must be there already.
+    pub project: Option<ProjectName>,
+    /// `local`; others are refused.
+    pub driver: String,
+    /// Options: `type`, `o`, `device` (a mount of its own).
+    pub driver_opts: BTreeMap<String, String>,
+    /// Labels.
+    pub labels: BTreeMap<String, String>,
+    /// Nobody named it: it belongs to one container.
+    pub anonymous: bool,
+}

@@ -1,0 +1,3 @@
+//! The loop: observe, plan, execute, await.
+
+pub mod port;

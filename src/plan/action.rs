@@ -1,0 +1,155 @@
+//! What a plan is made of: steps, each one action with its cause.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::desired::{Condition, ContainerSpec, NetworkSpec, Stamp, VolumeSpec};
+use crate::name::{ContainerId, ContainerName, Digest, NetworkName, ServiceName, VolumeName};
+
+/// One call to the host.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "action", rename_all = "kebab-case")]
+pub enum Action {
+    /// Fetch the layers of an image that are missing.
+    PullImage {
+        /// As the user wrote it.
+        name: String,
+        /// Config digest.
+        id: Digest,
+    },
+    /// Make a network, or mend one whose bridge is gone.
+    CreateNetwork {
+        /// What it is made of.
+        spec: NetworkSpec,
+    },
+    /// Remove a network.
+    RemoveNetwork {
+        /// Its name.
+        name: NetworkName,
+    },
+    /// Make a volume.
+    CreateVolume {
+        /// What it is made of.
+        spec: VolumeSpec,
+    },
+    /// Remove a volume and all that is in it.
+    RemoveVolume {
+        /// Its name.
+        name: VolumeName,
+    },
+    /// Make a container: its folder, sandbox, links and ports, but no process.
+    CreateContainer {
+        /// Its id.
+        id: ContainerId,
+        /// What it is made of.
+        spec: Box<ContainerSpec>,
+    },
+    /// Start its process.
+    StartContainer {
+        /// Its id.
+        id: ContainerId,
+        /// Its name.
+        name: ContainerName,
+        /// Started by its restart policy: the new (restarts, streak) to record. `None`: by somebody's wish, both become 0.
+        restart: Option<(u32, u32)>,
+    },
+    /// Signal its process, wait for the grace time, kill what is left.
+    StopContainer {
+        /// Its id.
+        id: ContainerId,
+        /// Its name.
+        name: ContainerName,
+        /// Number of the signal.
+        signal: i32,
+        /// Wait so long.
+        grace: Duration,
+    },
+    /// Freeze its processes.
+    PauseContainer {
+        /// Its id.
+        id: ContainerId,
+        /// Its name.
+        name: ContainerName,
+    },
+    /// Thaw them.
+    UnpauseContainer {
+        /// Its id.
+        id: ContainerId,
+        /// Its name.
+        name: ContainerName,
+    },
+    /// Remove a container that does not run: links, ports, folder.
+    RemoveContainer {
+        /// Its id.
+        id: ContainerId,
+        /// Its name.
+        name: ContainerName,
+    },
+}
+
+/// Why a step is taken; prints as people read it (`image a→b`, `environment.FOO changed`, `exited 137`, `missing`).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Cause(pub String);
+
+/// A step's number in its plan.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct StepId(pub usize);
+
+/// One step of a plan.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Step {
+    /// Its number.
+    pub id: StepId,
+    /// What is done.
+    #[serde(flatten)]
+    pub action: Action,
+    /// Why; never empty.
+    pub causes: Vec<Cause>,
+    /// Steps that must have succeeded before it.
+    pub after: Vec<StepId>,
+    /// Conditions of other containers that must hold before it.
+    pub waits: Vec<Wait>,
+}
+
+/// A condition that a step waits for.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Wait {
+    /// The service waited for.
+    pub service: ServiceName,
+    /// The container waited for.
+    pub container: ContainerName,
+    /// What must hold.
+    pub condition: Condition,
+}
+
+/// All that is to be done now, and what is to be awaited.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Plan {
+    /// In an order that respects `after`.
+    pub steps: Vec<Step>,
+    /// The next moment at which time alone changes the plan (a restart that is due), if any.
+    pub due: Option<Stamp>,
+    /// Containers that cannot reach their target by any step, each with the reason (`dependency db is unhealthy`).
+    pub failures: Vec<Failure>,
+    /// Things to tell that are no failures (`dependency db failed, but is not required`; orphans).
+    pub warnings: Vec<String>,
+}
+
+/// A container that cannot reach its target.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Failure {
+    /// The container.
+    pub container: ContainerName,
+    /// Why.
+    pub reason: String,
+}
+
+impl Plan {
+    /// Whether there is nothing to do.
+    pub fn is_empty(&self) -> bool {
+        self.steps.is_empty()
+    }
+}
