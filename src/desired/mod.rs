@@ -4,6 +4,7 @@
 //! changed by the verbs (`stop`, `scale`, `restart`, …) through pure [`edit`]s. The types speak of kernel things, never of
 //! compose: the host layer reads nothing else.
 
+pub mod image;
 pub mod spec;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -13,6 +14,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::name::{ContainerName, NetworkName, ProjectName, ServiceName, VolumeName};
+pub use image::{ImageHealthcheck, ResolvedImage};
 pub use spec::*;
 
 /// The version of the records below; a supervisor refuses what is newer than itself.
