@@ -1,1 +1,6 @@
 //! Everything that touches this machine.
+
+pub mod clock;
+pub mod ledger;
+pub mod paths;
+pub mod volume;
