@@ -3,4 +3,6 @@
 pub mod clock;
 pub mod ledger;
 pub mod paths;
+pub mod process;
 pub mod volume;
+pub mod world;
