@@ -4,7 +4,7 @@
 #![allow(dead_code, reason = "each test binary uses its own part of it")]
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 
-pub mod registry;
+pub mod image;
 pub mod world;
 
 use std::fs::OpenOptions;
