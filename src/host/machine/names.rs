@@ -1,0 +1,1 @@
+//! Which names the embedded name server answers with, and for whom.
