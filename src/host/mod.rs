@@ -1,3 +1,5 @@
 //! Everything that touches this machine.
 
+pub mod capability;
 pub mod cgroup;
+pub mod seccomp;
