@@ -1,8 +1,13 @@
 //! Everything that touches this machine.
 
+pub mod capability;
+pub mod cgroup;
 pub mod clock;
+pub mod image;
 pub mod ledger;
+pub mod net;
 pub mod paths;
 pub mod process;
+pub mod seccomp;
 pub mod volume;
 pub mod world;
