@@ -132,16 +132,12 @@ fn new_map(table: &str, name: &str, number: u32, map: &Map) -> NfTablesMessage {
     NfTablesMessage::NewSet(SetMessage { attributes })
 }
 
-/// Two notes for `nft list`, so that it prints keys as they are: names of links are host-ordered, all else is big-endian.
+/// A note for `nft list`, so that it prints keys as they are: names of links are host-ordered, all else is big-endian.
 fn byte_order(map: &Map) -> Vec<u8> {
     const KEY: u8 = 0;
-    const DATA: u8 = 1;
-    let host = map.key == [Kind::Interface];
-    let order = |host: bool| if host { 1u32 } else { 2 }.to_ne_bytes();
+    let order = if map.key == [Kind::Interface] { 1u32 } else { 2 };
     let mut bytes = vec![KEY, 4];
-    bytes.extend(order(host));
-    bytes.extend([DATA, 4]);
-    bytes.extend(order(map.value == ValueKind::Verdict));
+    bytes.extend(order.to_ne_bytes());
     bytes
 }
 
@@ -149,7 +145,7 @@ fn new_rule(table: &str, chain: &str, terms: &[Term]) -> NfTablesMessage {
     let attributes = vec![
         RuleAttribute::Table(table.into()),
         RuleAttribute::Chain(chain.into()),
-        RuleAttribute::Expressions(terms.iter().flat_map(expressions).collect()),
+        RuleAttribute::Expressions(rule_expressions(terms)),
     ];
     NfTablesMessage::NewRule(RuleMessage { attributes })
 }
@@ -209,13 +205,36 @@ fn protocol_number(protocol: Protocol) -> u8 {
     }
 }
 
+/// The expressions of a rule. What reads an IP header is preceded by a match of the family, once.
+fn rule_expressions(terms: &[Term]) -> Vec<Expression> {
+    let mut known = None;
+    let mut list = Vec::new();
+    for term in terms {
+        let needed = family_of(term);
+        if let Some(ipv4) = needed.filter(|_| needed != known) {
+            list.extend([meta(15, FIRST), compare(true, &[if ipv4 { 2 } else { 10 }])]);
+            known = needed;
+        }
+        list.extend(expressions(term));
+    }
+    list
+}
+
+fn family_of(term: &Term) -> Option<bool> {
+    match term {
+        Term::Source(address, _) | Term::Destination(_, address, _) => Some(address.is_ipv4()),
+        Term::Ipv4(ipv4) | Term::DnatByMap { ipv4, .. } => Some(*ipv4),
+        _ => None,
+    }
+}
+
 fn expressions(term: &Term) -> Vec<Expression> {
     match term {
         Term::Iif(same, name) => vec![meta(6, FIRST), compare(*same, &interface(name))],
         Term::Oif(same, name) => vec![meta(7, FIRST), compare(*same, &interface(name))],
         Term::Source(address, prefix) => address_match(true, true, *address, *prefix),
         Term::Destination(same, address, prefix) => address_match(false, *same, *address, *prefix),
-        Term::Ipv4(ipv4) => family(*ipv4),
+        Term::Ipv4(_) => Vec::new(),
         Term::DestinationIsLocal => vec![destination_type(), compare(true, &2u32.to_ne_bytes())],
         Term::DestinationPort(protocol, port) => port_match(*protocol, 2, *port),
         Term::SourcePort(protocol, port) => port_match(*protocol, 0, *port),
@@ -285,10 +304,6 @@ fn verdict(code: u32) -> Expression {
     expression("immediate", vec![number(1, VERDICT), DefaultNla::new(2 | netlink_packet_core::NLA_F_NESTED, bytes)])
 }
 
-fn family(ipv4: bool) -> Vec<Expression> {
-    vec![meta(15, FIRST), compare(true, &[if ipv4 { 2 } else { 10 }])]
-}
-
 fn address_match(source: bool, same: bool, address: IpAddr, prefix: u8) -> Vec<Expression> {
     let (offset, bytes) = match address {
         IpAddr::V4(v4) => (if source { 12 } else { 16 }, v4.octets().to_vec()),
@@ -301,8 +316,7 @@ fn address_match(source: bool, same: bool, address: IpAddr, prefix: u8) -> Vec<E
         })
         .collect();
     let masked: Vec<u8> = bytes.iter().zip(&mask).map(|(byte, mask)| byte & mask).collect();
-    let mut list = family(address.is_ipv4());
-    list.push(load(1, offset, bytes.len() as u32, FIRST));
+    let mut list = vec![load(1, offset, bytes.len() as u32, FIRST)];
     if mask.iter().any(|byte| *byte != 0xff) {
         list.push(bitwise(&mask));
     }
@@ -352,7 +366,7 @@ fn connection_bits(key: u32, bits: u32) -> Vec<Expression> {
 
 fn dnat(ipv4: bool, by_address: bool, map: &str) -> Vec<Expression> {
     let mut register = FIRST;
-    let mut list = family(ipv4);
+    let mut list = Vec::new();
     let words = if ipv4 { 1 } else { 4 };
     if by_address {
         list.push(if ipv4 { load(1, 16, 4, register) } else { load(1, 24, 16, register) });
