@@ -3,8 +3,10 @@
 pub mod capability;
 pub mod cgroup;
 pub mod clock;
+pub mod container;
 pub mod image;
 pub mod ledger;
+pub mod machine;
 pub mod net;
 pub mod paths;
 pub mod process;

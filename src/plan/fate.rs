@@ -155,7 +155,8 @@ fn process_move(
         (Target::Stopped, State::Running { .. } | State::Paused { .. }) => Some(Move::Stop("asked to stop".into())),
         (Target::Running | Target::Paused, State::Created) => Some(Move::Start("not started yet".into(), None)),
         (Target::Running | Target::Paused, State::Exited(exit)) => {
-            if asked(container.started.as_ref()) {
+            let start_before = declared.start_before.as_ref();
+            if asked(container.started.as_ref()) || start_before.is_some_and(|before| exit.at.is_before(before)) {
                 return Some(Move::Start("asked to start".into(), None));
             }
             if exit.stopped {

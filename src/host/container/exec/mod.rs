@@ -1,0 +1,4 @@
+//! placeholder
+use std::process::ExitCode;
+/// x
+pub fn main() -> ExitCode { ExitCode::FAILURE }

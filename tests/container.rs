@@ -1,0 +1,8 @@
+//! Containers on this kernel: the real shim of the real binary, in network and mount namespaces of the test's own,
+//! looked at from inside and from outside. Needs root and the static busybox (/bin/busybox).
+
+#[path = "container/support.rs"]
+mod support;
+
+#[path = "container/life.rs"]
+mod life;
