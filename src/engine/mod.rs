@@ -11,16 +11,12 @@
 //! | [`fake`] | a machine in memory, for tests |
 
 mod failure;
-#[cfg(test)]
-pub mod fake;
 pub mod health;
 pub mod port;
 mod probe;
 pub mod progress;
 mod reconcile;
 mod round;
-#[cfg(test)]
-mod tests;
 
 use std::sync::Arc;
 

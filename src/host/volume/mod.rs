@@ -1,7 +1,5 @@
 //! Volumes: a folder each below the state folder, with a record of what it is.
 
-pub mod copyup;
-pub mod tree;
 
 use std::fs;
 use std::io;
