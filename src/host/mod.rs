@@ -2,4 +2,5 @@
 
 pub mod capability;
 pub mod cgroup;
+pub mod logs;
 pub mod seccomp;
