@@ -54,9 +54,8 @@ volumes: { data: {} }
 #[test]
 fn only_what_changed_is_made_anew_and_the_plan_says_why() {
     let world = world();
-    let text = |value: &str| {
-        format!("services:\n  a: {{image: test, environment: {{FOO: {value}}}}}\n  b: {{image: test}}\n")
-    };
+    let text =
+        |value: &str| format!("services:\n  a: {{image: test, environment: {{FOO: {value}}}}}\n  b: {{image: test}}\n");
     let folder = project(&world, "change", &text("one"));
     world.windlass(&folder, &["up", "-d"]).ok();
     let ids = |world: &World| world.windlass(&folder, &["ps", "-q", "--no-trunc"]).ok().stdout;

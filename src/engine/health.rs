@@ -141,11 +141,10 @@ mod tests {
                 (4000, Regular, Unhealthy),
             ]
         );
-        assert_eq!(run(&spec(), &[1, 0, 1, 1])[1..], [
-            (150, Early, Healthy),
-            (1000, Regular, Healthy),
-            (2000, Regular, Unhealthy),
-        ]);
+        assert_eq!(
+            run(&spec(), &[1, 0, 1, 1])[1..],
+            [(150, Early, Healthy), (1000, Regular, Healthy), (2000, Regular, Unhealthy),]
+        );
     }
 
     #[test]

@@ -39,13 +39,7 @@ impl Probes {
     }
 
     /// Probes what runs and has a health check, and nothing else.
-    pub fn follow<H: Host, C: Clock>(
-        &mut self,
-        host: &Arc<H>,
-        clock: &Arc<C>,
-        desired: &Desired,
-        observed: &Observed,
-    ) {
+    pub fn follow<H: Host, C: Clock>(&mut self, host: &Arc<H>, clock: &Arc<C>, desired: &Desired, observed: &Observed) {
         let mut wanted = BTreeMap::new();
         for (id, container) in &observed.containers {
             let declared = desired.containers.get(&container.spec.name);

@@ -6,6 +6,7 @@ pub mod clock;
 pub mod container;
 pub mod image;
 pub mod ledger;
+pub mod logs;
 pub mod machine;
 pub mod net;
 pub mod paths;

@@ -145,9 +145,7 @@ impl<'a> Builder<'a> {
 
     fn dependents(&self, container: &ObservedContainer) -> Vec<ContainerId> {
         let service = &container.spec.service;
-        let shares = |other: &ObservedContainer| {
-            fate::providers(&other.spec.namespaces).contains(&container.spec.name)
-        };
+        let shares = |other: &ObservedContainer| fate::providers(&other.spec.namespaces).contains(&container.spec.name);
         self.observed
             .containers
             .values()
@@ -373,8 +371,7 @@ impl<'a> Builder<'a> {
                 }
             }
         }
-        let step =
-            self.step(Action::StartContainer { id, name: name.clone(), restart }, causes, after);
+        let step = self.step(Action::StartContainer { id, name: name.clone(), restart }, causes, after);
         self.plan.steps[step.0].waits = waits;
         self.starts.insert(name.clone(), step);
     }
@@ -391,9 +388,10 @@ impl<'a> Builder<'a> {
             return Some(format!("dependency {} can't start: {reason}", dependency.service));
         }
         let declared = self.desired.containers.get(replica)?;
-        let observed = self.observed.containers.values().find(|c| {
-            c.spec.name == *replica && !self.removals.contains_key(&c.id) && c.state != State::Incomplete
-        });
+        let observed =
+            self.observed.containers.values().find(|c| {
+                c.spec.name == *replica && !self.removals.contains_key(&c.id) && c.state != State::Incomplete
+            });
         let start = self.starts.get(replica);
         let comes = start.is_some() || self.comes_again(declared, observed);
         match standing(dependency, declared, observed, comes) {
@@ -451,7 +449,8 @@ fn is_spent(declared: &DesiredContainer, name: &ContainerName, fates: &Fates, ob
 
 /// The id of a container that is made now: nobody else's, and the same for the same inputs.
 fn new_id(desired: &Desired, name: &ContainerName, now: &Stamp) -> ContainerId {
-    let text = format!("{}\0{name}\0{}\0{}\0{}\0{}", desired.project, desired.generation, now.boot, now.nanos, now.wall);
+    let text =
+        format!("{}\0{name}\0{}\0{}\0{}\0{}", desired.project, desired.generation, now.boot, now.nanos, now.wall);
     ContainerId::new(crate::desired::hash::hex(&Sha256::digest(text)))
 }
 

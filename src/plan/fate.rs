@@ -3,7 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::restart::{Counts, Verdict, after_exit};
-use crate::desired::{Desired, DesiredContainer, NetMode, NsMode, Stamp, Target, changes};
+use crate::desired::changes;
+use crate::desired::{Desired, DesiredContainer, NetMode, NsMode, Stamp, Target};
 use crate::name::{ContainerId, ContainerName, NetworkName};
 use crate::observed::{Observed, ObservedContainer, State};
 
@@ -121,7 +122,7 @@ fn declared_fate(
     now: &Stamp,
 ) -> Fate {
     if !declared.keep_different && declared.hash != container.hash {
-        let mut causes = changes(&container.spec, &declared.spec);
+        let mut causes = changes::changes(&container.spec, &declared.spec);
         if causes.is_empty() {
             causes.push("made by another version of windlass".into());
         }

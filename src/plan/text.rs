@@ -36,7 +36,8 @@ impl fmt::Display for Plan {
 fn reasons(step: &Step) -> String {
     let mut text = step.causes.iter().map(|c| c.0.as_str()).collect::<Vec<_>>().join(", ");
     if !step.waits.is_empty() {
-        let mut seen: Vec<String> = step.waits.iter().map(|w| format!("{} {}", w.service, state(w.condition))).collect();
+        let mut seen: Vec<String> =
+            step.waits.iter().map(|w| format!("{} {}", w.service, state(w.condition))).collect();
         seen.dedup();
         // Writing to a String cannot fail.
         let _ = write!(text, "; when {}", seen.join(" and "));

@@ -6,16 +6,18 @@
 //! | file | what |
 //! | --- | --- |
 //! | [`daemon`] | out of the caller's session, environment and cgroup; the lock |
-//! | [`server`] | the control socket: one conversation a client |
-//! | [`state`] | the desired state that is held, the lease of who changes it |
+//! | [`server`] | its life: take the project over, hold it, end |
+//! | [`conversation`] | with one client |
+//! | [`lease`] | who may change the project |
 //! | [`client`] | the other side, for the command line |
 
 pub mod client;
+mod conversation;
 mod daemon;
+mod lease;
 pub mod protocol;
 mod server;
 mod socket;
-mod state;
 
 use std::ffi::OsString;
 use std::io;
@@ -43,7 +45,9 @@ pub enum SupervisorError {
         source: io::Error,
     },
     /// It does not answer.
-    #[error("the supervisor of project `{project}` does not answer; if it hangs, kill it: a new one takes over the containers")]
+    #[error(
+        "the supervisor of project `{project}` does not answer; if it hangs, kill it: a new one takes over the containers"
+    )]
     Talk {
         /// The project.
         project: ProjectName,

@@ -1,7 +1,7 @@
 //! What a group uses.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
@@ -54,9 +54,13 @@ impl Cgroup {
     /// How many processes of the group the kernel has killed for want of memory. Read it after a process's end: while the
     /// kernel is at it, the count is behind.
     pub fn oom_kills(&self) -> u64 {
-        let Some(place) = self.place(Controller::Memory) else { return 0 };
-        let file = if place.version == Version::V1 { "memory.oom_control" } else { "memory.events" };
-        files::keyed(&place.dir.join(file), "oom_kill").unwrap_or(0)
+        self.oom_file().and_then(|file| files::keyed(&file, "oom_kill")).unwrap_or(0)
+    }
+
+    /// The file with that count, in a line `oom_kill N`; `None` where nothing counts memory.
+    pub fn oom_file(&self) -> Option<PathBuf> {
+        let place = self.place(Controller::Memory)?;
+        Some(place.dir.join(if place.version == Version::V1 { "memory.oom_control" } else { "memory.events" }))
     }
 
     fn cpu_time(&self) -> u64 {

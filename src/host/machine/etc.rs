@@ -153,10 +153,7 @@ mod tests {
     #[test]
     fn a_network_of_ours_has_the_embedded_resolver() {
         let mut spec = on_a_network();
-        assert_eq!(
-            resolv_conf(&spec, &around()),
-            "nameserver 127.0.0.11\nsearch lan\noptions edns0 ndots:0\n"
-        );
+        assert_eq!(resolv_conf(&spec, &around()), "nameserver 127.0.0.11\nsearch lan\noptions edns0 ndots:0\n");
         spec.dns.search = vec![".".into()];
         spec.dns.options = vec!["ndots:2".into()];
         spec.dns.servers = vec!["9.9.9.9".into()];

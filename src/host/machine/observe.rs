@@ -1,7 +1,7 @@
 //! Reads what exists of a project. Works with and without a supervisor: the ledger says what was made of what, the
 //! kernel says what runs.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::MachineError;
@@ -42,7 +42,7 @@ impl Cache {
 ///
 /// # Errors
 /// When the networks can't be read.
-pub fn observe(
+pub async fn observe(
     paths: &Paths,
     project: &ProjectName,
     desired: Option<&Desired>,
@@ -52,7 +52,7 @@ pub fn observe(
     for id in project::containers(paths, project) {
         observed.containers.insert(id.clone(), container(paths, project, &id, cache));
     }
-    networks(paths, project, desired, &mut observed)?;
+    networks(paths, project, desired, &mut observed).await?;
     let named = |name: &str| desired.is_some_and(|d| d.volumes.contains_key(name));
     for spec in volume::list(paths) {
         if spec.project.as_ref() == Some(project) || named(&spec.name) {
@@ -61,20 +61,21 @@ pub fn observe(
     }
     if let Some(desired) = desired {
         let store = Store::open(&paths.root)?;
-        let images: BTreeSet<_> = desired.containers.values().map(|c| &c.spec.image).collect();
-        observed.images = images.into_iter().filter(|i| store.layers_present(i)).map(|i| i.id.clone()).collect();
+        let images: BTreeMap<_, _> = desired.containers.values().map(|c| (&c.spec.image.id, &c.spec.image)).collect();
+        observed.images =
+            images.into_iter().filter(|(_, image)| store.layers_present(image)).map(|(id, _)| id.clone()).collect();
     }
     Ok(observed)
 }
 
-fn networks(
+async fn networks(
     paths: &Paths,
     project: &ProjectName,
     desired: Option<&Desired>,
     observed: &mut Observed,
 ) -> Result<(), MachineError> {
     let named = |name: &str| desired.is_some_and(|d| d.networks.contains_key(name));
-    for network in Net::open(&paths.root, &paths.run)?.list()? {
+    for network in Net::open(&paths.root, &paths.run)?.list().await? {
         if network.spec.project.as_ref() == Some(project) || named(&network.spec.name) {
             let name = network.spec.name.clone();
             let (spec, present, endpoints) = (network.spec, network.present, network.endpoints);
@@ -133,7 +134,8 @@ fn is_paused(paths: &Paths, id: &ContainerId) -> bool {
 fn ended(paths: &Paths, id: &ContainerId, made: &Made) -> (State, Option<Stamp>) {
     let (run, state) = (paths.container_run(id), paths.container(id));
     if let Ok(Some(end)) = record::ended(&run, &state) {
-        return (State::Exited(end.exit), end.started);
+        let stopped = super::stop::stopped_mark(paths, id).exists();
+        return (State::Exited(Exit { stopped, ..end.exit }), end.started);
     }
     if let Ok(Some(process)) = record::read::<record::ProcessRecord>(&run, record::PROCESS) {
         let lost = lost("its shim was lost, and its exit code with it", &process.started);
@@ -147,7 +149,7 @@ fn ended(paths: &Paths, id: &ContainerId, made: &Made) -> (State, Option<Stamp>)
 
 /// An end that nobody saw. 255 is what docker gives those.
 fn lost(why: &str, at: &Stamp) -> Exit {
-    Exit { code: 255, oom: false, at: at.clone(), error: Some(why.to_owned()) }
+    Exit { code: 255, oom: false, at: at.clone(), stopped: false, error: Some(why.to_owned()) }
 }
 
 /// The recorded health, if it speaks of the process that lives.

@@ -96,9 +96,6 @@ impl Machine {
             if let Some(socket) = sandbox.get(&Part::RouteNetlink) {
                 self.net.finish_inside(socket.as_fd(), &links).await?;
             }
-            if let (Some(socket), false) = (sandbox.get(&Part::NetfilterNetlink), links.is_empty()) {
-                self.net.dns_redirect(socket.as_fd()).await?;
-            }
         }
         if !held.is_empty() {
             shim.store(PORTS, duplicates(held)?).await?;

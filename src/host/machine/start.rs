@@ -11,6 +11,7 @@ use super::sandbox::{Live, shared_parts};
 use super::{Machine, MachineError, stop};
 use crate::desired::{ContainerSpec, MountSource, NetMode, NsMode};
 use crate::host::cgroup::{DeviceRule, Devices, Version};
+use crate::host::container::bundle::Filter;
 use crate::host::container::bundle::{Shared, shared};
 use crate::host::container::protocol::Part;
 use crate::host::container::{Bundle, CgroupEntry, Resolved};
@@ -91,7 +92,9 @@ impl Machine {
             resolv_conf: Some(etc::resolv_conf(spec, &around)),
             hostname: around.hostname,
             cgroup: self.cgroup(id, spec)?,
-            seccomp: program.filter(|_| !unfiltered).map(|program| program.to_hex()),
+            seccomp: program.filter(|_| !unfiltered).map(|program| {
+                Filter::new(program.instructions.iter().map(|i| (i.code, i.yes, i.no, i.value)), program.flags)
+            }),
             log: (spec.log.driver != "none").then(|| {
                 let replica = if spec.oneoff { id.short().to_owned() } else { spec.number.to_string() };
                 self.paths.logs(&self.project, &spec.service, &replica)
@@ -106,9 +109,10 @@ impl Machine {
         } else {
             id.short().to_owned()
         };
-        let addresses = spec.endpoints.iter().flat_map(|endpoint| {
-            endpoint.ipv4.map(IpAddr::V4).into_iter().chain(endpoint.ipv6.map(IpAddr::V6))
-        });
+        let addresses = spec
+            .endpoints
+            .iter()
+            .flat_map(|endpoint| endpoint.ipv4.map(IpAddr::V4).into_iter().chain(endpoint.ipv6.map(IpAddr::V6)));
         let gateway = match spec.endpoints.first() {
             _ if spec.namespaces.net == NetMode::Host => Some(IpAddr::from([127, 0, 0, 1])),
             None => None,

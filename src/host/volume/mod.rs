@@ -1,6 +1,5 @@
 //! Volumes: a folder each below the state folder, with a record of what it is.
 
-
 use std::fs;
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt};

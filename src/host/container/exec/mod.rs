@@ -1,4 +1,6 @@
 //! placeholder
 use std::process::ExitCode;
 /// x
-pub fn main() -> ExitCode { ExitCode::FAILURE }
+pub fn main() -> ExitCode {
+    ExitCode::FAILURE
+}

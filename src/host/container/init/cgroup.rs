@@ -2,9 +2,9 @@
 
 use std::fs;
 
-use super::problem::{Step, doing};
 use super::super::bundle::CgroupEntry;
 use super::super::sys;
+use super::problem::{Step, doing};
 
 /// Writes `0` (this task) into each v1 `tasks` file: unlike `cgroup.procs` that takes no lock over all threads and waits
 /// for no RCU grace period (13 ms). Then, if `own`, makes the cgroup namespace, whose root is what has just been entered.

@@ -102,7 +102,8 @@ impl Job {
                 Ok(done) => return Ok(done),
                 Err(error) => error,
             };
-            let lied = matches!(&error, ImageError::WrongDigest { expected, .. } if *expected == self.layer.blob.digest);
+            let lied =
+                matches!(&error, ImageError::WrongDigest { expected, .. } if *expected == self.layer.blob.digest);
             if lied {
                 partial.clear()?;
             }
