@@ -7,6 +7,7 @@ use windlass::compose::{self, LoadOptions, config};
 fn main() -> std::process::ExitCode {
     let mut options = LoadOptions {
         env: std::env::vars().collect(),
+        untyped: true,
         cwd: std::env::var_os("PWD").map(Into::into).or_else(|| std::env::current_dir().ok()).unwrap_or_default(),
         ..LoadOptions::default()
     };

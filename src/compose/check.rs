@@ -16,6 +16,7 @@ pub fn check(tree: &Node, disabled: &Map, diags: &mut Vec<Diagnostic>) {
         check.dependencies();
         check.mounts();
         check.grants();
+        check.platforms();
         check.twice();
         check.watch();
         if let Some(node) = service.get("container_name")
@@ -29,6 +30,13 @@ pub fn check(tree: &Node, disabled: &Map, diags: &mut Vec<Diagnostic>) {
         }
     }
     circles(tree, diags);
+    for (name, secret) in tree.get("secrets").and_then(Node::as_map).into_iter().flatten() {
+        let has = |key| secret.get(key).is_some();
+        if !has("external") && !has("file") && !has("environment") {
+            let text = format!("the secret `{name}` has neither `file` nor `environment`");
+            diags.push(Diagnostic::error(text).at(secret.place(), ""));
+        }
+    }
 }
 
 struct Check<'a> {
@@ -137,6 +145,16 @@ impl Check<'_> {
                 let text = format!("service `{}` has two mounts on `{target}`", self.name);
                 self.error(text, tmpfs, "a volume is there already");
             }
+        }
+    }
+
+    /// One of the platforms that are built must be the one that is run.
+    fn platforms(&mut self) {
+        let (Some(platform), Some(build)) = (self.service.get("platform"), self.service.get("build")) else { return };
+        let platforms = items(build, "platforms");
+        if !platforms.is_empty() && !platforms.contains(platform) {
+            let text = format!("service `{}` runs on a platform that it is not built for", self.name);
+            self.error(text, platform, "add it to `build.platforms`");
         }
     }
 

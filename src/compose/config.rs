@@ -44,7 +44,7 @@ pub fn print_raw(options: &LoadOptions, format: Format) -> Result<String, Diagno
 fn text(root: &Node, format: Format, typed: bool) -> String {
     match format {
         Format::Yaml => yaml::print(root, &PROJECT, typed),
-        Format::Json => json::print(root, typed),
+        Format::Json => json::print(root, &PROJECT, typed),
     }
 }
 
@@ -70,8 +70,12 @@ pub fn profiles(loaded: &Loaded) -> Vec<String> {
 
 /// Images of the services, in their order.
 pub fn images(loaded: &Loaded) -> Vec<String> {
-    let name = &loaded.project.name;
-    loaded.project.services.iter().map(|(key, s)| s.image.clone().unwrap_or_else(|| format!("{name}-{key}"))).collect()
+    let name = loaded.tree.get_str("name").unwrap_or_default();
+    let image = |(key, service): (&String, &Node)| match service.get_str("image") {
+        Some(image) => image.to_owned(),
+        None => format!("{name}-{key}"),
+    };
+    bind::services(&loaded.tree).map(image).collect()
 }
 
 impl<'a> View<'a> {
@@ -97,9 +101,9 @@ impl<'a> View<'a> {
     }
 }
 
-/// Doubles dollar signs, so that the output can be read again.
-fn escape(text: &str) -> String {
-    text.replace('$', "$$")
+/// Doubles dollar signs of values without variables, so that the output can be read again.
+fn escape(text: &str, typed: bool) -> String {
+    if typed { text.replace('$', "$$") } else { text.to_owned() }
 }
 
 fn is_empty_section(key: &str, node: &Node) -> bool {

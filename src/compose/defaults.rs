@@ -8,7 +8,6 @@ pub fn set(tree: &mut Node) {
     for service in services.values_mut() {
         if let Some(build) = service.get_mut("build") {
             entry(build, "context", ".");
-            secrets(build);
         }
         secrets(service);
         for port in list(service, "ports") {

@@ -57,9 +57,9 @@ impl Loader {
             if !base.is_null() {
                 merge::merge(&mut base, service, &SERVICE, &format!("services.{name}"), &mut self.diags);
                 service = Node { span, key, ..base };
+                service.as_map_mut().and_then(|map| map.remove("extends"));
             }
         }
-        service.as_map_mut().and_then(|map| map.remove("extends"));
         services.insert(name.to_owned(), service);
     }
 

@@ -103,10 +103,13 @@ impl Loader {
                 let Some(text) = node.as_str() else {
                     return Err(Diagnostic::error("the project's name must be text").at(node.span, "put it in quotes"));
                 };
+                if text.is_empty() {
+                    continue;
+                }
                 let get = |name: &str| environment.get(name).cloned();
                 let text = template::substitute(text, &mut template::Lookup::new(&get))
                     .map_err(|error| Diagnostic::error(error.to_string()).at(node.span, ""))?;
-                name = Some(text).filter(|text| !text.is_empty()).or(name);
+                name = Some(text);
             }
             self.parsed.insert(input.path.clone(), documents);
         }

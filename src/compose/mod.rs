@@ -55,7 +55,7 @@ pub struct LoadOptions {
     pub project_directory: Option<PathBuf>,
     /// `--env-file`, in order.
     pub env_files: Vec<String>,
-    /// `--profile`; those of `COMPOSE_PROFILES` are added.
+    /// `--profile`; none: those of `COMPOSE_PROFILES`.
     pub profiles: Vec<String>,
     /// The caller's variables.
     pub env: BTreeMap<String, String>,
@@ -75,6 +75,8 @@ pub struct LoadOptions {
     pub no_path_resolution: bool,
     /// References are not checked.
     pub no_consistency: bool,
+    /// Only the tree is wanted, for [`config`], which passes values that no type holds: the typed project stays empty.
+    pub untyped: bool,
 }
 
 /// A project as it was loaded.
@@ -128,9 +130,12 @@ pub fn load(options: &LoadOptions) -> Result<Loaded, Diagnostics> {
         normalize::normalize(&mut root, &name, &found.environment);
     }
     out::finish(&mut root, &PROJECT, &mut loader.diags);
+    normalize::scale(&mut root);
     let mut profiles = options.profiles.clone();
-    let listed = found.environment.get("COMPOSE_PROFILES").map(String::as_str).unwrap_or_default();
-    profiles.extend(listed.split(',').map(str::trim).filter(|p| !p.is_empty()).map(str::to_owned));
+    if profiles.is_empty() {
+        let listed = found.environment.get("COMPOSE_PROFILES").map(String::as_str).unwrap_or_default();
+        profiles.extend(listed.split(',').map(str::trim).filter(|p| !p.is_empty()).map(str::to_owned));
+    }
     let disabled = bind::profiles(&mut root, &profiles, &options.services);
     if !options.no_consistency {
         check::check(&root, &disabled, &mut loader.diags);
@@ -143,7 +148,8 @@ pub fn load(options: &LoadOptions) -> Result<Loaded, Diagnostics> {
     if loader.failed() {
         return Err(Diagnostics::new(loader.diags, loader.sources));
     }
-    let project = match bind::project(&root, &found.environment) {
+    let project = match if options.untyped { Ok(Project::default()) } else { bind::project(&root, &found.environment) }
+    {
         Ok(project) => project,
         Err(diag) => {
             loader.diags.push(diag);
@@ -187,12 +193,15 @@ fn tree(options: &LoadOptions) -> Result<Tree, Diagnostics> {
         environment: found.environment.clone(),
         chain: Vec::new(),
     };
-    let root = loader.model(&found.inputs, &scope);
-    if !loader.failed() && root.get("services").is_none() && root.as_map().is_none_or(Map::is_empty) {
+    let mut root = loader.model(&found.inputs, &scope);
+    if !loader.failed() && root.get("services").is_none() && root.as_map().is_none_or(|map| map.is_empty()) {
         loader.diags.push(Diagnostic::error("the compose file is empty").help("it needs `services`"));
     }
     if loader.failed() {
         return Err(Diagnostics::new(loader.diags, loader.sources));
+    }
+    if let Some(map) = root.as_map_mut() {
+        map.insert("name".to_owned(), Node { kind: node::Kind::Str(name.clone()), ..Node::default() });
     }
     Ok(Tree { root, loader, found, name })
 }

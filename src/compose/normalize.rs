@@ -16,7 +16,6 @@ pub fn normalize(tree: &mut Node, project: &str, environment: &Environment) {
         }
     }
     let Some(root) = tree.as_map_mut() else { return };
-    root.insert("name".to_owned(), Node { kind: Kind::Str(project.to_owned()), ..Node::default() });
     if uses_default {
         let networks = root.entry("networks".to_owned()).or_insert_with(Node::empty_map);
         if networks.is_null() {
@@ -140,8 +139,19 @@ fn name(key: &str, node: &mut Node, project: &str) {
     let name = if external { key.to_owned() } else { format!("{project}_{key}") };
     let place = node.clone_place();
     if let Some(map) = node.as_map_mut()
-        && map.get("name").is_none_or(|name| name.as_str() == Some(""))
+        && !map.contains_key("name")
     {
         map.insert("name".to_owned(), Node { kind: Kind::Str(name), ..place });
+    }
+}
+
+/// `scale` is what `deploy.replicas` says, where there is a `deploy`.
+pub fn scale(tree: &mut Node) {
+    let Some(Kind::Map(services)) = tree.get_mut("services").map(|s| &mut s.kind) else { return };
+    for service in services.values_mut() {
+        let Some(scale) = service.get("scale").cloned() else { continue };
+        if let Some(deploy) = service.get_mut("deploy").and_then(Node::as_map_mut) {
+            deploy.entry("replicas".to_owned()).or_insert(scale);
+        }
     }
 }

@@ -10,6 +10,9 @@ pub fn finish(node: &mut Node, shape: &Shape, diags: &mut Vec<Diagnostic>) {
     if shape.out == Out::Hidden {
         return;
     }
+    if shape.out == Out::Command {
+        warn_of_shell(node, diags);
+    }
     if let Err(problem) = convert(node, shape.out) {
         diags.push(Diagnostic::error(problem).at(node.span, ""));
         return;
@@ -29,6 +32,21 @@ pub fn finish(node: &mut Node, shape: &Shape, diags: &mut Vec<Diagnostic>) {
             }
         }
         _ => {}
+    }
+}
+
+/// No shell reads a command that is written as text; what only a shell understands is lost, so it is told.
+fn warn_of_shell(node: &Node, diags: &mut Vec<Diagnostic>) {
+    let Some(Ok(words)) = node.as_str().map(words::split) else { return };
+    if !words.rest.is_empty() {
+        diags.push(
+            Diagnostic::warning(format!(
+                "`{}` and what follows is dropped: no shell reads a command",
+                words.rest.trim()
+            ))
+            .at(node.span, "")
+            .help("write [\"sh\", \"-c\", \"…\"] to have a shell run it"),
+        );
     }
 }
 
@@ -103,6 +121,15 @@ fn convert(node: &mut Node, out: Out) -> Result<(), String> {
         }
         Out::TextList => text_list(node),
         Out::Hosts => hosts(node)?,
+        Out::Ssh => {
+            if let Kind::Map(map) = &node.kind {
+                let line = |(key, value): (&String, &Node)| match scalar::text(&value.kind) {
+                    Some(path) => Node::text_like(value, format!("{key}: {path}")),
+                    None => Node::text_like(value, key.clone()),
+                };
+                node.kind = Kind::List(map.iter().map(line).collect());
+            }
+        }
     }
     Ok(())
 }
@@ -167,7 +194,7 @@ fn mode(node: &mut Node) -> Result<(), String> {
 fn command(node: &mut Node) -> Result<(), String> {
     match &node.kind {
         Kind::Str(text) => {
-            let list = words::split(text)?;
+            let list = words::split(text)?.list;
             node.kind = Kind::List(list.into_iter().map(|word| Node::text_like(node, word)).collect());
         }
         Kind::List(_) => text_list(node),
@@ -234,7 +261,7 @@ fn hosts(node: &mut Node) -> Result<(), String> {
                 let text = item.as_str().unwrap_or_default();
                 let (host, address) =
                     text.split_once(['=', ':']).ok_or_else(|| format!("`{text}` is no `host=address`"))?;
-                add(host, address, item);
+                address.split(',').for_each(|address| add(host, address, item));
             }
         }
         _ => return Ok(()),

@@ -27,6 +27,14 @@ pub fn resolve(node: &mut Node, shape: &Shape, base: &Base, diags: &mut Vec<Diag
             }
             return;
         }
+        Paths::Values => {
+            for value in node.as_map_mut().into_iter().flat_map(|map| map.values_mut()) {
+                if let Kind::Str(text) = &mut value.kind {
+                    *text = base.join(text);
+                }
+            }
+            return;
+        }
         Paths::Context => return context(node, base),
         Paths::Watch => {
             if let Kind::Str(text) = &mut node.kind {
@@ -66,10 +74,13 @@ pub fn resolve(node: &mut Node, shape: &Shape, base: &Base, diags: &mut Vec<Diag
 }
 
 impl Base {
-    /// A path against this base, cleaned.
+    /// A relative path against this base, cleaned; absolute ones stay as they are written.
     pub fn join(&self, text: &str) -> String {
+        if text.starts_with('/') || is_windows(text) {
+            return text.to_owned();
+        }
         let expanded = self.expand(text);
-        clean(&if is_windows(&expanded) { PathBuf::from(expanded) } else { self.dir.join(expanded) })
+        clean(&self.dir.join(expanded))
     }
 
     fn expand(&self, text: &str) -> String {

@@ -13,6 +13,8 @@ pub fn check(node: &Node, shape: &Shape, path: &str, diags: &mut Vec<Diagnostic>
         Kind::Str(text) if shape.scalars & takes::STR != 0 && shape.scalars != takes::ANY => {
             value(node, text, shape, path, diags)
         }
+        Kind::Int(n) if *n < shape.least => diags
+            .push(Diagnostic::error(format!("`{}` must be at least {}", shown(path), shape.least)).at(node.span, "")),
         kind if takes_scalar(kind, shape.scalars) => {}
         _ => diags.push(
             Diagnostic::error(format!("`{}` must be {}, not {}", shown(path), wanted(shape), node.kind_name()))

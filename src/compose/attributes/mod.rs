@@ -130,6 +130,8 @@ pub enum Paths {
     Context,
     /// Like `Context`, and `service:x`.
     Contexts,
+    /// Every value of a map is a path.
+    Values,
     /// The source of a bind.
     Mount,
     /// A watched path; symbolic links are followed.
@@ -169,6 +171,8 @@ pub enum Out {
     ListMap,
     /// A sorted list of `name=address`.
     Hosts,
+    /// A list of `id` or `id: path`.
+    Ssh,
     /// Permission bits, as octal text.
     Mode,
     /// Limits: a number or soft and hard.
@@ -201,6 +205,8 @@ pub struct Shape {
     pub required: &'static [&'static str],
     /// The only texts it takes; empty: any.
     pub values: &'static [&'static str],
+    /// The least whole number it takes.
+    pub least: i64,
     /// No item of a list may stand twice.
     pub distinct: bool,
     /// `x-*` keys are allowed beside the fields.
@@ -232,6 +238,7 @@ impl Shape {
             keys: Keys::No,
             required: &[],
             values: &[],
+            least: i64::MIN,
             distinct: false,
             extensions: true,
             names: false,
@@ -278,6 +285,11 @@ impl Shape {
     /// Only these texts.
     pub const fn values(self, values: &'static [&'static str]) -> Self {
         Self { values, ..self }
+    }
+
+    /// No whole number below this.
+    pub const fn at_least(self, least: i64) -> Self {
+        Self { least, ..self }
     }
 
     /// No item twice.

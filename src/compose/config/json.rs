@@ -2,12 +2,13 @@
 
 use serde_json::{Map as Object, Value};
 
+use super::super::attributes::{ANY, Keys, Shape};
 use super::super::node::{Kind, Node};
-use super::escape;
+use super::{View, escape};
 
 /// The tree as JSON. `typed` adds the members that the peer always prints and leaves out those it never does.
-pub fn print(root: &Node, typed: bool) -> String {
-    let mut value = convert(root);
+pub fn print(root: &Node, shape: &Shape, typed: bool) -> String {
+    let mut value = convert(&View { node: root, shape }, typed, 0);
     if let (true, Some(root)) = (typed, value.as_object_mut()) {
         root.remove("models");
         project(root);
@@ -21,15 +22,27 @@ pub fn print(root: &Node, typed: bool) -> String {
     text
 }
 
-fn convert(node: &Node) -> Value {
-    match &node.kind {
+/// `depth` 0 is the project; below it the peer's JSON has no `x-*`.
+fn convert(view: &View<'_>, typed: bool, depth: usize) -> Value {
+    match &view.node.kind {
         Kind::Null => Value::Null,
         Kind::Bool(b) => Value::Bool(*b),
         Kind::Int(n) => Value::from(*n),
         Kind::Float(f) => Value::from(*f),
-        Kind::Str(text) | Kind::Date(text) => Value::String(escape(text)),
-        Kind::List(list) => Value::Array(list.iter().map(convert).collect()),
-        Kind::Map(map) => Value::Object(map.iter().map(|(key, node)| (escape(key), convert(node))).collect()),
+        Kind::Str(text) | Kind::Date(text) => Value::String(escape(text, typed)),
+        Kind::List(list) => {
+            let shape = view.shape.items.unwrap_or(&ANY);
+            // An empty list of an extension is nothing to the peer.
+            if list.is_empty() && view.shape.scalars == ANY.scalars {
+                return Value::Null;
+            }
+            Value::Array(list.iter().map(|node| convert(&View { node, shape }, typed, depth + 1)).collect())
+        }
+        Kind::Map(map) => {
+            let own = matches!(view.shape.keys, Keys::Fields(_)) && typed && depth > 0;
+            let members = view.members(map).into_iter().filter(|(key, _)| !(own && key.starts_with("x-")));
+            Value::Object(members.map(|(key, view)| (escape(key, typed), convert(&view, typed, depth + 1))).collect())
+        }
     }
 }
 
@@ -37,11 +50,9 @@ fn project(root: &mut Object<String, Value>) {
     root.retain(|key, value| {
         key == "services" || key.starts_with("x-") || !value.as_object().is_some_and(Object::is_empty)
     });
-    for (key, section) in root.iter_mut().filter(|(key, _)| !key.starts_with("x-")) {
+    for (key, section) in root.iter_mut() {
         let Some(section) = section.as_object_mut() else { continue };
-        for entry in section.values_mut() {
-            drop_extensions(entry, key == "services");
-            let Some(entry) = entry.as_object_mut() else { continue };
+        for entry in section.values_mut().filter_map(Value::as_object_mut) {
             match key.as_str() {
                 "services" => service(entry),
                 "networks" => {
@@ -53,28 +64,10 @@ fn project(root: &mut Object<String, Value>) {
     }
 }
 
-/// The peer's JSON has `x-*` at the top level only.
-fn drop_extensions(value: &mut Value, service: bool) {
-    if let Value::Object(map) = value {
-        map.retain(|key, _| !key.starts_with("x-"));
-        for (key, value) in map.iter_mut() {
-            let own = service && matches!(key.as_str(), "environment" | "labels" | "annotations" | "sysctls");
-            if !own {
-                drop_extensions(value, false);
-            }
-        }
-    }
-    if let Value::Array(list) = value {
-        list.iter_mut().for_each(|item| drop_extensions(item, false));
-    }
-}
-
 fn service(service: &mut Object<String, Value>) {
     for key in ["command", "entrypoint"] {
         service.entry(key).or_insert(Value::Null);
     }
-    service.remove("env_file");
-    service.remove("label_file");
     if let Some(deploy) = service.get_mut("deploy").and_then(Value::as_object_mut) {
         for key in ["resources", "placement"] {
             deploy.entry(key).or_insert_with(|| Value::Object(Object::new()));

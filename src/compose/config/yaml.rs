@@ -14,91 +14,95 @@ pub fn print(root: &Node, shape: &Shape, typed: bool) -> String {
         let members = View { node: root, shape }.members(map);
         for (key, view) in members {
             if !(typed && is_empty_section(key, view.node)) {
-                member(&mut out, key, &view, 0);
+                Writer { out: &mut out, typed }.member(key, &view, 0);
             }
         }
     }
     out
 }
 
+struct Writer<'a> {
+    out: &'a mut String,
+    typed: bool,
+}
+
+impl Writer<'_> {
+    fn member(&mut self, key: &str, view: &View<'_>, depth: usize) {
+        indent(self.out, depth);
+        self.out.push_str(&text(&escape(key, self.typed), true));
+        self.out.push(':');
+        self.value(view, depth);
+    }
+
+    /// Writes what stands behind a key or a dash; `depth` is that of the line.
+    fn value(&mut self, view: &View<'_>, depth: usize) {
+        match &view.node.kind {
+            Kind::Map(map) if map.is_empty() => self.out.push_str(" {}\n"),
+            Kind::List(list) if list.is_empty() => self.out.push_str(" []\n"),
+            Kind::Map(map) => {
+                self.out.push('\n');
+                self.mapping(view, map, depth + 1);
+            }
+            Kind::List(list) => {
+                self.out.push('\n');
+                self.sequence(view, list, depth + 1);
+            }
+            _ => {
+                self.out.push(' ');
+                self.scalar(view.node, depth + 1);
+            }
+        }
+    }
+
+    fn mapping(&mut self, view: &View<'_>, map: &Map, depth: usize) {
+        for (key, view) in view.members(map) {
+            self.member(key, &view, depth);
+        }
+    }
+
+    fn sequence(&mut self, view: &View<'_>, list: &[Node], depth: usize) {
+        let shape = view.shape.items.unwrap_or(&super::super::attributes::ANY);
+        for node in list {
+            let item = View { node, shape };
+            indent(self.out, depth);
+            self.out.push('-');
+            let mut block = String::new();
+            let mut inner = Writer { out: &mut block, typed: self.typed };
+            match &node.kind {
+                Kind::Map(map) if !map.is_empty() => inner.mapping(&item, map, depth + 1),
+                Kind::List(list) if !list.is_empty() => inner.sequence(&item, list, depth + 1),
+                _ => {
+                    self.value(&item, depth);
+                    continue;
+                }
+            }
+            // The first member stands on the line of the dash.
+            self.out.push(' ');
+            self.out.push_str(block.trim_start_matches(' '));
+        }
+    }
+
+    fn scalar(&mut self, node: &Node, depth: usize) {
+        match &node.kind {
+            Kind::Str(value) => {
+                let value = escape(value, self.typed);
+                if value.contains('\n') && is_block(&value) {
+                    block(self.out, &value, depth);
+                    return;
+                }
+                self.out.push_str(&text(&value, false));
+            }
+            Kind::Null => self.out.push_str("null"),
+            Kind::Float(f) if f.is_infinite() => self.out.push_str(if *f > 0.0 { ".inf" } else { "-.inf" }),
+            Kind::Float(f) if f.is_nan() => self.out.push_str(".nan"),
+            kind => self.out.push_str(&scalar::text(kind).unwrap_or_default()),
+        }
+        self.out.push('\n');
+    }
+}
+
 fn indent(out: &mut String, depth: usize) {
     out.extend(std::iter::repeat_n("  ", depth));
-}
-
-fn member(out: &mut String, key: &str, view: &View<'_>, depth: usize) {
-    indent(out, depth);
-    out.push_str(&text(&escape(key), true));
-    out.push(':');
-    value(out, view, depth);
-}
-
-/// Writes what stands behind a key or a dash; `depth` is that of the line.
-fn value(out: &mut String, view: &View<'_>, depth: usize) {
-    match &view.node.kind {
-        Kind::Map(map) if map.is_empty() => out.push_str(" {}\n"),
-        Kind::List(list) if list.is_empty() => out.push_str(" []\n"),
-        Kind::Map(map) => {
-            out.push('\n');
-            mapping(out, view, map, depth + 1);
-        }
-        Kind::List(list) => {
-            out.push('\n');
-            sequence(out, view, list, depth + 1);
-        }
-        _ => {
-            out.push(' ');
-            scalar(out, view.node, depth + 1);
-        }
-    }
-}
-
-fn mapping(out: &mut String, view: &View<'_>, map: &Map, depth: usize) {
-    for (key, view) in view.members(map) {
-        member(out, key, &view, depth);
-    }
-}
-
-fn sequence(out: &mut String, view: &View<'_>, list: &[Node], depth: usize) {
-    let shape = view.shape.items.unwrap_or(&super::super::attributes::ANY);
-    for node in list {
-        let item = View { node, shape };
-        indent(out, depth);
-        out.push('-');
-        match &node.kind {
-            Kind::Map(map) if !map.is_empty() => {
-                // The first key stands on the line of the dash.
-                let mut block = String::new();
-                mapping(&mut block, &item, map, depth + 1);
-                out.push(' ');
-                out.push_str(block.trim_start_matches(' '));
-            }
-            Kind::List(inner) if !inner.is_empty() => {
-                let mut block = String::new();
-                sequence(&mut block, &item, inner, depth + 1);
-                out.push(' ');
-                out.push_str(block.trim_start_matches(' '));
-            }
-            _ => value(out, &item, depth),
-        }
-    }
-}
-
-fn scalar(out: &mut String, node: &Node, depth: usize) {
-    match &node.kind {
-        Kind::Str(value) => {
-            let value = escape(value);
-            if value.contains('\n') && is_block(&value) {
-                block(out, &value, depth);
-                return;
-            }
-            out.push_str(&text(&value, false));
-        }
-        Kind::Null => out.push_str("null"),
-        Kind::Float(f) if f.is_infinite() => out.push_str(if *f > 0.0 { ".inf" } else { "-.inf" }),
-        Kind::Float(f) if f.is_nan() => out.push_str(".nan"),
-        kind => out.push_str(&scalar::text(kind).unwrap_or_default()),
-    }
-    out.push('\n');
 }
 
 /// Can a text of several lines be written as a block?

@@ -38,7 +38,10 @@ fn long(node: &mut Node, shape: &Shape, lenient: bool, diags: &mut Vec<Diagnosti
         Form::Build => text_to_map(node, "context"),
         Form::Extends => text_to_map(node, "service"),
         Form::File => text_to_map(node, "source"),
-        Form::DependsOn => names_to_map(node, &|name| Kind::Map(started(name))),
+        Form::DependsOn => {
+            names_to_map(node, &|name| Kind::Map(started(name)));
+            required(node);
+        }
         Form::Names => names_to_map(node, &|_| Kind::Null),
         Form::EnvFile => env_file(node),
         Form::Gpus => gpus(node),
@@ -48,6 +51,16 @@ fn long(node: &mut Node, shape: &Shape, lenient: bool, diags: &mut Vec<Diagnosti
         Form::Pairs | Form::Ssh => pairs_to_map(node),
         Form::External => external(node),
         Form::Devices => count_all(node),
+    }
+}
+
+/// A dependency is required unless it says otherwise.
+fn required(node: &mut Node) {
+    for entry in node.as_map_mut().into_iter().flat_map(Map::values_mut) {
+        let yes = Node::like(entry, Kind::Bool(true));
+        if let Some(entry) = entry.as_map_mut() {
+            entry.entry("required".to_owned()).or_insert(yes);
+        }
     }
 }
 
