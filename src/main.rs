@@ -1,5 +1,6 @@
 //! Picks what this process is from its first argument.
 
+use std::ffi::OsString;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
@@ -7,5 +8,9 @@ fn main() -> ExitCode {
     if let Some(code) = windlass::host::container::dispatch() {
         return code;
     }
-    ExitCode::FAILURE
+    let arguments: Vec<OsString> = std::env::args_os().skip(1).collect();
+    match arguments.first().and_then(|first| first.to_str()) {
+        Some(windlass::supervisor::VERB) => windlass::supervisor::main(&arguments[1..]),
+        _ => windlass::cli::main(),
+    }
 }
