@@ -1,12 +1,13 @@
 //! What every verb gets.
 
+use crate::compose::model::Project;
 use crate::name::ProjectName;
 
-use super::backend::{Backend, ProjectView};
+use super::backend::Backend;
 use super::error::CliError;
 use super::output::Output;
 use super::progress::Progress;
-use super::settings::Settings;
+use super::settings::{ProgressMode, Settings};
 
 /// Settings, output and the back end.
 pub struct Context<'a, B> {
@@ -19,16 +20,16 @@ pub struct Context<'a, B> {
 }
 
 impl<B: Backend> Context<'_, B> {
-    /// Loads the compose files, and tells their warnings.
+    /// Loads the compose files for some services (none named: all), and tells their warnings.
     ///
     /// # Errors
     /// All that is wrong in them.
-    pub fn load(&self) -> Result<B::Project, CliError> {
-        let project = self.backend.load(&self.settings.project)?;
-        for warning in project.warnings() {
+    pub fn load(&self, services: &[String]) -> Result<Project, CliError> {
+        let loaded = self.backend.load(&self.settings.project, services)?;
+        for warning in &loaded.warnings {
             self.output.note(warning.trim_end())?;
         }
-        Ok(project)
+        Ok(loaded.project)
     }
 
     /// The project's name, without a model.
@@ -42,5 +43,10 @@ impl<B: Backend> Context<'_, B> {
     /// A progress display as the flags ask for.
     pub fn progress(&self) -> Progress<'_> {
         Progress::new(self.output, self.settings.progress)
+    }
+
+    /// A progress display that shows failures only.
+    pub fn silent(&self) -> Progress<'_> {
+        Progress::new(self.output, ProgressMode::Quiet)
     }
 }

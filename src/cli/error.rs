@@ -78,6 +78,14 @@ pub enum CliError {
     /// The machine refused.
     #[error(transparent)]
     Host(#[from] HostError),
+    /// A command that could not be started in a container.
+    #[error("{error}")]
+    Start {
+        /// docker's code: 125, 126, 127.
+        code: u8,
+        /// Why.
+        error: HostError,
+    },
     /// All has been said already; only the code is left.
     #[error("exit {0}")]
     Exit(u8),
@@ -109,7 +117,7 @@ impl CliError {
     pub fn code(&self) -> u8 {
         match self {
             Self::Clap(error) if error.exit_code() == 0 => 0,
-            Self::Exit(code) => *code,
+            Self::Exit(code) | Self::Start { code, .. } => *code,
             Self::Interrupted => ExitStatus::INTERRUPTED.0,
             // What the shell reports of a program that SIGPIPE ended.
             Self::BrokenPipe => 141,

@@ -52,7 +52,10 @@ mod tests {
         }
         for release in ["5.14.21", "4.19.0-26-amd64", "3.10.0-1160.el7.x86_64"] {
             let error = check_release(release).expect_err(release);
-            assert_eq!(error.to_string(), format!("this kernel is Linux {release}; windlass needs Linux 5.15 or newer"));
+            assert_eq!(
+                error.to_string(),
+                format!("this kernel is Linux {release}; windlass needs Linux 5.15 or newer")
+            );
         }
     }
 }

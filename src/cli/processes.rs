@@ -51,7 +51,11 @@ impl Process {
             uid: user(uid),
             pid,
             parent: fields.get(1)?.parse().ok()?,
-            usage: if age.is_zero() { 0 } else { u64::try_from(time.as_millis() * 100 / age.as_millis().max(1)).ok()? },
+            usage: if age.is_zero() {
+                0
+            } else {
+                u64::try_from(time.as_millis() * 100 / age.as_millis().max(1)).ok()?
+            },
             begun: begun(now, age),
             tty: tty(number(4)?),
             time,
@@ -120,7 +124,8 @@ mod tests {
         let stat = "42 (a) b (c) S 1 42 42 34817 42 4194560 1 0 0 0 250 50 0 0 20 0 1 0 100000 0 0";
         let status = "Name:\ta\nUid:\t4123456\t0\t0\t0\n";
         let now: jiff::Zoned = "2026-11-24T07:30:00+00:00[UTC]".parse().expect("a time");
-        let process = Process::parse(42, stat, status, b"sleep\0100\0", Duration::from_secs(1100), &now).expect("parsed");
+        let process =
+            Process::parse(42, stat, status, b"sleep\0100\0", Duration::from_secs(1100), &now).expect("parsed");
         assert_eq!(process.cells(), ["4123456", "42", "1", "3", "07:28", "pts/1", "00:00:03", "sleep 100"]);
         let process = Process::parse(42, stat, status, b"", Duration::from_secs(200_000), &now).expect("parsed");
         assert_eq!(process.cells()[4..], ["Nov22", "pts/1", "00:00:03", "[a) b (c]"]);

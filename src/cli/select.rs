@@ -33,11 +33,11 @@ impl Found {
         Ok(Self { project, observed, applied })
     }
 
-    /// The services named, each checked to be one; all that are known, when none is named.
+    /// The services named, each checked to be one.
     ///
     /// # Errors
     /// A name that no service has.
-    pub fn services(&self, names: &[String]) -> Result<Vec<ServiceName>, CliError> {
+    pub fn services(&self, names: &[String]) -> Result<BTreeSet<ServiceName>, CliError> {
         let known = self.known();
         names
             .iter()
@@ -48,9 +48,16 @@ impl Found {
             .collect()
     }
 
+    /// The services that the files declare.
+    pub fn declared(&self) -> BTreeSet<ServiceName> {
+        self.applied.iter().flat_map(|desired| desired.services.iter().cloned()).collect()
+    }
+
     fn known(&self) -> BTreeSet<ServiceName> {
-        let declared = self.applied.iter().flat_map(|desired| desired.services.iter().cloned());
-        declared.chain(self.observed.containers.values().map(|container| container.spec.service.clone())).collect()
+        self.declared()
+            .into_iter()
+            .chain(self.observed.containers.values().map(|container| container.spec.service.clone()))
+            .collect()
     }
 
     /// Containers of some services (none named: of all), by name; one-offs only where `oneoffs` says so.
@@ -60,8 +67,7 @@ impl Found {
     pub fn containers(&self, names: &[String], oneoffs: bool) -> Result<Vec<&ObservedContainer>, CliError> {
         let services = self.services(names)?;
         let wanted = |container: &&ObservedContainer| {
-            (oneoffs || !container.spec.oneoff)
-                && (services.is_empty() || services.contains(&container.spec.service))
+            (oneoffs || !container.spec.oneoff) && (services.is_empty() || services.contains(&container.spec.service))
         };
         let mut containers: Vec<_> = self.observed.containers.values().filter(wanted).collect();
         containers.sort_by(|a, b| {
@@ -119,7 +125,8 @@ impl Found {
     /// Whether a container that has ended is about to be started again.
     fn restarts(&self, container: &ObservedContainer) -> bool {
         let State::Exited(exit) = &container.state else { return false };
-        let Some(desired) = self.applied.as_ref().and_then(|desired| desired.containers.get(&container.spec.name)) else {
+        let Some(desired) = self.applied.as_ref().and_then(|desired| desired.containers.get(&container.spec.name))
+        else {
             return false;
         };
         desired.target == Target::Running

@@ -265,7 +265,7 @@ pub enum Verb {
     /// Connect the terminal to a running container
     Attach(verbs::attach::Attach),
     /// Copy files between a container and this machine
-    Cp(verbs::cp::Cp),
+    //CP    Cp(verbs::cp::Cp),
     /// Check the compose files and print them in canonical form
     Config(verbs::config::Config),
     /// Pull images of services
@@ -297,7 +297,8 @@ const GROUPS: &[(&str, &[&str])] = &[
     (
         "Run a stack",
         &[
-            "up", "down", "create", "start", "stop", "restart", "scale", "pause", "unpause", "kill", "rm", "wait", "plan",
+            "up", "down", "create", "start", "stop", "restart", "scale", "pause", "unpause", "kill", "rm", "wait",
+            "plan",
         ],
     ),
     ("Look at it", &["ps", "logs", "top", "stats", "events", "port", "images", "volumes", "ls"]),

@@ -7,7 +7,9 @@ use std::sync::{Mutex, Once, PoisonError};
 use std::thread::JoinHandle;
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use rustix::termios::{OptionalActions, Termios, Winsize, tcgetattr, tcgetwinsize, tcsetattr, tcsetwinsize};
+use rustix::termios::{
+    LocalModes, OptionalActions, Termios, Winsize, tcgetattr, tcgetwinsize, tcsetattr, tcsetwinsize,
+};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::oneshot;
 
@@ -32,19 +34,43 @@ impl Raw {
     /// # Errors
     /// When the terminal refuses.
     pub fn enter() -> Result<Option<Self>, CliError> {
-        let stdin = io::stdin();
-        if !stdin.is_terminal() {
+        if !io::stdin().is_terminal() {
             return Ok(None);
         }
-        let refused = |e| CliError::failed(format!("can't set the terminal to raw mode: {e}"));
-        let before = tcgetattr(&stdin).map_err(refused)?;
-        let mut raw = before.clone();
-        raw.make_raw();
-        restore_on_panic();
-        *BEFORE.lock().unwrap_or_else(PoisonError::into_inner) = Some(before);
-        tcsetattr(&stdin, OptionalActions::Now, &raw).map_err(refused)?;
+        change(Termios::make_raw)?;
         Ok(Some(Self(())))
     }
+}
+
+/// The terminal behind standard input without echo, for a password; taken back when this is dropped.
+pub struct Hidden(());
+
+impl Hidden {
+    /// Switches the echo off.
+    ///
+    /// # Errors
+    /// When the terminal refuses.
+    pub fn enter() -> Result<Self, CliError> {
+        change(|settings| settings.local_modes.remove(LocalModes::ECHO))?;
+        Ok(Self(()))
+    }
+}
+
+impl Drop for Hidden {
+    fn drop(&mut self) {
+        restore();
+    }
+}
+
+fn change(change: impl FnOnce(&mut Termios)) -> Result<(), CliError> {
+    let stdin = io::stdin();
+    let refused = |e| CliError::failed(format!("can't change the terminal's mode: {e}"));
+    let before = tcgetattr(&stdin).map_err(refused)?;
+    let mut after = before.clone();
+    change(&mut after);
+    restore_on_panic();
+    *BEFORE.lock().unwrap_or_else(PoisonError::into_inner) = Some(before);
+    tcsetattr(&stdin, OptionalActions::Now, &after).map_err(refused)
 }
 
 impl Drop for Raw {
@@ -164,7 +190,7 @@ fn pipe() -> Result<(OwnedFd, OwnedFd), CliError> {
 
 /// Copies from a descriptor to one of our streams on a thread: the descriptor may be shared with the shim, so it can't
 /// be made non-blocking. Ends at its end, or when `ended` is closed and nothing is left to read.
-fn pump<W: Write>(from: OwnedFd, ended: Result<OwnedFd, CliError>, to: fn() -> W) -> JoinHandle<()> {
+fn pump<W: Write + 'static>(from: OwnedFd, ended: Result<OwnedFd, CliError>, to: fn() -> W) -> JoinHandle<()> {
     std::thread::spawn(move || {
         let Ok(ended) = ended else { return };
         let mut from = File::from(from);
@@ -247,7 +273,9 @@ impl<'a> DetachKeys<'a> {
 /// # Errors
 /// A key that there is not.
 pub fn detach_keys(text: &str) -> Result<Vec<u8>, String> {
-    text.split(',').map(|key| detach_key(key).ok_or_else(|| format!("`{key}` is no key: use `a` or `ctrl-a`"))).collect()
+    text.split(',')
+        .map(|key| detach_key(key).ok_or_else(|| format!("`{key}` is no key: use `a` or `ctrl-a`")))
+        .collect()
 }
 
 fn detach_key(key: &str) -> Option<u8> {

@@ -1,9 +1,10 @@
 //! What can be asked for: bring up, and changes of what was brought up.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use crate::desired::Desired;
-use crate::name::{ContainerId, ServiceName};
+use crate::name::{ContainerName, ServiceName, VolumeName};
 use crate::plan::Failure;
 
 /// How a project is to be brought up; what the flags of `up`, `create`, `run` and `scale` come to.
@@ -29,8 +30,8 @@ pub struct UpWish {
     pub pull: Option<PullPolicy>,
     /// Say nothing of pulls.
     pub quiet_pull: bool,
-    /// Seconds before a container that must stop is killed, instead of the file's.
-    pub timeout: Option<u32>,
+    /// In place of the file's grace time.
+    pub timeout: Option<Duration>,
     /// One more container beside them (`run`).
     pub oneoff: Option<Box<RunWish>>,
 }
@@ -65,8 +66,8 @@ pub enum PullPolicy {
 pub struct RunWish {
     /// The service.
     pub service: ServiceName,
-    /// The container's name, instead of `<project>-<service>-run-<12 hex>`.
-    pub name: Option<String>,
+    /// The container's name.
+    pub name: String,
     /// Instead of the service's command.
     pub command: Option<Vec<String>>,
     /// Instead of the service's entrypoint.
@@ -108,64 +109,66 @@ pub enum Change {
     Edit(Edit),
 }
 
-/// A change of what was last applied. An empty list of services means all.
+/// A change of what was last applied. An empty set of services means all.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Edit {
     /// Start what is stopped.
     Start {
-        /// The services.
-        services: Vec<ServiceName>,
+        /// Which.
+        services: BTreeSet<ServiceName>,
     },
     /// Stop.
     Stop {
-        /// The services.
-        services: Vec<ServiceName>,
-        /// Seconds before the kill, instead of the file's.
-        timeout: Option<u32>,
-    },
-    /// Kill.
-    Kill {
-        /// The services.
-        services: Vec<ServiceName>,
-        /// Containers of services that the files don't declare too.
-        orphans: bool,
+        /// Which.
+        services: BTreeSet<ServiceName>,
+        /// In place of the grace time.
+        timeout: Option<Duration>,
     },
     /// Stop and start again.
     Restart {
-        /// The services.
-        services: Vec<ServiceName>,
-        /// Seconds before the kill, instead of the file's.
-        timeout: Option<u32>,
+        /// Which.
+        services: BTreeSet<ServiceName>,
+        /// In place of the grace time.
+        timeout: Option<Duration>,
         /// Leave those that depend on them alone.
         no_deps: bool,
     },
+    /// Kill.
+    Kill {
+        /// Which.
+        services: BTreeSet<ServiceName>,
+    },
     /// Freeze.
     Pause {
-        /// The services.
-        services: Vec<ServiceName>,
+        /// Which.
+        services: BTreeSet<ServiceName>,
     },
     /// Thaw.
     Unpause {
-        /// The services.
-        services: Vec<ServiceName>,
+        /// Which.
+        services: BTreeSet<ServiceName>,
     },
-    /// Remove containers that don't run.
+    /// Remove containers.
     Remove {
-        /// The containers.
-        containers: BTreeSet<ContainerId>,
+        /// Which.
+        services: BTreeSet<ServiceName>,
+        /// Only these.
+        only: Option<BTreeSet<ContainerName>>,
         /// Their anonymous volumes too.
         volumes: bool,
     },
     /// Take all of it down, or the containers of some services.
     Down {
-        /// The services.
-        services: Vec<ServiceName>,
-        /// Named and anonymous volumes too.
+        /// Which.
+        services: BTreeSet<ServiceName>,
+        /// In place of the grace time.
+        timeout: Option<Duration>,
+        /// Volumes too.
         volumes: bool,
-        /// Containers of services that the files don't declare too.
+        /// With `volumes`: volumes that the file declares, known here or not.
+        declared: BTreeSet<VolumeName>,
+        /// Containers of services that the file does not have, too.
         remove_orphans: bool,
-        /// Seconds before the kill, instead of the file's.
-        timeout: Option<u32>,
     },
 }
 

@@ -15,8 +15,9 @@ use std::path::Path;
 
 use tokio::sync::mpsc::UnboundedReceiver;
 
+use crate::compose::model::Project;
 use crate::desired::{Desired, Stamp};
-use crate::name::{ContainerId, ProjectName, ServiceName};
+use crate::name::{ContainerId, ProjectName};
 use crate::observed::Observed;
 use crate::plan::Plan;
 
@@ -25,21 +26,19 @@ pub use config::{ConfigOutput, ConfigPart, ConfigWish};
 pub use process::{Event, ExecWish, LogLine, LogQuery, Session, Stdio, Usage};
 pub use store::{LoginResult, Pruned, PullWish, StoredImage, StoredVolume};
 
-use super::build::BuildSpec;
-use super::error::CliError;
+use super::error::{CliError, ExitStatus};
+use super::output::Output;
 use super::progress::Tell;
 use super::settings::ProjectFiles;
 
 /// The rest of windlass, as the verbs see it.
 pub trait Backend {
-    /// A project as the compose files have it, interpolated, merged and checked.
-    type Project: ProjectView;
-
-    /// Loads the compose files.
+    /// Loads the compose files. Services named on the command line switch their profiles on; with some named, the
+    /// others that they don't depend on are left out.
     ///
     /// # Errors
     /// All that is wrong in them, as [`CliError::Diagnostics`].
-    fn load(&self, files: &ProjectFiles) -> Result<Self::Project, CliError>;
+    fn load(&self, files: &ProjectFiles, services: &[String]) -> Result<Loaded, CliError>;
 
     /// The project's name without a model, from `-p`, `COMPOSE_PROJECT_NAME` or the files.
     ///
@@ -54,12 +53,8 @@ pub trait Backend {
     fn config(&self, files: &ProjectFiles, wish: &ConfigWish) -> Result<ConfigOutput, CliError>;
 
     /// Resolves images (by the network, where it must) and decides everything.
-    fn compile(
-        &self,
-        project: &Self::Project,
-        wish: &UpWish,
-        tell: &Tell,
-    ) -> impl Future<Output = Result<Desired, CliError>>;
+    fn compile(&self, project: &Project, wish: &UpWish, tell: &Tell)
+    -> impl Future<Output = Result<Desired, CliError>>;
 
     /// Projects that have anything on this machine.
     ///
@@ -83,7 +78,7 @@ pub trait Backend {
     fn now(&self) -> Stamp;
 
     /// The plan that `apply` of the same change would begin with.
-    fn plan(&self, project: &ProjectName, change: &Change) -> impl Future<Output = Result<Plan, CliError>>;
+    fn plan(&self, project: &ProjectName, change: &Change) -> impl Future<Output = Result<Planned, CliError>>;
 
     /// Hands a change to the project's supervisor (starting one where none is), and waits until the project has
     /// settled as `until` says. `tell` hears of each step. Dropped in the middle, the change goes on without us.
@@ -94,6 +89,16 @@ pub trait Backend {
         until: Until,
         tell: &Tell,
     ) -> impl Future<Output = Result<Outcome, CliError>>;
+
+    /// As [`Backend::apply`] of a desired state with a one-off container of this name, and connects to that before it
+    /// is started, so that nothing it prints is lost.
+    fn run(
+        &self,
+        project: &ProjectName,
+        desired: Desired,
+        name: &str,
+        tell: &Tell,
+    ) -> impl Future<Output = Result<Session, CliError>>;
 
     /// What containers have printed, oldest first, and with `follow` what they print from now on. The stream ends
     /// when all is told; with `follow`, when no container of the project is left to wait for.
@@ -197,33 +202,25 @@ pub trait Backend {
     /// # Errors
     /// When the file or the helper refuses.
     fn logout(&self, registry: Option<&str>) -> Result<bool, CliError>;
+
+    /// Brings up the demo stack and says where to look, or removes it.
+    fn demo(&self, down: bool, output: &Output) -> impl Future<Output = Result<ExitStatus, CliError>>;
 }
 
-/// What the verbs ask of a loaded project.
-pub trait ProjectView {
-    /// Its name.
-    fn name(&self) -> ProjectName;
-    /// Its services, those that others depend on first.
-    fn services(&self) -> Vec<ServiceView>;
-    /// What there is to warn of, rendered.
-    fn warnings(&self) -> Vec<String>;
-}
-
-/// A service, as far as the verbs need to know it.
+/// The project as the compose files have it.
 #[derive(Clone, Debug, Default)]
-pub struct ServiceView {
-    /// Its name.
-    pub name: ServiceName,
-    /// The image that it runs; `<project>-<service>` where only `build` is given.
-    pub image: String,
-    /// How that is built.
-    pub build: Option<BuildSpec>,
-    /// `pull_policy`, as written.
-    pub pull_policy: Option<String>,
-    /// `platform`.
-    pub platform: Option<String>,
-    /// `false`: `up` does not show what it prints.
-    pub attach: bool,
-    /// The services that it depends on.
-    pub depends_on: Vec<ServiceName>,
+pub struct Loaded {
+    /// Interpolated, merged, checked.
+    pub project: Project,
+    /// What there is to warn of, rendered.
+    pub warnings: Vec<String>,
+}
+
+/// A plan and its canonical text.
+#[derive(Clone, Debug, Default)]
+pub struct Planned {
+    /// The plan.
+    pub plan: Plan,
+    /// For people.
+    pub text: String,
 }

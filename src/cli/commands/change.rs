@@ -4,10 +4,11 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use crate::compose::model::Project;
 use crate::desired::Desired;
 use crate::name::{ProjectName, ServiceName};
 
-use super::super::backend::{Backend, Change, Edit, Outcome, ProjectView, Until, UpWish};
+use super::super::backend::{Backend, Change, Edit, Outcome, Until, UpWish};
 use super::super::context::Context;
 use super::super::error::{CliError, ExitStatus};
 use super::super::output::Tone;
@@ -41,8 +42,8 @@ pub async fn show_plan<B: Backend>(
     project: &ProjectName,
     change: &Change,
 ) -> Result<ExitStatus, CliError> {
-    let plan = cx.backend.plan(project, change).await?;
-    cx.output.raw(plan.to_string().as_bytes())?;
+    let planned = cx.backend.plan(project, change).await?;
+    cx.output.raw(planned.text.as_bytes())?;
     Ok(ExitStatus::DONE)
 }
 
@@ -64,11 +65,7 @@ pub fn finish<B: Backend>(cx: &Context<'_, B>, outcome: &Outcome) -> Result<Exit
 ///
 /// # Errors
 /// Files that are wrong; images that can't be had.
-pub async fn compile<B: Backend>(
-    cx: &Context<'_, B>,
-    project: &B::Project,
-    wish: &UpWish,
-) -> Result<Desired, CliError> {
+pub async fn compile<B: Backend>(cx: &Context<'_, B>, project: &Project, wish: &UpWish) -> Result<Desired, CliError> {
     let work = |tell| async move { cx.backend.compile(project, wish, &tell).await };
     cx.progress().show("Pulling", work).await
 }
@@ -77,15 +74,12 @@ pub async fn compile<B: Backend>(
 ///
 /// # Errors
 /// A name that no service has.
-pub fn services(project: &impl ProjectView, names: &[String]) -> Result<Vec<ServiceName>, CliError> {
-    let known: Vec<ServiceName> = project.services().into_iter().map(|service| service.name).collect();
-    names
-        .iter()
-        .map(|name| match known.iter().find(|known| known.as_str() == name) {
-            Some(name) => Ok(name.clone()),
-            None => Err(no_service(name, &known)),
-        })
-        .collect()
+pub fn services(project: &Project, names: &[String]) -> Result<Vec<ServiceName>, CliError> {
+    let known = |name: &String| match project.services.get_key_value(name.as_str()) {
+        Some((name, _)) => Ok(name.clone()),
+        None => Err(no_service(name, project.services.keys())),
+    };
+    names.iter().map(known).collect()
 }
 
 /// Applies an edit of what was last applied.
@@ -132,4 +126,9 @@ pub async fn within<T>(
             "`windlass ps` shows their states, `windlass logs` what they have printed",
         ))
     })
+}
+
+/// `--timeout`.
+pub fn seconds(timeout: Option<u32>) -> Option<Duration> {
+    timeout.map(|seconds| Duration::from_secs(seconds.into()))
 }

@@ -5,7 +5,6 @@ use clap::Args;
 use super::super::backend::{Backend, Change, PullPolicy, Recreate, Until, UpWish};
 use super::super::context::Context;
 use super::super::error::{CliError, ExitStatus};
-use super::super::backend::ProjectView;
 use super::{build, change};
 
 /// Flags of `create`.
@@ -75,9 +74,9 @@ impl Pull {
 /// # Errors
 /// Files that are wrong; what could not be made.
 pub async fn run<B: Backend>(cx: &Context<'_, B>, args: &Create) -> Result<ExitStatus, CliError> {
-    let project = cx.load()?;
+    let project = cx.load(&args.services)?;
     let services = change::services(&project, &args.services)?;
-    build::before_up(cx, &project, &services, build::When::of(args.build, args.no_build)).await?;
+    build::before_up(cx, &project, false, build::When::of(args.build, args.no_build)).await?;
     let wish = UpWish {
         services,
         no_start: true,
@@ -90,7 +89,7 @@ pub async fn run<B: Backend>(cx: &Context<'_, B>, args: &Create) -> Result<ExitS
         ..UpWish::default()
     };
     let desired = change::compile(cx, &project, &wish).await?;
-    change::apply(cx, &project.name(), "Creating", Change::Declare(Box::new(desired)), Until::Done).await
+    change::apply(cx, &project.name, "Creating", Change::Declare(Box::new(desired)), Until::Done).await
 }
 
 /// What the two flags come to.

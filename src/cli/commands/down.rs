@@ -4,6 +4,8 @@ use std::collections::BTreeSet;
 
 use clap::{Args, ValueEnum};
 
+use crate::name::VolumeName;
+
 use super::super::backend::{Backend, Edit};
 use super::super::context::Context;
 use super::super::error::{CliError, ExitStatus};
@@ -48,22 +50,36 @@ pub async fn run<B: Backend>(cx: &Context<'_, B>, args: &Down) -> Result<ExitSta
     let images = images(&found, args)?;
     let edit = Edit::Down {
         services: found.services(&args.services)?,
+        timeout: change::seconds(args.timeout),
         volumes: args.volumes,
+        declared: if args.volumes { declared(cx)? } else { BTreeSet::new() },
         remove_orphans: args.remove_orphans,
-        timeout: args.timeout,
     };
     let status = change::edit(cx, &found.project, "Removing", edit).await?;
     remove_images(cx, &images)?;
     Ok(status)
 }
 
+/// The volumes that the files declare; without files there are none, and what was applied is known anyway.
+fn declared<B: Backend>(cx: &Context<'_, B>) -> Result<BTreeSet<VolumeName>, CliError> {
+    let loaded = match cx.backend.load(&cx.settings.project, &[]) {
+        Ok(loaded) => loaded,
+        Err(_) if cx.settings.project.name.is_some() && cx.settings.project.files.is_empty() => {
+            return Ok(BTreeSet::new());
+        }
+        Err(error) => return Err(error),
+    };
+    let ours = loaded.project.volumes.values().filter(|volume| !volume.external);
+    Ok(ours.map(|volume| VolumeName::from(volume.name.as_str())).collect())
+}
+
 fn images(found: &Found, args: &Down) -> Result<BTreeSet<String>, CliError> {
     let Some(which) = args.rmi else { return Ok(BTreeSet::new()) };
     let containers = found.containers(&args.services, false)?;
     let local = |service: &str| format!("{}-{service}", found.project);
-    let removed = containers.iter().filter(|container| {
-        which == Rmi::All || container.spec.image.name == local(container.spec.service.as_str())
-    });
+    let removed = containers
+        .iter()
+        .filter(|container| which == Rmi::All || container.spec.image.name == local(container.spec.service.as_str()));
     Ok(removed.map(|container| container.spec.image.name.clone()).collect())
 }
 
@@ -78,10 +94,9 @@ fn remove_images<B: Backend>(cx: &Context<'_, B>, images: &BTreeSet<String>) -> 
         // As docker compose: an image that somebody else uses stays, and that fails nothing.
         let report = match cx.backend.image_remove(name, false) {
             Ok(_) => Report::new(Kind::Image, name, Phase::Done, "Removed"),
-            Err(error) => Report {
-                detail: Some(error.to_string()),
-                ..Report::new(Kind::Image, name, Phase::Warning, "Kept")
-            },
+            Err(error) => {
+                Report { detail: Some(error.to_string()), ..Report::new(Kind::Image, name, Phase::Warning, "Kept") }
+            }
         };
         progress.take(&report)?;
     }

@@ -31,8 +31,8 @@ pub async fn run<B: Backend>(cx: &Context<'_, B>, args: &Kill) -> Result<ExitSta
     let found = Found::look(cx)?;
     if args.signal == libc::SIGKILL {
         let services = found.services(&args.services)?;
-        let edit = Edit::Kill { services, orphans: args.remove_orphans };
-        return change::edit(cx, &found.project, "Killing", edit).await;
+        let services = if services.is_empty() && !args.remove_orphans { found.declared() } else { services };
+        return change::edit(cx, &found.project, "Killing", Edit::Kill { services }).await;
     }
     let mut progress = cx.progress();
     progress.begin("Signalling");

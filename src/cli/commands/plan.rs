@@ -1,10 +1,8 @@
 //! `windlass plan`: what `up` would do.
 
-use std::collections::BTreeSet;
-
 use clap::{Args, ValueEnum};
 
-use super::super::backend::{Backend, Change, ProjectView, UpWish};
+use super::super::backend::{Backend, Change, UpWish};
 use super::super::context::Context;
 use super::super::error::{CliError, ExitStatus};
 use super::{change, create};
@@ -52,7 +50,7 @@ pub enum Form {
 /// # Errors
 /// Files that are wrong; images that can't be resolved.
 pub async fn run<B: Backend>(cx: &Context<'_, B>, args: &Plan) -> Result<ExitStatus, CliError> {
-    let project = cx.load()?;
+    let project = cx.load(&args.services)?;
     let wish = UpWish {
         services: change::services(&project, &args.services)?,
         no_deps: args.no_deps,
@@ -62,14 +60,13 @@ pub async fn run<B: Backend>(cx: &Context<'_, B>, args: &Plan) -> Result<ExitSta
         ..UpWish::default()
     };
     let desired = change::compile(cx, &project, &wish).await?;
-    let plan = cx.backend.plan(&project.name(), &Change::Declare(Box::new(desired))).await?;
+    let planned = cx.backend.plan(&project.name, &Change::Declare(Box::new(desired))).await?;
     match args.format {
-        Form::Text => cx.output.raw(plan.to_string().as_bytes())?,
-        Form::Json => cx.output.json_pretty(&plan)?,
+        Form::Text => cx.output.raw(planned.text.as_bytes())?,
+        Form::Json => cx.output.json_pretty(&planned.plan)?,
     }
-    let failed: BTreeSet<&str> = plan.failures.iter().map(|failure| failure.container.as_str()).collect();
-    Ok(match (args.detailed_exitcode, plan.is_empty()) {
-        _ if !failed.is_empty() => ExitStatus::FAILED,
+    Ok(match (args.detailed_exitcode, planned.plan.is_empty()) {
+        _ if !planned.plan.failures.is_empty() => ExitStatus::FAILED,
         (true, false) => ExitStatus::CHANGES,
         _ => ExitStatus::DONE,
     })

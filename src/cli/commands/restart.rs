@@ -28,5 +28,11 @@ pub struct Restart {
 pub async fn run<B: Backend>(cx: &Context<'_, B>, args: &Restart) -> Result<ExitStatus, CliError> {
     let found = Found::look(cx)?;
     let services = found.services(&args.services)?;
-    change::edit(cx, &found.project, "Restarting", Edit::Restart { services, timeout: args.timeout, no_deps: args.no_deps }).await
+    change::edit(
+        cx,
+        &found.project,
+        "Restarting",
+        Edit::Restart { services, timeout: change::seconds(args.timeout), no_deps: args.no_deps },
+    )
+    .await
 }

@@ -57,6 +57,7 @@ pub async fn run<B: Backend>(cx: &Context<'_, B>, args: &Rm) -> Result<ExitStatu
             return Err(CliError::Interrupted);
         }
     }
-    let containers: BTreeSet<_> = stopped.iter().map(|container| container.id.clone()).collect();
-    change::edit(cx, &found.project, "Removing", Edit::Remove { containers, volumes: args.volumes }).await
+    let only: BTreeSet<_> = stopped.iter().map(|container| container.spec.name.clone()).collect();
+    let remove = Edit::Remove { services: BTreeSet::new(), only: Some(only), volumes: args.volumes };
+    change::edit(cx, &found.project, "Removing", remove).await
 }

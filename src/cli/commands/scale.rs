@@ -2,7 +2,7 @@
 
 use clap::Args;
 
-use super::super::backend::{Backend, Change, ProjectView, Recreate, Until, UpWish};
+use super::super::backend::{Backend, Change, Recreate, Until, UpWish};
 use super::super::context::Context;
 use super::super::error::{CliError, ExitStatus};
 use super::change;
@@ -23,9 +23,9 @@ pub struct Scale {
 /// # Errors
 /// A service that is not there; a container that does not start.
 pub async fn run<B: Backend>(cx: &Context<'_, B>, args: &Scale) -> Result<ExitStatus, CliError> {
-    let project = cx.load()?;
     let scale = change::scales(&args.scales)?;
     let names: Vec<String> = scale.keys().map(ToString::to_string).collect();
+    let project = cx.load(&names)?;
     let wish = UpWish {
         services: change::services(&project, &names)?,
         no_deps: args.no_deps,
@@ -34,5 +34,5 @@ pub async fn run<B: Backend>(cx: &Context<'_, B>, args: &Scale) -> Result<ExitSt
         ..UpWish::default()
     };
     let desired = change::compile(cx, &project, &wish).await?;
-    change::apply(cx, &project.name(), "Scaling", Change::Declare(Box::new(desired)), Until::Done).await
+    change::apply(cx, &project.name, "Scaling", Change::Declare(Box::new(desired)), Until::Done).await
 }

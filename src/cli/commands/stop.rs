@@ -25,5 +25,5 @@ pub struct Stop {
 pub async fn run<B: Backend>(cx: &Context<'_, B>, args: &Stop) -> Result<ExitStatus, CliError> {
     let found = Found::look(cx)?;
     let services = found.services(&args.services)?;
-    change::edit(cx, &found.project, "Stopping", Edit::Stop { services, timeout: args.timeout }).await
+    change::edit(cx, &found.project, "Stopping", Edit::Stop { services, timeout: change::seconds(args.timeout) }).await
 }

@@ -116,9 +116,10 @@ pub fn go_duration(text: &str) -> Option<Duration> {
         let digits = rest.find(|ch: char| !ch.is_ascii_digit() && ch != '.')?;
         let value: f64 = rest.get(..digits)?.parse().ok()?;
         let tail = &rest[digits..];
-        let (seconds, unit) = [("ms", 1e-3), ("us", 1e-6), ("µs", 1e-6), ("ns", 1e-9), ("h", 3600.0), ("m", 60.0), ("s", 1.0)]
-            .into_iter()
-            .find_map(|(unit, seconds)| tail.starts_with(unit).then_some((seconds, unit)))?;
+        let (seconds, unit) =
+            [("ms", 1e-3), ("us", 1e-6), ("µs", 1e-6), ("ns", 1e-9), ("h", 3600.0), ("m", 60.0), ("s", 1.0)]
+                .into_iter()
+                .find_map(|(unit, seconds)| tail.starts_with(unit).then_some((seconds, unit)))?;
         total += value * seconds;
         rest = &tail[unit.len()..];
     }

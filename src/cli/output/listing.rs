@@ -65,7 +65,8 @@ mod tests {
 
     fn print(format: &str, json_array: bool) -> Result<String, String> {
         let (output, out, _) = Output::captured(false);
-        let rows = vec![row([("Name", "web".into()), ("N", 1.into())]), row([("Name", "database".into()), ("N", 22.into())])];
+        let rows =
+            vec![row([("Name", "web".into()), ("N", 1.into())]), row([("Name", "database".into()), ("N", 22.into())])];
         let listing = Listing { columns: &[("NAME", "Name"), ("COUNT", "N")], rows, json_array };
         listing.print(&output, format).map_err(|error| error.to_string())?;
         Ok(out.text())

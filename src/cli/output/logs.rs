@@ -53,6 +53,14 @@ impl<'a> LogPrinter<'a> {
         if line.stderr && !self.prefix { self.output.raw_error(&bytes) } else { self.output.raw(&bytes) }
     }
 
+    /// Makes what was printed visible.
+    ///
+    /// # Errors
+    /// When it can't be written.
+    pub fn flush(&self) -> Result<(), CliError> {
+        self.output.flush()
+    }
+
     /// The line as it is printed.
     pub fn render(&mut self, line: &LogLine) -> Vec<u8> {
         let mut bytes = self.head(&line.label).into_bytes();

@@ -77,11 +77,7 @@ impl Output {
     /// An output that is kept in memory: standard output, standard error.
     pub fn captured(color: bool) -> (Self, Capture, Capture) {
         let (out, err) = (Capture::default(), Capture::default());
-        let sink = |capture: &Capture| Sink {
-            writer: RefCell::new(Box::new(capture.clone())),
-            color,
-            terminal: false,
-        };
+        let sink = |capture: &Capture| Sink { writer: RefCell::new(Box::new(capture.clone())), color, terminal: false };
         (Self { out: sink(&out), err: sink(&err) }, out, err)
     }
 

@@ -26,7 +26,9 @@ pub struct Publisher {
 /// Every address on the host that the ports are reached by.
 pub fn publishers(ports: &[PortSpec]) -> Vec<Publisher> {
     let mut list: Vec<Publisher> = ports.iter().flat_map(|port| addresses(port).map(move |ip| one(port, ip))).collect();
-    list.sort_by(|a, b| (a.target, &a.url, a.published, &a.protocol).cmp(&(b.target, &b.url, b.published, &b.protocol)));
+    list.sort_by(|a, b| {
+        (a.target, &a.url, a.published, &a.protocol).cmp(&(b.target, &b.url, b.published, &b.protocol))
+    });
     list.dedup();
     list
 }

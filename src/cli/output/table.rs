@@ -39,7 +39,8 @@ fn push_row<'a>(text: &mut String, cells: impl Iterator<Item = &'a str>, widths:
 mod tests {
     #[test]
     fn columns_are_as_wide_as_their_widest_cell() {
-        let rows = vec![vec!["demo-web-1".into(), "漢字".into(), "x".into()], vec!["a".into(), String::new(), "y".into()]];
+        let rows =
+            vec![vec!["demo-web-1".into(), "漢字".into(), "x".into()], vec!["a".into(), String::new(), "y".into()]];
         insta::assert_snapshot!(super::render(&["NAME", "IMAGE", "STATUS"], &rows), @r"
         NAME         IMAGE   STATUS
         demo-web-1   漢字    x

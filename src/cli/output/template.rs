@@ -6,7 +6,8 @@ use serde_json::Value;
 use super::table;
 
 /// The functions that there are.
-pub const FUNCTIONS: &[&str] = &["json", "upper", "lower", "title", "join", "split", "truncate", "pad", "println", "index", "len"];
+pub const FUNCTIONS: &[&str] =
+    &["json", "upper", "lower", "title", "join", "split", "truncate", "pad", "println", "index", "len"];
 
 /// A template, parsed.
 #[derive(Clone, Debug, PartialEq)]
@@ -163,7 +164,10 @@ fn plain(text: &str) -> Result<(Word, &str), String> {
     } else if FUNCTIONS.contains(&word) {
         Word::Name(word.to_owned())
     } else {
-        return Err(format!("`{word}` is not understood here; there are fields (`.Name`) and {}", FUNCTIONS.join(", ")));
+        return Err(format!(
+            "`{word}` is not understood here; there are fields (`.Name`) and {}",
+            FUNCTIONS.join(", ")
+        ));
     };
     Ok((parsed, behind))
 }
@@ -256,7 +260,8 @@ fn index(arguments: &[Value]) -> Result<Value, String> {
 /// The value of one label in docker's `a=b,c=d`.
 fn label(row: &Value, arguments: &[Value]) -> Value {
     let (labels, wanted) = (row.get("Labels").map(display).unwrap_or_default(), arguments.first().map(display));
-    let found = labels.split(',').filter_map(|pair| pair.split_once('=')).find(|(key, _)| Some(*key) == wanted.as_deref());
+    let found =
+        labels.split(',').filter_map(|pair| pair.split_once('=')).find(|(key, _)| Some(*key) == wanted.as_deref());
     Value::from(found.map(|(_, value)| value.to_owned()).unwrap_or_default())
 }
 

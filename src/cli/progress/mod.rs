@@ -101,6 +101,12 @@ impl Tell {
         let _ = self.0.send(report);
     }
 
+    /// One, and where its changes come out.
+    pub fn channel() -> (Self, mpsc::UnboundedReceiver<Report>) {
+        let (sender, reports) = mpsc::unbounded_channel();
+        (Self(sender), reports)
+    }
+
     /// One that nobody listens to.
     pub fn nobody() -> Self {
         Self(mpsc::unbounded_channel().0)
@@ -137,8 +143,8 @@ impl<'a> Progress<'a> {
         title: &str,
         work: impl FnOnce(Tell) -> W,
     ) -> Result<T, CliError> {
-        let (sender, mut reports) = mpsc::unbounded_channel();
-        let mut work = std::pin::pin!(work(Tell(sender)));
+        let (tell, mut reports) = Tell::channel();
+        let mut work = std::pin::pin!(work(tell));
         let mut ticks = tokio::time::interval(FRAME);
         self.begin(title);
         let result = loop {
