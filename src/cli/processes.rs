@@ -100,11 +100,13 @@ fn tty(device: u64) -> String {
     }
 }
 
-/// The user's name on this machine, as `ps` has it; a number where it has none.
+/// The user's name on this machine, as `ps` has it; a number where it has none. Read from the file itself: the C
+/// library's look-up loads plug-ins, and crashes in a static program.
 fn user(uid: &str) -> String {
-    let number = uid.parse().ok();
-    let found = number.and_then(|uid| nix::unistd::User::from_uid(nix::unistd::Uid::from_raw(uid)).ok().flatten());
-    found.map_or_else(|| uid.to_owned(), |user| user.name)
+    let users = std::fs::read_to_string("/etc/passwd").unwrap_or_default();
+    let mut users = users.lines().map(|line| line.split(':').collect::<Vec<_>>());
+    let found = users.find(|fields| fields.get(2) == Some(&uid)).and_then(|fields| fields.first().copied());
+    found.unwrap_or(uid).to_owned()
 }
 
 fn command(arguments: &[u8], name: &str) -> String {
