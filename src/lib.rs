@@ -19,6 +19,8 @@
 //! clock or logs. docs/architecture.md says more.
 
 #[forbid(unsafe_code)]
+pub mod cli;
+#[forbid(unsafe_code)]
 pub mod compose;
 #[forbid(unsafe_code)]
 pub mod desired;

@@ -1,0 +1,226 @@
+//! What the verbs ask of the rest of windlass: one trait, so that each verb reads as what it does, and runs in a test
+//! without a machine.
+//!
+//! Reading is from the ledger and the kernel and needs no supervisor; whatever changes anything goes through
+//! [`Backend::apply`].
+
+pub mod change;
+pub mod config;
+pub mod process;
+pub mod store;
+
+use std::future::Future;
+use std::os::fd::OwnedFd;
+use std::path::Path;
+
+use tokio::sync::mpsc::UnboundedReceiver;
+
+use crate::compose::model::Project;
+use crate::desired::{Desired, Stamp};
+use crate::name::{ContainerId, ProjectName};
+use crate::observed::Observed;
+use crate::plan::Plan;
+
+pub use change::{Change, Edit, Outcome, PullPolicy, Recreate, RunWish, Until, UpWish};
+pub use config::{ConfigOutput, ConfigPart, ConfigWish};
+pub use process::{Event, ExecWish, LogLine, LogQuery, Session, Stdio, Usage};
+pub use store::{LoginResult, Pruned, PullWish, StoredImage, StoredVolume};
+
+use super::error::{CliError, ExitStatus};
+use super::output::Output;
+use super::progress::Tell;
+use super::settings::ProjectFiles;
+
+/// The rest of windlass, as the verbs see it.
+pub trait Backend {
+    /// Loads the compose files. Services named on the command line switch their profiles on; with some named, the
+    /// others that they don't depend on are left out.
+    ///
+    /// # Errors
+    /// All that is wrong in them, as [`CliError::Diagnostics`].
+    fn load(&self, files: &ProjectFiles, services: &[String]) -> Result<Loaded, CliError>;
+
+    /// The project's name without a model, from `-p`, `COMPOSE_PROJECT_NAME` or the files.
+    ///
+    /// # Errors
+    /// When there is neither a name nor a file.
+    fn project_name(&self, files: &ProjectFiles) -> Result<ProjectName, CliError>;
+
+    /// Prints the project as `config` does, by its own rules of printing.
+    ///
+    /// # Errors
+    /// As [`Backend::load`]; a service that is not there; a form that is not known.
+    fn config(&self, files: &ProjectFiles, wish: &ConfigWish) -> Result<ConfigOutput, CliError>;
+
+    /// Resolves images (by the network, where it must) and decides everything.
+    fn compile(&self, project: &Project, wish: &UpWish, tell: &Tell)
+    -> impl Future<Output = Result<Desired, CliError>>;
+
+    /// Projects that have anything on this machine.
+    ///
+    /// # Errors
+    /// When the ledger can't be read.
+    fn projects(&self) -> Result<Vec<ProjectName>, CliError>;
+
+    /// What was last applied to a project; `None`: nothing, or it was taken down.
+    ///
+    /// # Errors
+    /// When the ledger can't be read.
+    fn applied(&self, project: &ProjectName) -> Result<Option<Desired>, CliError>;
+
+    /// What exists of a project.
+    ///
+    /// # Errors
+    /// When the ledger or the kernel can't be read.
+    fn observe(&self, project: &ProjectName) -> Result<Observed, CliError>;
+
+    /// Now.
+    fn now(&self) -> Stamp;
+
+    /// The plan that `apply` of the same change would begin with.
+    fn plan(&self, project: &ProjectName, change: &Change) -> impl Future<Output = Result<Planned, CliError>>;
+
+    /// Hands a change to the project's supervisor (starting one where none is), and waits until the project has
+    /// settled as `until` says. `tell` hears of each step. Dropped in the middle, the change goes on without us.
+    fn apply(
+        &self,
+        project: &ProjectName,
+        change: Change,
+        until: Until,
+        tell: &Tell,
+    ) -> impl Future<Output = Result<Outcome, CliError>>;
+
+    /// As [`Backend::apply`] of a desired state with a one-off container of this name, and connects to that before it
+    /// is started, so that nothing it prints is lost.
+    fn run(
+        &self,
+        project: &ProjectName,
+        desired: Desired,
+        name: &str,
+        tell: &Tell,
+    ) -> impl Future<Output = Result<Session, CliError>>;
+
+    /// What containers have printed, oldest first, and with `follow` what they print from now on. The stream ends
+    /// when all is told; with `follow`, when no container of the project is left to wait for.
+    ///
+    /// # Errors
+    /// When the log files can't be read.
+    fn logs(&self, project: &ProjectName, query: LogQuery) -> Result<UnboundedReceiver<LogLine>, CliError>;
+
+    /// What happens to the containers of a project from now on.
+    ///
+    /// # Errors
+    /// When there is nobody to ask.
+    fn events(&self, project: &ProjectName) -> Result<UnboundedReceiver<Event>, CliError>;
+
+    /// Starts a command inside a running container.
+    fn exec(&self, id: &ContainerId, wish: ExecWish) -> impl Future<Output = Result<Session, CliError>>;
+
+    /// Connects to the main process of a running container.
+    fn attach(&self, id: &ContainerId) -> impl Future<Output = Result<Session, CliError>>;
+
+    /// Sends a signal to the main process of a running container, and nothing else.
+    ///
+    /// # Errors
+    /// When it does not run.
+    fn signal(&self, id: &ContainerId, signal: i32) -> Result<(), CliError>;
+
+    /// The root folder of a container, as an `O_PATH` descriptor below which nothing outside can be reached
+    /// (`RESOLVE_IN_ROOT`).
+    ///
+    /// # Errors
+    /// When it has no root that can be reached now.
+    fn root(&self, id: &ContainerId) -> Result<OwnedFd, CliError>;
+
+    /// The processes of a container, by their ids on the host.
+    ///
+    /// # Errors
+    /// When its cgroup can't be read.
+    fn processes(&self, id: &ContainerId) -> Result<Vec<i32>, CliError>;
+
+    /// What a running container uses now.
+    ///
+    /// # Errors
+    /// When its cgroup can't be read.
+    fn usage(&self, id: &ContainerId) -> Result<Usage, CliError>;
+
+    /// Pulls images by their names, several at a time; the result of each, in the same order.
+    fn pull(&self, images: &[PullWish], tell: &Tell) -> impl Future<Output = Vec<Result<(), CliError>>>;
+
+    /// All images of the store.
+    ///
+    /// # Errors
+    /// When the store can't be read.
+    fn images(&self) -> Result<Vec<StoredImage>, CliError>;
+
+    /// Removes an image's name, and the image where that was its last; what went, as lines to show.
+    ///
+    /// # Errors
+    /// When it is not there, or a container uses it and `force` is not given.
+    fn image_remove(&self, name: &str, force: bool) -> Result<Vec<String>, CliError>;
+
+    /// Removes images without a name (with `all`, those no container uses): names or ids, and the bytes freed.
+    ///
+    /// # Errors
+    /// When the store can't be read or written.
+    fn image_prune(&self, all: bool) -> Result<Pruned, CliError>;
+
+    /// Takes in an OCI or docker archive; `name`: what to call its image where the archive does not say. The names.
+    ///
+    /// # Errors
+    /// When the archive is no such thing, or is broken.
+    fn image_load(&self, archive: &Path, name: Option<&str>) -> Result<Vec<String>, CliError>;
+
+    /// All that is known of an image, for `image inspect`.
+    ///
+    /// # Errors
+    /// When it is not there.
+    fn image_inspect(&self, name: &str) -> Result<serde_json::Value, CliError>;
+
+    /// All volumes of this machine.
+    ///
+    /// # Errors
+    /// When the ledger can't be read.
+    fn volumes(&self) -> Result<Vec<StoredVolume>, CliError>;
+
+    /// Removes a volume and all that is in it.
+    ///
+    /// # Errors
+    /// When it is not there, or a container uses it.
+    fn volume_remove(&self, name: &str) -> Result<(), CliError>;
+
+    /// Keeps a login for a registry, through the credential helper where one is set.
+    fn login(
+        &self,
+        registry: Option<&str>,
+        user: &str,
+        password: &str,
+    ) -> impl Future<Output = Result<LoginResult, CliError>>;
+
+    /// Forgets the login for a registry; whether there was one.
+    ///
+    /// # Errors
+    /// When the file or the helper refuses.
+    fn logout(&self, registry: Option<&str>) -> Result<bool, CliError>;
+
+    /// Brings up the demo stack and says where to look, or removes it.
+    fn demo(&self, down: bool, output: &Output) -> impl Future<Output = Result<ExitStatus, CliError>>;
+}
+
+/// The project as the compose files have it.
+#[derive(Clone, Debug, Default)]
+pub struct Loaded {
+    /// Interpolated, merged, checked.
+    pub project: Project,
+    /// What there is to warn of, rendered.
+    pub warnings: Vec<String>,
+}
+
+/// A plan and its canonical text.
+#[derive(Clone, Debug, Default)]
+pub struct Planned {
+    /// The plan.
+    pub plan: Plan,
+    /// For people.
+    pub text: String,
+}

@@ -1,0 +1,123 @@
+//! What comes out of running containers, and what goes into them.
+
+use std::future::Future;
+use std::os::fd::OwnedFd;
+use std::pin::Pin;
+
+use crate::name::{ContainerId, ServiceName};
+
+use super::super::error::CliError;
+
+/// Which lines of the logs are wanted.
+#[derive(Clone, Debug, Default)]
+pub struct LogQuery {
+    /// Only these services; empty: all.
+    pub services: Vec<ServiceName>,
+    /// Only this replica of each.
+    pub index: Option<u32>,
+    /// Go on with what comes.
+    pub follow: bool,
+    /// From this moment on, nanoseconds since 1970.
+    pub since: Option<u64>,
+    /// Up to this moment.
+    pub until: Option<u64>,
+    /// The last lines of each container only.
+    pub tail: Option<usize>,
+}
+
+/// One line that a container has printed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LogLine {
+    /// The service.
+    pub service: ServiceName,
+    /// The container's name without the project's, as it stands before the line: `web-1`.
+    pub label: String,
+    /// On standard error.
+    pub stderr: bool,
+    /// When, nanoseconds since 1970.
+    pub time: u64,
+    /// What, without the line's end.
+    pub text: Vec<u8>,
+}
+
+/// Something that happened to a container.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Event {
+    /// When, nanoseconds since 1970.
+    pub time: u64,
+    /// What, in docker's words: `create`, `start`, `die`, `stop`, `kill`, `restart`, `pause`, `unpause`, `destroy`, `oom`,
+    /// `health_status: healthy`.
+    pub action: String,
+    /// The container.
+    pub id: ContainerId,
+    /// Its service.
+    pub service: ServiceName,
+    /// Its name.
+    pub name: String,
+    /// Its image.
+    pub image: String,
+    /// With `die`: the code.
+    pub exit_code: Option<i32>,
+}
+
+/// A command to run inside a container.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ExecWish {
+    /// The program and its arguments.
+    pub argv: Vec<String>,
+    /// `KEY=value` beside the container's own.
+    pub env: Vec<String>,
+    /// Instead of the container's.
+    pub user: Option<String>,
+    /// Instead of the container's.
+    pub workdir: Option<String>,
+    /// All capabilities.
+    pub privileged: bool,
+    /// What its standard streams are.
+    pub stdio: Stdio,
+}
+
+/// What the standard streams of an `exec` are.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Stdio {
+    /// Ours.
+    #[default]
+    Inherit,
+    /// Ours but for standard input, which is empty.
+    NoInput,
+    /// A new terminal, whose other end comes back in the session.
+    Terminal,
+    /// Nothing; nobody waits for it.
+    Null,
+}
+
+/// A connection to a process in a container.
+pub struct Session {
+    /// What is written here is its input; `None`: it has none, or has ours.
+    pub input: Option<OwnedFd>,
+    /// What it prints; of a terminal, both streams. `None`: it has ours.
+    pub output: Option<OwnedFd>,
+    /// What it prints on standard error, where that is apart.
+    pub error: Option<OwnedFd>,
+    /// It has a terminal (`input` and `output` are its other end).
+    pub terminal: bool,
+    /// Its end: the exit code, 128 + n for signal n.
+    pub exit: Pin<Box<dyn Future<Output = Result<i32, CliError>>>>,
+}
+
+/// What a container uses.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Usage {
+    /// Processor time, nanoseconds since it was started.
+    pub cpu: u64,
+    /// Bytes of memory, without the cache that can be dropped.
+    pub memory: u64,
+    /// Its limit in bytes; that of the machine where it has none.
+    pub memory_limit: u64,
+    /// Processes and threads.
+    pub pids: u64,
+    /// Bytes received and sent.
+    pub network: (u64, u64),
+    /// Bytes read and written.
+    pub block: (u64, u64),
+}

@@ -1,0 +1,235 @@
+//! `windlass build`, and what `up --build` does first.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+use std::process::Stdio;
+
+use clap::{ArgAction, Args};
+
+use crate::compose::model::{Build as Spec, Project, Service};
+use crate::name::ServiceName;
+
+use super::super::backend::Backend;
+use super::super::build::{Builder, Wish, commands, find};
+use super::super::context::Context;
+use super::super::error::{CliError, ExitStatus};
+use super::super::settings::go_bool;
+use super::change;
+
+/// Flags of `build`.
+#[derive(Args, Debug, Default)]
+pub struct Build {
+    /// Services; all if none is named
+    pub services: Vec<String>,
+    /// Argument of the build
+    #[arg(long, value_name = "KEY=VALUE")]
+    pub build_arg: Vec<String>,
+    /// Old flag without effect
+    #[arg(long, hide = true, value_name = "BOOL", num_args = 0..=1, require_equals = true,
+          default_missing_value = "true", action = ArgAction::Set, value_parser = go_bool)]
+    pub compress: Option<bool>,
+    /// Old flag without effect
+    #[arg(long, hide = true, value_name = "BOOL", num_args = 0..=1, require_equals = true,
+          default_missing_value = "true", action = ArgAction::Set, value_parser = go_bool)]
+    pub force_rm: Option<bool>,
+    /// Without cache
+    #[arg(long)]
+    pub no_cache: bool,
+    /// Old flag without effect
+    #[arg(long, hide = true)]
+    pub no_rm: bool,
+    /// Old flag without effect
+    #[arg(long, hide = true, value_name = "BOOL", num_args = 0..=1, require_equals = true,
+          default_missing_value = "true", action = ArgAction::Set, value_parser = go_bool)]
+    pub parallel: Option<bool>,
+    /// Old flag without effect: use the global one
+    #[arg(long, hide = true, value_name = "HOW")]
+    pub progress: Option<String>,
+    /// Pull the images that are built upon
+    #[arg(long)]
+    pub pull: bool,
+    /// Say nothing of the builds
+    #[arg(short, long)]
+    pub quiet: bool,
+    /// SSH agent or key for the build
+    #[arg(long, value_name = "ID")]
+    pub ssh: Option<String>,
+    /// Services that they depend on too
+    #[arg(long)]
+    pub with_dependencies: bool,
+}
+
+/// When images are built before containers are made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum When {
+    /// All that can be built.
+    Always,
+    /// Those that are not there.
+    Missing,
+    /// None.
+    Never,
+}
+
+impl When {
+    /// What `--build` and `--no-build` come to.
+    pub fn of(build: bool, no_build: bool) -> Self {
+        match (build, no_build) {
+            (true, _) => Self::Always,
+            (_, true) => Self::Never,
+            _ => Self::Missing,
+        }
+    }
+}
+
+/// Builds the images of services.
+///
+/// # Errors
+/// A service that is not there; a build that fails; no builder.
+pub async fn run<B: Backend>(cx: &Context<'_, B>, args: &Build) -> Result<ExitStatus, CliError> {
+    let old = [
+        ("--compress", args.compress.is_some()),
+        ("--force-rm", args.force_rm.is_some()),
+        ("--no-rm", args.no_rm),
+        ("--parallel", args.parallel.is_some()),
+        ("--progress", args.progress.is_some()),
+    ];
+    for (flag, _) in old.iter().filter(|(_, used)| *used) {
+        cx.output.warn(&format!("`build {flag}` has no effect"))?;
+    }
+    let project = cx.load(&args.services)?;
+    let named: BTreeSet<ServiceName> = change::services(&project, &args.services)?.into_iter().collect();
+    let wanted = |name: &ServiceName| named.is_empty() || args.with_dependencies || named.contains(name);
+    let services = buildable(&project).filter(|(name, ..)| wanted(name)).collect();
+    build(cx, &project, services, args).await?;
+    Ok(ExitStatus::DONE)
+}
+
+/// Builds what containers are about to be made of.
+///
+/// # Errors
+/// As [`run`].
+pub async fn before_up<B: Backend>(
+    cx: &Context<'_, B>,
+    project: &Project,
+    quiet: bool,
+    when: When,
+) -> Result<(), CliError> {
+    if when == When::Never || cx.settings.dry_run {
+        return Ok(());
+    }
+    let mut services: Vec<Buildable<'_>> = buildable(project).collect();
+    if when == When::Missing && !services.is_empty() {
+        let there: BTreeSet<String> = cx.backend.images()?.into_iter().flat_map(|image| image.names).collect();
+        services.retain(|(name, service, _)| {
+            let image = image_name(project, name, service);
+            let known = there.iter().any(|there| same_image(there, &image));
+            service.pull_policy.as_deref() == Some("build") || (!known && service.image.is_none())
+        });
+    }
+    build(cx, project, services, &Build { quiet, ..Build::default() }).await
+}
+
+type Buildable<'a> = (&'a ServiceName, &'a Service, &'a Spec);
+
+fn buildable(project: &Project) -> impl Iterator<Item = Buildable<'_>> {
+    project.services.iter().filter_map(|(name, service)| Some((name, service, service.build.as_ref()?)))
+}
+
+/// The name of a service's image (spec.md 12.1).
+fn image_name(project: &Project, name: &ServiceName, service: &Service) -> String {
+    service.image.clone().unwrap_or_else(|| format!("{}-{name}", project.name))
+}
+
+/// Whether a name of the store is that of an image as the file has it.
+fn same_image(stored: &str, wanted: &str) -> bool {
+    let tagged = if wanted.rsplit('/').next().is_some_and(|last| last.contains(':')) {
+        wanted.to_owned()
+    } else {
+        format!("{wanted}:latest")
+    };
+    stored == wanted || stored == tagged || stored.strip_prefix("docker.io/library/") == Some(tagged.as_str())
+}
+
+async fn build<B: Backend>(
+    cx: &Context<'_, B>,
+    project: &Project,
+    services: Vec<Buildable<'_>>,
+    args: &Build,
+) -> Result<(), CliError> {
+    let Some((first, ..)) = services.first() else { return Ok(()) };
+    let path = std::env::var("PATH").unwrap_or_default();
+    let builder = find(&path).ok_or_else(|| {
+        CliError::with_help(
+            format!("service `{first}` has `build:`, and neither buildctl nor buildah is installed"),
+            "install one of them (buildctl needs a running buildkitd), or give the service an `image:` that exists",
+        )
+    })?;
+    for (name, service, spec) in services {
+        let image = image_name(project, name, service);
+        if cx.settings.dry_run {
+            cx.output.line(&format!("build {image}"))?;
+            continue;
+        }
+        let scratch =
+            tempfile::tempdir().map_err(|e| CliError::failed(format!("can't make a folder to build in: {e}")))?;
+        let archive = scratch.path().join("image.tar");
+        let wish = Wish {
+            image: &image,
+            args: &args.build_arg,
+            no_cache: args.no_cache,
+            pull: args.pull,
+            ssh: args.ssh.as_deref(),
+            platform: service.platform.as_deref(),
+            secrets: project.secrets.clone(),
+            scratch: scratch.path().to_owned(),
+        };
+        cx.output.note(&format!(" Image {image}  Building"))?;
+        for words in commands(builder, spec, &wish, &archive)? {
+            call(&words, builder, name, args.quiet).await?;
+        }
+        load(cx, &archive, &image, &spec.tags)?;
+        cx.output.note(&format!(" Image {image}  Built"))?;
+    }
+    Ok(())
+}
+
+fn load<B: Backend>(cx: &Context<'_, B>, archive: &Path, image: &str, tags: &[String]) -> Result<(), CliError> {
+    for name in std::iter::once(image).chain(tags.iter().map(String::as_str)) {
+        cx.backend.image_load(archive, Some(name))?;
+    }
+    Ok(())
+}
+
+/// Runs the builder; what it prints goes to our standard error.
+async fn call(words: &[String], builder: Builder, service: &ServiceName, quiet: bool) -> Result<(), CliError> {
+    let Some((program, arguments)) = words.split_first() else { return Ok(()) };
+    let output = || if quiet { Stdio::null() } else { Stdio::from(std::io::stderr()) };
+    let status = tokio::process::Command::new(program)
+        .args(arguments)
+        .stdin(Stdio::null())
+        .stdout(output())
+        .stderr(output())
+        .kill_on_drop(true)
+        .status()
+        .await
+        .map_err(|e| CliError::failed(format!("can't run {program} for service `{service}`: {e}")))?;
+    if status.success() {
+        return Ok(());
+    }
+    let help = match builder {
+        Builder::Buildctl => "its messages stand above; `buildctl debug workers` tells whether buildkitd answers",
+        Builder::Buildah => "its messages stand above",
+    };
+    Err(CliError::with_help(format!("service `{service}` could not be built: {program} ended with {status}"), help))
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn names_of_the_store_are_found_under_what_the_file_says() {
+        assert!(super::same_image("shop-web:latest", "shop-web"));
+        assert!(super::same_image("docker.io/library/shop-web:latest", "shop-web"));
+        assert!(super::same_image("localhost:5000/a:1", "localhost:5000/a:1"));
+        assert!(!super::same_image("localhost:5000/a:1", "localhost:5000/a"));
+    }
+}

@@ -1,0 +1,134 @@
+//! What all verbs that change something have in common: show the plan with `--dry-run`, else apply it and tell how it
+//! went.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use crate::compose::model::Project;
+use crate::desired::Desired;
+use crate::name::{ProjectName, ServiceName};
+
+use super::super::backend::{Backend, Change, Edit, Outcome, Until, UpWish};
+use super::super::context::Context;
+use super::super::error::{CliError, ExitStatus};
+use super::super::output::Tone;
+use super::super::select::no_service;
+
+/// Applies a change and shows its progress; with `--dry-run`, prints its plan instead.
+///
+/// # Errors
+/// What could not be done.
+pub async fn apply<B: Backend>(
+    cx: &Context<'_, B>,
+    project: &ProjectName,
+    title: &str,
+    change: Change,
+    until: Until,
+) -> Result<ExitStatus, CliError> {
+    if cx.settings.dry_run {
+        return show_plan(cx, project, &change).await;
+    }
+    let work = |tell| async move { cx.backend.apply(project, change, until, &tell).await };
+    let outcome = cx.progress().show(title, work).await?;
+    finish(cx, &outcome)
+}
+
+/// Prints the plan of a change.
+///
+/// # Errors
+/// When it can't be made.
+pub async fn show_plan<B: Backend>(
+    cx: &Context<'_, B>,
+    project: &ProjectName,
+    change: &Change,
+) -> Result<ExitStatus, CliError> {
+    let planned = cx.backend.plan(project, change).await?;
+    cx.output.raw(planned.text.as_bytes())?;
+    Ok(ExitStatus::DONE)
+}
+
+/// Tells what came of a change: warnings, and each container that failed.
+///
+/// # Errors
+/// Failed containers, once they are told.
+pub fn finish<B: Backend>(cx: &Context<'_, B>, outcome: &Outcome) -> Result<ExitStatus, CliError> {
+    for warning in &outcome.warnings {
+        cx.output.warn(warning)?;
+    }
+    for failure in &outcome.failures {
+        cx.output.say(Tone::Error, "error", &format!("{}: {}", failure.container, failure.reason))?;
+    }
+    if outcome.failures.is_empty() { Ok(ExitStatus::DONE) } else { Err(CliError::Exit(ExitStatus::FAILED.0)) }
+}
+
+/// Loads the files and decides everything, showing pulls as they go.
+///
+/// # Errors
+/// Files that are wrong; images that can't be had.
+pub async fn compile<B: Backend>(cx: &Context<'_, B>, project: &Project, wish: &UpWish) -> Result<Desired, CliError> {
+    let work = |tell| async move { cx.backend.compile(project, wish, &tell).await };
+    cx.progress().show("Pulling", work).await
+}
+
+/// Services named on the command line, each checked to be in the files.
+///
+/// # Errors
+/// A name that no service has.
+pub fn services(project: &Project, names: &[String]) -> Result<Vec<ServiceName>, CliError> {
+    let known = |name: &String| match project.services.get_key_value(name.as_str()) {
+        Some((name, _)) => Ok(name.clone()),
+        None => Err(no_service(name, project.services.keys())),
+    };
+    names.iter().map(known).collect()
+}
+
+/// Applies an edit of what was last applied.
+///
+/// # Errors
+/// As [`apply`].
+pub async fn edit<B: Backend>(
+    cx: &Context<'_, B>,
+    project: &ProjectName,
+    title: &str,
+    edit: Edit,
+) -> Result<ExitStatus, CliError> {
+    apply(cx, project, title, Change::Edit(edit), Until::Done).await
+}
+
+/// `SERVICE=REPLICAS`, as `scale` and `--scale` have it.
+///
+/// # Errors
+/// Any other form.
+pub fn scales(words: &[String]) -> Result<BTreeMap<ServiceName, u32>, CliError> {
+    words.iter().map(|word| scale(word)).collect()
+}
+
+fn scale(word: &str) -> Result<(ServiceName, u32), CliError> {
+    let parsed = word.split_once('=').and_then(|(service, number)| Some((service, number.parse().ok()?)));
+    match parsed {
+        Some((service, number)) if !service.is_empty() => Ok((ServiceName::from(service), number)),
+        _ => Err(CliError::usage(format!("`{word}`: must be SERVICE=NUMBER, like web=3"))),
+    }
+}
+
+/// Gives up on a piece of work after a time; what was begun goes on without us.
+///
+/// # Errors
+/// The work's own, and that the time is over.
+pub async fn within<T>(
+    limit: Option<Duration>,
+    work: impl Future<Output = Result<T, CliError>>,
+) -> Result<T, CliError> {
+    let Some(limit) = limit else { return work.await };
+    tokio::time::timeout(limit, work).await.unwrap_or_else(|_| {
+        Err(CliError::with_help(
+            format!("not all services are up after {} s", limit.as_secs()),
+            "`windlass ps` shows their states, `windlass logs` what they have printed",
+        ))
+    })
+}
+
+/// `--timeout`.
+pub fn seconds(timeout: Option<u32>) -> Option<Duration> {
+    timeout.map(|seconds| Duration::from_secs(seconds.into()))
+}

@@ -1,0 +1,86 @@
+//! `windlass events`.
+
+use clap::Args;
+use serde_json::json;
+
+use super::super::backend::{Backend, Event};
+use super::super::context::Context;
+use super::super::error::{CliError, ExitStatus};
+use super::super::output::human;
+use super::super::select::Found;
+use super::logs;
+
+/// Flags of `events`.
+#[derive(Args, Debug)]
+pub struct Events {
+    /// Services; all if none is named
+    pub services: Vec<String>,
+    /// One JSON object a line
+    #[arg(long)]
+    pub json: bool,
+    /// From this time on; what happened before now is not kept, so it can only be later
+    #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
+    pub since: Option<String>,
+    /// Up to this time
+    #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
+    pub until: Option<String>,
+}
+
+/// Prints what happens to containers, until it is interrupted.
+///
+/// # Errors
+/// A service that is not there; nobody to ask.
+pub async fn run<B: Backend>(cx: &Context<'_, B>, args: &Events) -> Result<ExitStatus, CliError> {
+    let found = Found::look(cx)?;
+    let services = found.services(&args.services)?;
+    let now = cx.backend.now().wall;
+    let since = logs::moment("--since", args.since.as_deref(), now)?;
+    let until = logs::moment("--until", args.until.as_deref(), now)?;
+    if since.is_some_and(|since| since < now) {
+        cx.output.warn("what happened before now is not kept: `--since` shows what happens from now on")?;
+    }
+    let mut events = cx.backend.events(&found.project)?;
+    let end = async {
+        match until {
+            Some(until) => tokio::time::sleep(std::time::Duration::from_nanos(until.saturating_sub(now))).await,
+            None => std::future::pending().await,
+        }
+    };
+    tokio::pin!(end);
+    loop {
+        let event = tokio::select! {
+            event = events.recv() => event,
+            () = &mut end => None,
+        };
+        let Some(event) = event else { return Ok(ExitStatus::DONE) };
+        let wanted = services.is_empty() || services.contains(&event.service);
+        if wanted && since.is_none_or(|since| event.time >= since) {
+            print(cx, &event, args.json)?;
+        }
+    }
+}
+
+fn print<B: Backend>(cx: &Context<'_, B>, event: &Event, json: bool) -> Result<(), CliError> {
+    if json {
+        let mut attributes = json!({ "image": event.image, "name": event.name });
+        if let Some(code) = event.exit_code {
+            attributes["exitCode"] = code.to_string().into();
+        }
+        cx.output.json(&json!({
+            "time": human::rfc3339_nanos(event.time),
+            "type": "container",
+            "action": event.action,
+            "id": event.id.as_str(),
+            "service": event.service.as_str(),
+            "attributes": attributes,
+        }))?;
+    } else {
+        let code = event.exit_code.map(|code| format!("exitCode={code}, ")).unwrap_or_default();
+        let time = human::rfc3339_nanos(event.time);
+        cx.output.line(&format!(
+            "{time} container {} {} ({code}image={}, name={})",
+            event.action, event.id, event.image, event.name
+        ))?;
+    }
+    cx.output.flush()
+}

@@ -1,0 +1,73 @@
+//! `windlass plan`: what `up` would do.
+
+use clap::{Args, ValueEnum};
+
+use super::super::backend::{Backend, Change, UpWish};
+use super::super::context::Context;
+use super::super::error::{CliError, ExitStatus};
+use super::{change, create};
+
+/// Flags of `plan`.
+#[derive(Args, Debug)]
+pub struct Plan {
+    /// Services; all if none is named
+    pub services: Vec<String>,
+    /// How it is printed
+    #[arg(long, value_enum, default_value_t, value_name = "FORM")]
+    pub format: Form,
+    /// Exit with 2 if there is anything to do, with 0 if not
+    #[arg(long)]
+    pub detailed_exitcode: bool,
+    /// As `up --force-recreate`
+    #[arg(long, conflicts_with = "no_recreate")]
+    pub force_recreate: bool,
+    /// As `up --no-recreate`
+    #[arg(long)]
+    pub no_recreate: bool,
+    /// As `up --no-deps`
+    #[arg(long)]
+    pub no_deps: bool,
+    /// As `up --remove-orphans`
+    #[arg(long, env = "COMPOSE_REMOVE_ORPHANS", hide_env = true)]
+    pub remove_orphans: bool,
+    /// As `up --scale`
+    #[arg(long, value_name = "SERVICE=N")]
+    pub scale: Vec<String>,
+}
+
+/// `--format`.
+#[derive(ValueEnum, Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Form {
+    /// For people.
+    #[default]
+    Text,
+    /// For programs.
+    Json,
+}
+
+/// Prints the plan that `up` would carry out.
+///
+/// # Errors
+/// Files that are wrong; images that can't be resolved.
+pub async fn run<B: Backend>(cx: &Context<'_, B>, args: &Plan) -> Result<ExitStatus, CliError> {
+    let project = cx.load(&args.services)?;
+    let wish = UpWish {
+        services: change::services(&project, &args.services)?,
+        no_deps: args.no_deps,
+        scale: change::scales(&args.scale)?,
+        recreate: create::recreate(args.force_recreate, args.no_recreate),
+        remove_orphans: args.remove_orphans,
+        ..UpWish::default()
+    };
+    let desired = change::compile(cx, &project, &wish).await?;
+    let planned = cx.backend.plan(&project.name, &Change::Declare(Box::new(desired))).await?;
+    match args.format {
+        Form::Text => cx.output.raw(planned.text.as_bytes())?,
+        Form::Json => cx.output.json_pretty(&planned.plan)?,
+    }
+    Ok(match (args.detailed_exitcode, planned.plan.is_empty()) {
+        _ if !planned.plan.failures.is_empty() => ExitStatus::FAILED,
+        (true, false) => ExitStatus::CHANGES,
+        _ => ExitStatus::DONE,
+    })
+}

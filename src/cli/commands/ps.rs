@@ -1,0 +1,160 @@
+//! `windlass ps`.
+
+use clap::Args;
+use serde_json::{Map, Value};
+
+use crate::desired::{MountSource, Stamp};
+use crate::observed::{ObservedContainer, State};
+
+use super::super::backend::Backend;
+use super::super::context::Context;
+use super::super::error::{CliError, ExitStatus};
+use super::super::output::listing::{Listing, row};
+use super::super::output::{human, ports, width};
+use super::super::select::{Found, health_word};
+
+/// Flags of `ps`.
+#[derive(Args, Debug)]
+pub struct Ps {
+    /// Services; all if none is named
+    pub services: Vec<String>,
+    /// Containers that don't run too, and one-offs
+    #[arg(short, long)]
+    pub all: bool,
+    /// Only what matches: status=STATE
+    #[arg(long, value_name = "KEY=VALUE")]
+    pub filter: Vec<String>,
+    /// `table`, `json`, `table TEMPLATE` or a template
+    #[arg(long, value_name = "FORM", default_value = "table")]
+    pub format: String,
+    /// Don't cut the output
+    #[arg(long)]
+    pub no_trunc: bool,
+    /// Containers of services that the files don't declare too
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_value_t = true,
+          default_missing_value = "true", action = clap::ArgAction::Set)]
+    pub orphans: bool,
+    /// Ids only
+    #[arg(short, long)]
+    pub quiet: bool,
+    /// Names of services only
+    #[arg(long = "services", id = "names")]
+    pub names: bool,
+    /// Only those in this state
+    #[arg(long, value_name = "STATE")]
+    pub status: Vec<String>,
+}
+
+const STATES: [&str; 7] = ["paused", "restarting", "removing", "running", "dead", "created", "exited"];
+
+const COLUMNS: &[(&str, &str)] = &[
+    ("NAME", "Name"),
+    ("IMAGE", "Image"),
+    ("COMMAND", "Command"),
+    ("SERVICE", "Service"),
+    ("CREATED", "RunningFor"),
+    ("STATUS", "Status"),
+    ("PORTS", "Ports"),
+];
+
+/// Lists the containers of the project.
+///
+/// # Errors
+/// A service or state that is not there.
+pub fn run<B: Backend>(cx: &Context<'_, B>, args: &Ps) -> Result<ExitStatus, CliError> {
+    let states = states(args)?;
+    let found = Found::look(cx)?;
+    let now = cx.backend.now();
+    let shown = |container: &&ObservedContainer| {
+        let state = found.state(container);
+        let by_state = match states.is_empty() {
+            true => args.all || matches!(state, "running" | "paused" | "restarting"),
+            false => states.iter().any(|wanted| wanted == state),
+        };
+        by_state && (args.orphans || !found.is_orphan(container))
+    };
+    let mut containers: Vec<&ObservedContainer> =
+        found.containers(&args.services, args.all)?.into_iter().filter(shown).collect();
+    containers.sort_by(|a, b| a.spec.name.cmp(&b.spec.name));
+    if args.quiet {
+        containers.iter().try_for_each(|container| cx.output.line(container.id.as_str()))?;
+    } else if args.names {
+        let mut services: Vec<&str> = containers.iter().map(|container| container.spec.service.as_str()).collect();
+        services.sort_unstable();
+        services.dedup();
+        services.iter().try_for_each(|service| cx.output.line(service))?;
+    } else {
+        let rows = containers.iter().map(|container| line(&found, container, &now, !args.no_trunc)).collect();
+        Listing { columns: COLUMNS, rows, json_array: false }.print(cx.output, &args.format)?;
+    }
+    Ok(ExitStatus::DONE)
+}
+
+fn states(args: &Ps) -> Result<Vec<String>, CliError> {
+    let mut states = args.status.clone();
+    for filter in &args.filter {
+        match filter.split_once('=') {
+            Some(("status", state)) => states.push(state.to_owned()),
+            _ => return Err(CliError::usage(format!("`--filter {filter}`: only status=STATE is known"))),
+        }
+    }
+    match states.iter().find(|state| !STATES.contains(&state.as_str())) {
+        Some(state) => Err(CliError::usage(format!("`{state}` is no state: use one of {}", STATES.join(", ")))),
+        None => Ok(states),
+    }
+}
+
+fn line(found: &Found, container: &ObservedContainer, now: &Stamp, cut: bool) -> Map<String, Value> {
+    let spec = &container.spec;
+    let code = match &container.state {
+        State::Exited(exit) => exit.code,
+        _ => 0,
+    };
+    let command = spec.argv.join(" ");
+    let command = if cut { width::cut(&command, 20) } else { command };
+    let id = if cut { container.id.short() } else { container.id.as_str() };
+    let labels: Vec<String> = spec.labels.iter().map(|(key, value)| format!("{key}={value}")).collect();
+    let networks: Vec<&str> = spec.endpoints.iter().map(|endpoint| endpoint.network.as_str()).collect();
+    let (mounts, volumes) = mounts(container);
+    row([
+        ("ID", id.into()),
+        ("Name", spec.name.as_str().into()),
+        ("Names", spec.name.as_str().into()),
+        ("Image", spec.image.name.as_str().into()),
+        ("Command", format!("\"{command}\"").into()),
+        ("Project", spec.project.as_str().into()),
+        ("Service", spec.service.as_str().into()),
+        ("Created", (container.created.wall / 1_000_000_000).into()),
+        ("CreatedAt", human::created_at(container.created.wall).into()),
+        ("RunningFor", human::ago(container.created.until(now)).into()),
+        ("State", found.state(container).into()),
+        ("Status", found.status(container, now).into()),
+        ("Health", health_word(container.health).into()),
+        ("ExitCode", code.into()),
+        ("Ports", ports::list(&container.ports).into()),
+        ("Publishers", serde_json::to_value(ports::publishers(&container.ports)).unwrap_or_default()),
+        ("Labels", labels.join(",").into()),
+        ("Mounts", mounts.join(",").into()),
+        ("Networks", networks.join(",").into()),
+        ("LocalVolumes", volumes.to_string().into()),
+        ("Size", "0B".into()),
+        ("SizeRw", Value::Null),
+        ("SizeRootFs", Value::Null),
+    ])
+}
+
+/// The sources of all mounts, and how many of them are volumes.
+fn mounts(container: &ObservedContainer) -> (Vec<String>, usize) {
+    let sources: Vec<String> = container
+        .spec
+        .mounts
+        .iter()
+        .filter_map(|mount| match &mount.source {
+            MountSource::Bind { path, .. } => Some(path.display().to_string()),
+            MountSource::Volume { name, .. } => Some(name.to_string()),
+            MountSource::Tmpfs { .. } | MountSource::Image { .. } => None,
+        })
+        .collect();
+    let volumes = container.spec.mounts.iter().filter(|mount| matches!(mount.source, MountSource::Volume { .. }));
+    (sources, volumes.count())
+}

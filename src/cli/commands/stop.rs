@@ -1,0 +1,29 @@
+//! `windlass stop`.
+
+use clap::Args;
+
+use super::super::backend::{Backend, Edit};
+use super::super::context::Context;
+use super::super::error::{CliError, ExitStatus};
+use super::super::select::Found;
+use super::change;
+
+/// Flags of `stop`.
+#[derive(Args, Debug)]
+pub struct Stop {
+    /// Services; all if none is named
+    pub services: Vec<String>,
+    /// Seconds before what does not stop is killed
+    #[arg(short, long, value_name = "SECONDS")]
+    pub timeout: Option<u32>,
+}
+
+/// Stops services.
+///
+/// # Errors
+/// A service that is not there.
+pub async fn run<B: Backend>(cx: &Context<'_, B>, args: &Stop) -> Result<ExitStatus, CliError> {
+    let found = Found::look(cx)?;
+    let services = found.services(&args.services)?;
+    change::edit(cx, &found.project, "Stopping", Edit::Stop { services, timeout: change::seconds(args.timeout) }).await
+}

@@ -1,0 +1,198 @@
+//! `windlass up`.
+
+mod attached;
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use clap::Args;
+
+use crate::compose::model::Project;
+use crate::name::ServiceName;
+
+use super::super::backend::{Backend, Change, Until, UpWish};
+use super::super::context::Context;
+use super::super::error::{CliError, ExitStatus};
+use super::super::output::logs::LogStyle;
+use super::create::Pull;
+use super::{build, change, create};
+
+use attached::{Attached, Ends};
+
+/// Flags of `up`.
+#[derive(Args, Debug, Default)]
+pub struct Up {
+    /// Services; all if none is named
+    pub services: Vec<String>,
+    /// Stop all as soon as one container ends
+    #[arg(long, conflicts_with_all = ["detach", "wait", "abort_on_container_failure"])]
+    pub abort_on_container_exit: bool,
+    /// Stop all as soon as one container fails
+    #[arg(long, conflicts_with_all = ["detach", "wait"])]
+    pub abort_on_container_failure: bool,
+    /// Make services anew that the named ones depend on
+    #[arg(long, conflicts_with = "no_recreate")]
+    pub always_recreate_deps: bool,
+    /// Show only what these services print
+    #[arg(long, value_name = "SERVICE", conflicts_with_all = ["detach", "wait", "attach_dependencies"])]
+    pub attach: Vec<String>,
+    /// Show what services print that the named ones depend on
+    #[arg(long, conflicts_with_all = ["detach", "wait"])]
+    pub attach_dependencies: bool,
+    /// Build images first
+    #[arg(long, conflicts_with = "no_build")]
+    pub build: bool,
+    /// Don't stay: containers run in the background
+    #[arg(short, long)]
+    pub detach: bool,
+    /// Exit with the code of this service's container; implies --abort-on-container-exit
+    #[arg(long, value_name = "SERVICE", conflicts_with_all = ["detach", "wait", "abort_on_container_failure"])]
+    pub exit_code_from: Option<String>,
+    /// Make all containers anew, even if nothing has changed
+    #[arg(long, conflicts_with = "no_recreate")]
+    pub force_recreate: bool,
+    /// Don't show what these services print
+    #[arg(long, value_name = "SERVICE")]
+    pub no_attach: Vec<String>,
+    /// Don't build an image, even if it is missing
+    #[arg(long)]
+    pub no_build: bool,
+    /// Without colours
+    #[arg(long)]
+    pub no_color: bool,
+    /// Don't start services that the named ones depend on
+    #[arg(long)]
+    pub no_deps: bool,
+    /// Without the containers' names before what they print
+    #[arg(long)]
+    pub no_log_prefix: bool,
+    /// Keep containers that exist, even if they differ
+    #[arg(long, conflicts_with = "renew_anon_volumes")]
+    pub no_recreate: bool,
+    /// Create containers, but don't start them
+    #[arg(long)]
+    pub no_start: bool,
+    /// When to pull images, instead of the file's `pull_policy`
+    #[arg(long, value_enum, value_name = "WHEN")]
+    pub pull: Option<Pull>,
+    /// Say nothing of builds
+    #[arg(long)]
+    pub quiet_build: bool,
+    /// Say nothing of pulls
+    #[arg(long)]
+    pub quiet_pull: bool,
+    /// Remove containers of services that the files don't declare
+    #[arg(long, env = "COMPOSE_REMOVE_ORPHANS", hide_env = true)]
+    pub remove_orphans: bool,
+    /// Make anonymous volumes anew
+    #[arg(short = 'V', long)]
+    pub renew_anon_volumes: bool,
+    /// Number of replicas of a service
+    #[arg(long, value_name = "SERVICE=N")]
+    pub scale: Vec<String>,
+    /// Seconds before what does not stop is killed
+    #[arg(short, long, value_name = "SECONDS")]
+    pub timeout: Option<u32>,
+    /// With the time of each line that is printed
+    #[arg(long)]
+    pub timestamps: bool,
+    /// Wait until all run and are healthy; implies --detach
+    #[arg(long)]
+    pub wait: bool,
+    /// Give up waiting after this many seconds
+    #[arg(long, value_name = "SECONDS")]
+    pub wait_timeout: Option<u64>,
+    /// Nothing is asked: accepted for docker compose's sake
+    #[arg(short, long)]
+    pub yes: bool,
+}
+
+impl Up {
+    /// Refuses flags that don't go together and that clap can't know of.
+    ///
+    /// # Errors
+    /// [`CliError::Usage`].
+    pub fn check(&self) -> Result<(), CliError> {
+        let ignored =
+            std::env::var("COMPOSE_IGNORE_ORPHANS").is_ok_and(|v| matches!(v.as_str(), "1" | "true" | "True"));
+        if self.remove_orphans && ignored {
+            return Err(CliError::usage("COMPOSE_IGNORE_ORPHANS and `--remove-orphans` exclude one another"));
+        }
+        if self.wait_timeout.is_some() && !self.wait {
+            return Err(CliError::usage("`--wait-timeout` goes with `--wait`"));
+        }
+        Ok(())
+    }
+
+    fn wish(&self, services: Vec<ServiceName>) -> Result<UpWish, CliError> {
+        Ok(UpWish {
+            services,
+            no_deps: self.no_deps,
+            no_start: self.no_start,
+            scale: change::scales(&self.scale)?,
+            recreate: create::recreate(self.force_recreate, self.no_recreate),
+            recreate_dependencies: self.always_recreate_deps,
+            renew_anonymous_volumes: self.renew_anon_volumes,
+            remove_orphans: self.remove_orphans,
+            pull: self.pull.and_then(Pull::policy),
+            quiet_pull: self.quiet_pull,
+            timeout: change::seconds(self.timeout),
+            oneoff: None,
+        })
+    }
+
+    fn is_attached(&self) -> bool {
+        !(self.detach || self.wait || self.no_start)
+    }
+
+    fn ends(&self) -> Ends {
+        match &self.exit_code_from {
+            Some(service) => Ends::WithFirst { code_from: Some(service.as_str().into()) },
+            None if self.abort_on_container_exit => Ends::WithFirst { code_from: None },
+            None if self.abort_on_container_failure => Ends::WithFirstFailure,
+            None => Ends::WithLast,
+        }
+    }
+
+    /// The services whose output is shown.
+    fn shown(&self, project: &Project) -> Result<Vec<ServiceName>, CliError> {
+        let names = [&self.attach, &self.no_attach].into_iter().flatten().chain(&self.exit_code_from).cloned();
+        change::services(project, &names.collect::<Vec<_>>())?;
+        let named: BTreeSet<&str> = self.services.iter().map(String::as_str).collect();
+        let shown = project.services.iter().filter(|(name, service)| {
+            let name = name.as_str();
+            if self.no_attach.iter().any(|no| no == name) {
+                return false;
+            }
+            if !self.attach.is_empty() {
+                return self.attach.iter().any(|yes| yes == name);
+            }
+            service.attach != Some(false) && (named.is_empty() || self.attach_dependencies || named.contains(name))
+        });
+        Ok(shown.map(|(name, _)| name.clone()).collect())
+    }
+}
+
+/// Brings the project up; attached, shows what its containers print until they end or Ctrl-C stops them.
+///
+/// # Errors
+/// Files that are wrong; what could not be made or started.
+pub async fn run<B: Backend>(cx: &Context<'_, B>, args: &Up) -> Result<ExitStatus, CliError> {
+    let project = cx.load(&args.services)?;
+    let services = change::services(&project, &args.services)?;
+    let shown = args.shown(&project)?;
+    build::before_up(cx, &project, args.quiet_build, build::When::of(args.build, args.no_build)).await?;
+    let desired = change::compile(cx, &project, &args.wish(services)?).await?;
+    let declared = Change::Declare(Box::new(desired));
+    if cx.settings.dry_run {
+        return change::show_plan(cx, &project.name, &declared).await;
+    }
+    if args.is_attached() {
+        let style = LogStyle { no_prefix: args.no_log_prefix, no_color: args.no_color, timestamps: args.timestamps };
+        let mut attached = Attached::new(cx, &project.name, shown, style, args.ends(), change::seconds(args.timeout))?;
+        return attached.run(declared).await;
+    }
+    let until = if args.wait { Until::Healthy } else { Until::Done };
+    let work = change::apply(cx, &project.name, "Running", declared, until);
+    change::within(args.wait_timeout.map(Duration::from_secs), work).await
+}

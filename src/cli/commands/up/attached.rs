@@ -1,0 +1,310 @@
+//! An attached `up`: what containers print, what becomes of them, and what Ctrl-C does.
+//!
+//! ```text
+//!  bring up ─▶ watch ─▶ (Ctrl-C, or a container's end where asked for) stop ─▶ exit code
+//!      │ Ctrl-C                                            │ second Ctrl-C
+//!      └──────────────────────────────────▶ stop           └▶ kill
+//! ```
+
+use std::collections::BTreeSet;
+use std::pin::pin;
+use std::time::Duration;
+
+use tokio::sync::mpsc::UnboundedReceiver;
+use tokio::time::Interval;
+
+use crate::name::{ProjectName, ServiceName};
+
+use super::super::super::backend::{Backend, Change, Edit, Event, LogLine, LogQuery, Outcome, Until};
+use super::super::super::context::Context;
+use super::super::super::error::{CliError, ExitStatus};
+use super::super::super::output::logs::{LogPrinter, LogStyle};
+use super::super::super::progress::{Progress, Report, Tell};
+use super::super::super::signals::Interrupts;
+use super::change;
+
+/// When an attached `up` ends by itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Ends {
+    /// When all containers have ended.
+    WithLast,
+    /// When the first has ended; its code, or that of a service, is ours.
+    WithFirst {
+        /// The service whose code counts.
+        code_from: Option<ServiceName>,
+    },
+    /// When the first has failed; its code is ours.
+    WithFirstFailure,
+}
+
+/// An attached `up`.
+pub struct Attached<'a, B> {
+    cx: &'a Context<'a, B>,
+    project: &'a ProjectName,
+    ends: Ends,
+    timeout: Option<Duration>,
+    stage: Stage<'a>,
+    interrupts: Interrupts,
+}
+
+/// What is shown.
+struct Stage<'a> {
+    progress: Progress<'a>,
+    printer: LogPrinter<'a>,
+    project: &'a ProjectName,
+    shown: Vec<ServiceName>,
+    lines: Option<UnboundedReceiver<LogLine>>,
+    events: Option<UnboundedReceiver<Event>>,
+    frames: Interval,
+}
+
+/// What happens on the stage.
+enum Heard {
+    /// A container has ended.
+    Ended(Event),
+    /// No line will come any more.
+    Silence,
+    /// Something else, which was shown.
+    Shown,
+}
+
+impl<'a, B: Backend> Attached<'a, B> {
+    /// Opens the streams before anything is started, so that nothing is missed.
+    ///
+    /// # Errors
+    /// When they can't be opened.
+    pub fn new(
+        cx: &'a Context<'a, B>,
+        project: &'a ProjectName,
+        shown: Vec<ServiceName>,
+        style: LogStyle,
+        ends: Ends,
+        timeout: Option<Duration>,
+    ) -> Result<Self, CliError> {
+        let query = LogQuery {
+            services: shown.clone(),
+            follow: true,
+            since: Some(cx.backend.now().wall),
+            ..LogQuery::default()
+        };
+        let lines = if shown.is_empty() { None } else { Some(cx.backend.logs(project, query)?) };
+        let labels: Vec<String> = shown.iter().map(|service| format!("{service}-1")).collect();
+        let stage = Stage {
+            progress: cx.progress(),
+            printer: LogPrinter::new(cx.output, style, labels.iter().map(String::as_str)),
+            project,
+            shown,
+            lines,
+            events: Some(cx.backend.events(project)?),
+            frames: tokio::time::interval(Duration::from_millis(100)),
+        };
+        Ok(Self { cx, project, ends, timeout, stage, interrupts: Interrupts::new()? })
+    }
+
+    /// Brings the project up, and stays until it ends.
+    ///
+    /// # Errors
+    /// What could not be brought up; Ctrl-C, once everything is stopped.
+    pub async fn run(&mut self, declared: Change) -> Result<ExitStatus, CliError> {
+        match self.bring_up(declared).await? {
+            Some(outcome) => {
+                change::finish(self.cx, &outcome)?;
+            }
+            None => return self.interrupted().await,
+        }
+        let Some(first) = self.watch().await? else { return self.interrupted().await };
+        let Watched::Ended(event) = first else { return Ok(ExitStatus::DONE) };
+        self.note("Aborting: a container has ended, stopping the others")?;
+        let codes = self.stop().await?;
+        Ok(self.status(&event, &codes))
+    }
+
+    /// `None`: Ctrl-C came first.
+    async fn bring_up(&mut self, declared: Change) -> Result<Option<Outcome>, CliError> {
+        let (tell, mut reports) = Tell::channel();
+        let backend = &self.cx.backend;
+        let project = self.project;
+        let mut work = pin!(async move { backend.apply(project, declared, Until::Done, &tell).await });
+        self.stage.progress.begin("Running");
+        let result = loop {
+            tokio::select! {
+                biased;
+                () = self.interrupts.next() => return Ok(None),
+                Some(report) = reports.recv() => self.stage.progress.take(&report)?,
+                result = &mut work => break result,
+                heard = self.stage.next() => drop(heard?),
+            }
+        };
+        self.stage.drain(&mut reports)?;
+        self.stage.progress.end()?;
+        result.map(Some)
+    }
+
+    /// `None`: Ctrl-C.
+    async fn watch(&mut self) -> Result<Option<Watched>, CliError> {
+        loop {
+            let heard = tokio::select! {
+                () = self.interrupts.next() => return Ok(None),
+                heard = self.stage.next() => heard?,
+            };
+            match heard {
+                Heard::Ended(event) if self.ends_with(&event) => return Ok(Some(Watched::Ended(event))),
+                Heard::Silence => return Ok(Some(Watched::AllEnded)),
+                _ => {}
+            }
+        }
+    }
+
+    fn ends_with(&self, event: &Event) -> bool {
+        match &self.ends {
+            Ends::WithLast => false,
+            Ends::WithFirst { .. } => true,
+            Ends::WithFirstFailure => event.exit_code.is_some_and(|code| code != 0),
+        }
+    }
+
+    fn status(&self, first: &Event, later: &[Event]) -> ExitStatus {
+        let counts = |event: &&Event| match &self.ends {
+            Ends::WithFirst { code_from: Some(service) } => event.service == *service,
+            _ => true,
+        };
+        let event = std::iter::once(first).chain(later).find(counts);
+        event.and_then(|event| event.exit_code).map_or(ExitStatus::DONE, ExitStatus::of_process)
+    }
+
+    async fn interrupted(&mut self) -> Result<ExitStatus, CliError> {
+        self.note("Gracefully stopping… press Ctrl-C again to kill")?;
+        self.stop().await?;
+        Ok(ExitStatus::INTERRUPTED)
+    }
+
+    /// Stops everything, or kills it when Ctrl-C comes (again). The containers that have ended meanwhile.
+    async fn stop(&mut self) -> Result<Vec<Event>, CliError> {
+        let stop = Edit::Stop { services: BTreeSet::new(), timeout: self.timeout };
+        let kill = Edit::Kill { services: BTreeSet::new() };
+        let mut ended = Vec::new();
+        let finished = self.act("Stopping", stop, &mut ended).await?;
+        let outcome = match finished {
+            Some(outcome) => Some(outcome),
+            None => {
+                self.note("Killing")?;
+                self.act("Killing", kill, &mut ended).await?
+            }
+        };
+        if let Some(outcome) = outcome {
+            change::finish(self.cx, &outcome)?;
+        }
+        Ok(ended)
+    }
+
+    /// Applies an edit and shows what happens meanwhile; `None`: Ctrl-C came first (the edit goes on).
+    async fn act(&mut self, title: &str, edit: Edit, ended: &mut Vec<Event>) -> Result<Option<Outcome>, CliError> {
+        let (tell, mut reports) = Tell::channel();
+        let backend = &self.cx.backend;
+        let project = self.project;
+        let mut work = pin!(async move { backend.apply(project, Change::Edit(edit), Until::Done, &tell).await });
+        self.stage.progress.begin(title);
+        let result = loop {
+            tokio::select! {
+                biased;
+                () = self.interrupts.next() => break None,
+                Some(report) = reports.recv() => self.stage.progress.take(&report)?,
+                result = &mut work => break Some(result?),
+                heard = self.stage.next() => if let Heard::Ended(event) = heard? { ended.push(event) },
+            }
+        };
+        self.stage.drain(&mut reports)?;
+        self.stage.settle(ended)?;
+        self.stage.progress.end()?;
+        Ok(result)
+    }
+
+    fn note(&mut self, text: &str) -> Result<(), CliError> {
+        self.stage.progress.hide()?;
+        self.stage.progress.end()?;
+        self.cx.output.flush()?;
+        self.cx.output.note(text)
+    }
+}
+
+/// What `watch` has seen.
+enum Watched {
+    /// A container that all end with.
+    Ended(Event),
+    /// All have ended.
+    AllEnded,
+}
+
+impl Stage<'_> {
+    /// Shows the next thing. Without lines or events left, only the frames go on.
+    async fn next(&mut self) -> Result<Heard, CliError> {
+        tokio::select! {
+            line = receive(&mut self.lines) => self.line(line),
+            event = receive(&mut self.events) => self.event(event),
+            _ = self.frames.tick() => self.progress.tick().map(|()| Heard::Shown),
+        }
+    }
+
+    fn line(&mut self, line: Option<LogLine>) -> Result<Heard, CliError> {
+        let Some(line) = line else {
+            self.lines = None;
+            return Ok(Heard::Silence);
+        };
+        self.progress.hide()?;
+        self.printer.print(&line)?;
+        if self.lines.as_ref().is_none_or(UnboundedReceiver::is_empty) {
+            self.printer.flush()?;
+        }
+        Ok(Heard::Shown)
+    }
+
+    fn event(&mut self, event: Option<Event>) -> Result<Heard, CliError> {
+        let Some(event) = event else {
+            self.events = None;
+            // With nothing shown there is no line to wait for either.
+            return Ok(if self.lines.is_none() { Heard::Silence } else { Heard::Shown });
+        };
+        let Some(code) = event.exit_code else { return Ok(Heard::Shown) };
+        self.catch_up()?;
+        if self.shown.contains(&event.service) {
+            let label = event.name.strip_prefix(self.project.as_str()).and_then(|rest| rest.strip_prefix(['-', '_']));
+            self.progress.hide()?;
+            self.printer.remark(label.unwrap_or(&event.name), &format!("exited with code {code}"))?;
+            self.printer.flush()?;
+        }
+        Ok(Heard::Ended(event))
+    }
+
+    /// The lines that have come already stand before what is said next.
+    fn catch_up(&mut self) -> Result<(), CliError> {
+        while let Some(Ok(line)) = self.lines.as_mut().map(UnboundedReceiver::try_recv) {
+            self.line(Some(line))?;
+        }
+        Ok(())
+    }
+
+    /// The ends that have come already.
+    fn settle(&mut self, ended: &mut Vec<Event>) -> Result<(), CliError> {
+        while let Some(Ok(event)) = self.events.as_mut().map(UnboundedReceiver::try_recv) {
+            if let Heard::Ended(event) = self.event(Some(event))? {
+                ended.push(event);
+            }
+        }
+        self.catch_up()
+    }
+
+    fn drain(&mut self, reports: &mut UnboundedReceiver<Report>) -> Result<(), CliError> {
+        while let Ok(report) = reports.try_recv() {
+            self.progress.take(&report)?;
+        }
+        Ok(())
+    }
+}
+
+/// The next of a stream; nothing, ever, where there is none.
+async fn receive<T>(stream: &mut Option<UnboundedReceiver<T>>) -> Option<T> {
+    match stream {
+        Some(stream) => stream.recv().await,
+        None => std::future::pending().await,
+    }
+}

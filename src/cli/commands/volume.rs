@@ -1,0 +1,195 @@
+//! `windlass volume …`: all volumes of this machine.
+
+use clap::{Args, Subcommand};
+use serde_json::{Value, json};
+
+use super::super::backend::{Backend, StoredVolume};
+use super::super::context::Context;
+use super::super::error::{CliError, ExitStatus};
+use super::super::output::listing::{Listing, row};
+use super::super::output::template::Template;
+use super::super::output::{Output, Tone, human};
+
+/// Verbs of `volume`.
+#[derive(Subcommand, Debug)]
+pub enum Volume {
+    /// List volumes
+    #[command(alias = "list")]
+    Ls(VolumeLs),
+    /// Remove volumes and all that is in them
+    #[command(alias = "remove")]
+    Rm(VolumeRm),
+    /// Show all that is known of volumes
+    Inspect(VolumeInspect),
+    /// Remove volumes that no container has
+    Prune(VolumePrune),
+}
+
+/// Flags of `volume ls`.
+#[derive(Args, Debug)]
+pub struct VolumeLs {
+    /// `table`, `json`, `table TEMPLATE` or a template
+    #[arg(long, value_name = "FORM", default_value = "table")]
+    pub format: String,
+    /// Names only
+    #[arg(short, long)]
+    pub quiet: bool,
+}
+
+/// Flags of `volume rm`.
+#[derive(Args, Debug)]
+pub struct VolumeRm {
+    /// Names of volumes
+    #[arg(required = true, value_name = "VOLUME")]
+    pub volumes: Vec<String>,
+    /// A volume that is not there is no error
+    #[arg(short, long)]
+    pub force: bool,
+}
+
+/// Flags of `volume inspect`.
+#[derive(Args, Debug)]
+pub struct VolumeInspect {
+    /// Names of volumes
+    #[arg(required = true, value_name = "VOLUME")]
+    pub volumes: Vec<String>,
+    /// `json` or a template
+    #[arg(short, long, value_name = "FORM")]
+    pub format: Option<String>,
+}
+
+/// Flags of `volume prune`.
+#[derive(Args, Debug)]
+pub struct VolumePrune {
+    /// Those with a name too
+    #[arg(short, long)]
+    pub all: bool,
+    /// Don't ask
+    #[arg(short, long)]
+    pub force: bool,
+}
+
+const COLUMNS: &[(&str, &str)] = &[("DRIVER", "Driver"), ("VOLUME NAME", "Name")];
+
+/// Does a verb of the volumes.
+///
+/// # Errors
+/// Whatever it could not do.
+pub fn run<B: Backend>(cx: &Context<'_, B>, verb: &Volume) -> Result<ExitStatus, CliError> {
+    match verb {
+        Volume::Ls(args) => list(cx.output, &cx.backend.volumes()?, &args.format, args.quiet)?,
+        Volume::Rm(args) => return remove(cx, args),
+        Volume::Inspect(args) => inspect(cx, args)?,
+        Volume::Prune(args) => prune(cx, args)?,
+    }
+    Ok(ExitStatus::DONE)
+}
+
+/// Lists volumes, with docker's keys.
+///
+/// # Errors
+/// A template that is not understood.
+pub fn list(output: &Output, volumes: &[StoredVolume], format: &str, quiet: bool) -> Result<(), CliError> {
+    if quiet {
+        return volumes.iter().try_for_each(|volume| output.line(&volume.spec.name));
+    }
+    let rows = volumes.iter().map(|volume| {
+        let labels: Vec<String> = volume.spec.labels.iter().map(|(key, value)| format!("{key}={value}")).collect();
+        row([
+            ("Name", volume.spec.name.as_str().into()),
+            ("Driver", volume.spec.driver.as_str().into()),
+            ("Labels", labels.join(",").into()),
+            ("Links", volume.users.len().to_string().into()),
+            ("Mountpoint", volume.mountpoint.display().to_string().into()),
+            ("Scope", "local".into()),
+            ("Availability", "N/A".into()),
+            ("Group", "N/A".into()),
+            ("Size", "N/A".into()),
+            ("Status", "N/A".into()),
+        ])
+    });
+    let rows = rows.collect();
+    Listing { columns: COLUMNS, rows, json_array: false }.print(output, format)
+}
+
+fn remove<B: Backend>(cx: &Context<'_, B>, args: &VolumeRm) -> Result<ExitStatus, CliError> {
+    let there = cx.backend.volumes()?;
+    let mut status = ExitStatus::DONE;
+    for name in &args.volumes {
+        if args.force && !there.iter().any(|volume| volume.spec.name.as_str() == name) {
+            continue;
+        }
+        if cx.settings.dry_run {
+            cx.output.line(&format!("remove volume {name}"))?;
+            continue;
+        }
+        match cx.backend.volume_remove(name) {
+            Ok(()) => cx.output.line(name)?,
+            Err(error) => {
+                cx.output.say(Tone::Error, "error", &error.to_string())?;
+                status = ExitStatus::FAILED;
+            }
+        }
+    }
+    Ok(status)
+}
+
+fn inspect<B: Backend>(cx: &Context<'_, B>, args: &VolumeInspect) -> Result<(), CliError> {
+    let volumes = cx.backend.volumes()?;
+    let values = args.volumes.iter().map(|name| match volumes.iter().find(|v| v.spec.name.as_str() == name) {
+        Some(volume) => Ok(describe(volume)),
+        None => {
+            Err(CliError::with_help(format!("no such volume: {name}"), "`windlass volume ls` lists those that exist"))
+        }
+    });
+    print_inspected(cx.output, values.collect::<Result<Vec<_>, _>>()?, args.format.as_deref())
+}
+
+fn describe(volume: &StoredVolume) -> Value {
+    json!({
+        "Name": volume.spec.name,
+        "Driver": volume.spec.driver,
+        "Mountpoint": volume.mountpoint,
+        "CreatedAt": volume.created.map(human::rfc3339_nanos),
+        "Labels": volume.spec.labels,
+        "Options": volume.spec.driver_opts,
+        "Scope": "local",
+        "UsedBy": volume.users,
+    })
+}
+
+/// Prints what `inspect` found: an array, one object a line (`json`), or a template for each.
+///
+/// # Errors
+/// A template that is not understood.
+pub fn print_inspected(output: &Output, values: Vec<Value>, format: Option<&str>) -> Result<(), CliError> {
+    match format {
+        None | Some("") => output.json_pretty(&values),
+        Some("json") => output.json(&values),
+        Some(template) => {
+            let refused = |message| CliError::usage(format!("`--format`: {message}"));
+            let template = Template::parse(template).map_err(refused)?;
+            values.iter().try_for_each(|value| output.line(&template.fill(value).map_err(refused)?))
+        }
+    }
+}
+
+fn prune<B: Backend>(cx: &Context<'_, B>, args: &VolumePrune) -> Result<(), CliError> {
+    let which =
+        if args.all { "all volumes that no container has" } else { "all anonymous volumes that no container has" };
+    if !args.force && !cx.settings.dry_run && !cx.output.confirm(&format!("This removes {which}.\nAre you sure?"))? {
+        return Err(CliError::Interrupted);
+    }
+    for volume in cx.backend.volumes()? {
+        if !volume.users.is_empty() || !(args.all || volume.spec.anonymous) {
+            continue;
+        }
+        if cx.settings.dry_run {
+            cx.output.line(&format!("remove volume {}", volume.spec.name))?;
+            continue;
+        }
+        cx.backend.volume_remove(&volume.spec.name)?;
+        cx.output.line(&volume.spec.name)?;
+    }
+    Ok(())
+}

@@ -1,0 +1,52 @@
+//! What every verb gets.
+
+use crate::compose::model::Project;
+use crate::name::ProjectName;
+
+use super::backend::Backend;
+use super::error::CliError;
+use super::output::Output;
+use super::progress::Progress;
+use super::settings::{ProgressMode, Settings};
+
+/// Settings, output and the back end.
+pub struct Context<'a, B> {
+    /// The global flags.
+    pub settings: Settings,
+    /// Where to print.
+    pub output: &'a Output,
+    /// The rest of windlass.
+    pub backend: B,
+}
+
+impl<B: Backend> Context<'_, B> {
+    /// Loads the compose files for some services (none named: all), and tells their warnings.
+    ///
+    /// # Errors
+    /// All that is wrong in them.
+    pub fn load(&self, services: &[String]) -> Result<Project, CliError> {
+        let loaded = self.backend.load(&self.settings.project, services)?;
+        for warning in &loaded.warnings {
+            self.output.note(warning.trim_end())?;
+        }
+        Ok(loaded.project)
+    }
+
+    /// The project's name, without a model.
+    ///
+    /// # Errors
+    /// When there is neither a name nor a file.
+    pub fn project(&self) -> Result<ProjectName, CliError> {
+        self.backend.project_name(&self.settings.project)
+    }
+
+    /// A progress display as the flags ask for.
+    pub fn progress(&self) -> Progress<'_> {
+        Progress::new(self.output, self.settings.progress)
+    }
+
+    /// A progress display that shows failures only.
+    pub fn silent(&self) -> Progress<'_> {
+        Progress::new(self.output, ProgressMode::Quiet)
+    }
+}

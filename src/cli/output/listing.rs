@@ -1,0 +1,98 @@
+//! A list of things as `--format` wants it: a table, JSON, or a template.
+
+use serde_json::{Map, Value};
+
+use super::super::error::CliError;
+use super::template::{Template, display};
+use super::{Output, table};
+
+/// A list of things: the columns of its table, and one object for each.
+pub struct Listing {
+    /// Heading and key of each column of the table.
+    pub columns: &'static [(&'static str, &'static str)],
+    /// The things.
+    pub rows: Vec<Map<String, Value>>,
+    /// `--format json` prints one array, not one object a line.
+    pub json_array: bool,
+}
+
+impl Listing {
+    /// Prints it in the form asked for: `table`, `json`, `table TEMPLATE` or `TEMPLATE`.
+    ///
+    /// # Errors
+    /// A template that is not understood; output that can't be written.
+    pub fn print(self, output: &Output, format: &str) -> Result<(), CliError> {
+        match format {
+            "" | "table" | "pretty" => output.raw(self.table().as_bytes()),
+            "json" if self.json_array => output.json(&self.rows),
+            "json" => self.rows.iter().try_for_each(|row| output.json(row)),
+            template => self.template(output, template),
+        }
+    }
+
+    fn table(&self) -> String {
+        let heading: Vec<&str> = self.columns.iter().map(|(heading, _)| *heading).collect();
+        let cell = |row: &Map<String, Value>, key: &str| row.get(key).map(display).unwrap_or_default();
+        let rows: Vec<Vec<String>> =
+            self.rows.iter().map(|row| self.columns.iter().map(|(_, key)| cell(row, key)).collect()).collect();
+        table::render(&heading, &rows)
+    }
+
+    fn template(self, output: &Output, format: &str) -> Result<(), CliError> {
+        let refused = |message| CliError::usage(format!("`--format`: {message}"));
+        let rows: Vec<Value> = self.rows.into_iter().map(Value::Object).collect();
+        if let Some(template) = format.strip_prefix("table ") {
+            let heading = |key: &str| {
+                let column = self.columns.iter().find(|(_, name)| *name == key);
+                column.map_or_else(|| key.to_uppercase(), |(heading, _)| (*heading).to_owned())
+            };
+            let text = Template::parse(template).and_then(|t| t.table(heading, &rows)).map_err(refused)?;
+            return output.raw(text.as_bytes());
+        }
+        let template = Template::parse(format).map_err(refused)?;
+        rows.iter().try_for_each(|row| output.line(&template.fill(row).map_err(refused)?))
+    }
+}
+
+/// An object from pairs.
+pub fn row<const N: usize>(pairs: [(&str, Value); N]) -> Map<String, Value> {
+    pairs.into_iter().map(|(key, value)| (key.to_owned(), value)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn print(format: &str, json_array: bool) -> Result<String, String> {
+        let (output, out, _) = Output::captured(false);
+        let rows =
+            vec![row([("Name", "web".into()), ("N", 1.into())]), row([("Name", "database".into()), ("N", 22.into())])];
+        let listing = Listing { columns: &[("NAME", "Name"), ("COUNT", "N")], rows, json_array };
+        listing.print(&output, format).map_err(|error| error.to_string())?;
+        Ok(out.text())
+    }
+
+    #[test]
+    fn the_forms() {
+        insta::assert_snapshot!(print("table", false).expect("printed"), @r"
+        NAME       COUNT
+        web        1
+        database   22
+        ");
+        insta::assert_snapshot!(print("json", false).expect("printed"), @r#"
+        {"N":1,"Name":"web"}
+        {"N":22,"Name":"database"}
+        "#);
+        insta::assert_snapshot!(print("json", true).expect("printed"), @r#"[{"N":1,"Name":"web"},{"N":22,"Name":"database"}]"#);
+        insta::assert_snapshot!(print("{{.Name}}={{.N}}", false).expect("printed"), @r"
+        web=1
+        database=22
+        ");
+        insta::assert_snapshot!(print(r"table {{.N}}\t{{.Name}}", false).expect("printed"), @r"
+        COUNT   NAME
+        1       web
+        22      database
+        ");
+        assert!(print("{{range}}", false).expect_err("refused").contains("`range`"));
+    }
+}

@@ -1,0 +1,236 @@
+//! What is shown while something is done: on a terminal one line per resource, redrawn in place; elsewhere one line per
+//! change; always on standard error.
+//!
+//! ```text
+//!  back end ─ Tell ─▶ Report ─▶ board (state, pure) ─▶ draw (state, size → lines, pure) ─▶ screen (cursor movements)
+//! ```
+
+pub mod board;
+pub mod draw;
+pub mod screen;
+
+use std::future::Future;
+use std::time::{Duration, Instant};
+
+use serde::Serialize;
+use tokio::sync::mpsc;
+
+use super::error::CliError;
+use super::output::Output;
+use super::settings::ProgressMode;
+
+use board::Board;
+use screen::Screen;
+
+/// Between two pictures of a spinner.
+const FRAME: Duration = Duration::from_millis(100);
+
+/// What a line speaks of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+pub enum Kind {
+    /// An image.
+    Image,
+    /// A network.
+    Network,
+    /// A volume.
+    Volume,
+    /// A container.
+    Container,
+    /// The project as a whole.
+    Project,
+}
+
+impl Kind {
+    /// As it stands in the line.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Image => "Image",
+            Self::Network => "Network",
+            Self::Volume => "Volume",
+            Self::Container => "Container",
+            Self::Project => "Project",
+        }
+    }
+}
+
+/// How it goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Phase {
+    /// Under way.
+    Working,
+    /// Done.
+    Done,
+    /// Done, with something to look at.
+    Warning,
+    /// Failed.
+    Failed,
+}
+
+/// One change of one resource.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Report {
+    /// What it is.
+    pub kind: Kind,
+    /// Its name.
+    pub name: String,
+    /// How it goes.
+    pub phase: Phase,
+    /// In docker compose's words: `Starting`, `Started`, `Waiting`, `Healthy`, `Error`, …
+    pub text: String,
+    /// More: an error, a cause.
+    pub detail: Option<String>,
+    /// Done, and all there is to do; bytes, for an image.
+    pub amount: Option<(u64, u64)>,
+}
+
+impl Report {
+    /// A change without more.
+    pub fn new(kind: Kind, name: impl Into<String>, phase: Phase, text: impl Into<String>) -> Self {
+        Self { kind, name: name.into(), phase, text: text.into(), detail: None, amount: None }
+    }
+}
+
+/// Where changes are told; may be cloned and sent to other threads.
+#[derive(Clone)]
+pub struct Tell(mpsc::UnboundedSender<Report>);
+
+impl Tell {
+    /// Tells a change. Where nobody listens any more, it is lost, and that is right.
+    pub fn report(&self, report: Report) {
+        let _ = self.0.send(report);
+    }
+
+    /// One, and where its changes come out.
+    pub fn channel() -> (Self, mpsc::UnboundedReceiver<Report>) {
+        let (sender, reports) = mpsc::unbounded_channel();
+        (Self(sender), reports)
+    }
+
+    /// One that nobody listens to.
+    pub fn nobody() -> Self {
+        Self(mpsc::unbounded_channel().0)
+    }
+}
+
+/// A progress display.
+pub struct Progress<'a> {
+    output: &'a Output,
+    mode: ProgressMode,
+    board: Board,
+    screen: Screen,
+    begun: Instant,
+    frame: usize,
+}
+
+impl<'a> Progress<'a> {
+    /// A display in the mode asked for; `auto` looks at standard error.
+    pub fn new(output: &'a Output, mode: ProgressMode) -> Self {
+        let mode = match mode {
+            ProgressMode::Auto if output.error_is_terminal() && output.error_color() => ProgressMode::Tty,
+            ProgressMode::Auto => ProgressMode::Plain,
+            mode => mode,
+        };
+        Self { output, mode, board: Board::default(), screen: Screen::default(), begun: Instant::now(), frame: 0 }
+    }
+
+    /// Runs a piece of work and shows what it tells, until it ends.
+    ///
+    /// # Errors
+    /// The work's own; output that can't be written.
+    pub async fn show<T, W: Future<Output = Result<T, CliError>>>(
+        &mut self,
+        title: &str,
+        work: impl FnOnce(Tell) -> W,
+    ) -> Result<T, CliError> {
+        let (tell, mut reports) = Tell::channel();
+        let mut work = std::pin::pin!(work(tell));
+        let mut ticks = tokio::time::interval(FRAME);
+        self.begin(title);
+        let result = loop {
+            tokio::select! {
+                biased;
+                Some(report) = reports.recv() => self.take(&report)?,
+                result = &mut work => break result,
+                _ = ticks.tick(), if self.mode == ProgressMode::Tty => self.tick()?,
+            }
+        };
+        while let Ok(report) = reports.try_recv() {
+            self.take(&report)?;
+        }
+        self.end()?;
+        result
+    }
+
+    /// Begins a new list.
+    pub fn begin(&mut self, title: &str) {
+        self.board = Board::new(title);
+        self.begun = Instant::now();
+    }
+
+    /// Shows one change.
+    ///
+    /// # Errors
+    /// Output that can't be written.
+    pub fn take(&mut self, report: &Report) -> Result<(), CliError> {
+        if !self.board.update(report, self.begun.elapsed()) {
+            return Ok(());
+        }
+        match self.mode {
+            ProgressMode::Json => self.output.note(&draw::json(report)),
+            ProgressMode::Plain | ProgressMode::Auto => match draw::plain(report) {
+                Some(line) => self.output.note(&line),
+                None => Ok(()),
+            },
+            ProgressMode::Quiet if report.phase == Phase::Failed => {
+                self.output.note(&draw::plain(report).unwrap_or_default())
+            }
+            ProgressMode::Quiet => Ok(()),
+            // The next picture shows it.
+            ProgressMode::Tty => Ok(()),
+        }
+    }
+
+    /// Draws the next picture.
+    ///
+    /// # Errors
+    /// Output that can't be written.
+    pub fn tick(&mut self) -> Result<(), CliError> {
+        if self.mode != ProgressMode::Tty {
+            return Ok(());
+        }
+        self.frame = self.frame.wrapping_add(1);
+        let (width, height) = screen::size();
+        let style = draw::Style { width, height, frame: self.frame, color: self.output.error_color() };
+        let lines = draw::lines(&self.board, self.begun.elapsed(), style);
+        self.screen.show(self.output, &lines)
+    }
+
+    /// Takes the picture away, so that something else can be printed; the next tick draws it again below.
+    ///
+    /// # Errors
+    /// Output that can't be written.
+    pub fn hide(&mut self) -> Result<(), CliError> {
+        self.screen.show(self.output, &[])
+    }
+
+    /// Whether something is drawn on the terminal that other output must not run into.
+    pub fn is_drawn(&self) -> bool {
+        self.screen.is_drawn()
+    }
+
+    /// Draws the last picture, and leaves it there.
+    ///
+    /// # Errors
+    /// Output that can't be written.
+    pub fn end(&mut self) -> Result<(), CliError> {
+        if !self.board.is_empty() {
+            self.tick()?;
+        }
+        self.screen.leave();
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,197 @@
+//! Which containers and services a verb means, and what is said of them.
+
+use std::collections::BTreeSet;
+
+use crate::desired::{Desired, RestartPolicy, Stamp, Target};
+use crate::name::{ProjectName, ServiceName};
+use crate::observed::{Health, Observed, ObservedContainer, State};
+
+use super::backend::Backend;
+use super::context::Context;
+use super::error::CliError;
+use super::output::human;
+
+/// What exists of a project and what was last applied to it.
+pub struct Found {
+    /// The project.
+    pub project: ProjectName,
+    /// What exists.
+    pub observed: Observed,
+    /// What was applied.
+    pub applied: Option<Desired>,
+}
+
+impl Found {
+    /// Looks at the project that the flags name.
+    ///
+    /// # Errors
+    /// No project; a ledger that can't be read.
+    pub fn look<B: Backend>(cx: &Context<'_, B>) -> Result<Self, CliError> {
+        let project = cx.project()?;
+        let observed = cx.backend.observe(&project)?;
+        let applied = cx.backend.applied(&project)?;
+        Ok(Self { project, observed, applied })
+    }
+
+    /// The services named, each checked to be one.
+    ///
+    /// # Errors
+    /// A name that no service has.
+    pub fn services(&self, names: &[String]) -> Result<BTreeSet<ServiceName>, CliError> {
+        let known = self.known();
+        names
+            .iter()
+            .map(|name| match known.get(name.as_str()) {
+                Some(name) => Ok(name.clone()),
+                None => Err(no_service(name, &known)),
+            })
+            .collect()
+    }
+
+    /// The services that the files declare.
+    pub fn declared(&self) -> BTreeSet<ServiceName> {
+        self.applied.iter().flat_map(|desired| desired.services.iter().cloned()).collect()
+    }
+
+    fn known(&self) -> BTreeSet<ServiceName> {
+        self.declared()
+            .into_iter()
+            .chain(self.observed.containers.values().map(|container| container.spec.service.clone()))
+            .collect()
+    }
+
+    /// Containers of some services (none named: of all), by name; one-offs only where `oneoffs` says so.
+    ///
+    /// # Errors
+    /// A name that no service has.
+    pub fn containers(&self, names: &[String], oneoffs: bool) -> Result<Vec<&ObservedContainer>, CliError> {
+        let services = self.services(names)?;
+        let wanted = |container: &&ObservedContainer| {
+            (oneoffs || !container.spec.oneoff) && (services.is_empty() || services.contains(&container.spec.service))
+        };
+        let mut containers: Vec<_> = self.observed.containers.values().filter(wanted).collect();
+        containers.sort_by(|a, b| {
+            (&a.spec.service, a.spec.number, &a.spec.name).cmp(&(&b.spec.service, b.spec.number, &b.spec.name))
+        });
+        Ok(containers)
+    }
+
+    /// One replica of a service: that with the number `index`, or the first.
+    ///
+    /// # Errors
+    /// A service that is not there, or has no such container.
+    pub fn container(&self, service: &str, index: Option<u32>) -> Result<&ObservedContainer, CliError> {
+        let containers = self.containers(&[service.to_owned()], false)?;
+        let found = match index.filter(|index| *index > 0) {
+            Some(index) => containers.iter().find(|container| container.spec.number == index),
+            None => containers.iter().find(|container| container.is_running()).or(containers.first()),
+        };
+        found.copied().ok_or_else(|| {
+            let which = index.map(|index| format!(" number {index}")).unwrap_or_default();
+            CliError::with_help(format!("service `{service}` has no container{which}"), "`windlass up -d` creates it")
+        })
+    }
+
+    /// As [`Self::container`], and it runs.
+    ///
+    /// # Errors
+    /// As there, and one that does not run.
+    pub fn running(&self, service: &str, index: Option<u32>) -> Result<&ObservedContainer, CliError> {
+        let container = self.container(service, index)?;
+        if container.is_running() {
+            return Ok(container);
+        }
+        let help = format!("`windlass logs {service}` shows its last lines, `windlass start {service}` starts it");
+        Err(CliError::with_help(format!("service `{service}` is not running"), help))
+    }
+
+    /// Whether a container has no service any more in what was applied.
+    pub fn is_orphan(&self, container: &ObservedContainer) -> bool {
+        !container.spec.oneoff
+            && self.applied.as_ref().is_some_and(|desired| !desired.services.contains(&container.spec.service))
+    }
+
+    /// The state in one word, as docker has it.
+    pub fn state(&self, container: &ObservedContainer) -> &'static str {
+        match container.state {
+            State::Incomplete | State::Created => "created",
+            State::Running { .. } => "running",
+            State::Paused { .. } => "paused",
+            State::Exited(_) if self.restarts(container) => "restarting",
+            State::Exited(_) => "exited",
+        }
+    }
+
+    /// Whether a container that has ended is about to be started again.
+    fn restarts(&self, container: &ObservedContainer) -> bool {
+        let State::Exited(exit) = &container.state else { return false };
+        let Some(desired) = self.applied.as_ref().and_then(|desired| desired.containers.get(&container.spec.name))
+        else {
+            return false;
+        };
+        desired.target == Target::Running
+            && match desired.restart {
+                RestartPolicy::No => false,
+                RestartPolicy::Always | RestartPolicy::UnlessStopped => true,
+                RestartPolicy::OnFailure { retries } => {
+                    exit.code != 0 && (retries == 0 || container.restarts < retries)
+                }
+            }
+    }
+
+    /// The state in docker's words: `Up 5 seconds (healthy)`, `Exited (0) 2 minutes ago`.
+    pub fn status(&self, container: &ObservedContainer, now: &Stamp) -> String {
+        let since = |at: &Stamp| human::duration(at.until(now));
+        let up = container.started.as_ref().map(since).unwrap_or_default();
+        match &container.state {
+            State::Incomplete | State::Created => "Created".into(),
+            State::Running { .. } => format!("Up {up}{}", health_note(container.health)),
+            State::Paused { .. } => format!("Up {up} (Paused)"),
+            State::Exited(exit) if self.restarts(container) => {
+                format!("Restarting ({}) {} ago", exit.code, since(&exit.at))
+            }
+            State::Exited(exit) => format!("Exited ({}) {} ago", exit.code, since(&exit.at)),
+        }
+    }
+}
+
+fn health_note(health: Health) -> &'static str {
+    match health {
+        Health::None => "",
+        Health::Starting => " (health: starting)",
+        Health::Healthy => " (healthy)",
+        Health::Unhealthy => " (unhealthy)",
+    }
+}
+
+/// The health in one word; empty without a health check.
+pub fn health_word(health: Health) -> &'static str {
+    match health {
+        Health::None => "",
+        Health::Starting => "starting",
+        Health::Healthy => "healthy",
+        Health::Unhealthy => "unhealthy",
+    }
+}
+
+/// The error for a service that is not there, with the nearest name.
+pub fn no_service<'a>(name: &str, known: impl IntoIterator<Item = &'a ServiceName>) -> CliError {
+    let near = known
+        .into_iter()
+        .map(|known| (strsim::jaro_winkler(name, known), known))
+        .filter(|(likeness, _)| *likeness > 0.8)
+        .max_by(|a, b| a.0.total_cmp(&b.0));
+    let message = format!("no such service: {name}");
+    match near {
+        Some((_, near)) => CliError::with_help(message, format!("did you mean `{near}`?")),
+        None => CliError::failed(message),
+    }
+}
+
+/// The name of a container without its project's, as it stands before log lines.
+pub fn label(container: &ObservedContainer) -> String {
+    let name = container.spec.name.as_str();
+    let project = container.spec.project.as_str();
+    let short = name.strip_prefix(project).and_then(|rest| rest.strip_prefix(['-', '_']));
+    short.unwrap_or(name).to_owned()
+}

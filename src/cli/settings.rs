@@ -1,0 +1,392 @@
+//! The whole command line as types: global flags here, each verb's own beside what it does in `commands/`.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+use clap::{ArgAction, Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
+
+use super::commands as verbs;
+use super::error::CliError;
+use super::undone;
+
+/// The command line.
+#[derive(Parser, Debug)]
+#[command(
+    name = "windlass",
+    about = "Brings up a stack of containers from a compose file, and holds it in its declared state",
+    disable_help_subcommand = false,
+    subcommand_required = true,
+    arg_required_else_help = true,
+    infer_subcommands = false,
+    max_term_width = 120
+)]
+pub struct Cli {
+    /// Flags before the verb.
+    #[command(flatten)]
+    pub global: Global,
+    /// The verb.
+    #[command(subcommand)]
+    pub verb: Verb,
+}
+
+/// Flags that stand before the verb.
+#[derive(Args, Clone, Debug, Default)]
+pub struct Global {
+    /// Compose file; again for more, later ones win; `-` is standard input
+    #[arg(short, long, value_name = "FILE")]
+    pub file: Vec<PathBuf>,
+    /// Project name
+    #[arg(short = 'p', long, value_name = "NAME")]
+    pub project_name: Option<String>,
+    /// Profile to enable; `*` enables all
+    #[arg(long, value_name = "PROFILE")]
+    pub profile: Vec<String>,
+    /// File of variables for interpolation, instead of .env
+    #[arg(long, value_name = "FILE", value_delimiter = ',', env = "COMPOSE_ENV_FILES", hide_env = true)]
+    pub env_file: Vec<PathBuf>,
+    /// Folder that relative paths start from (default: that of the first compose file)
+    #[arg(long, value_name = "DIR")]
+    pub project_directory: Option<PathBuf>,
+    /// Colours and cursor movements
+    #[arg(long, value_enum, default_value_t, value_name = "WHEN", env = "COMPOSE_ANSI", hide_env = true)]
+    pub ansi: Ansi,
+    /// How progress is shown
+    #[arg(long, value_enum, value_name = "HOW", env = "COMPOSE_PROGRESS", hide_env = true)]
+    pub progress: Option<ProgressMode>,
+    /// Most things done at the same time; -1: no limit
+    #[arg(
+        long,
+        value_name = "N",
+        default_value_t = -1,
+        allow_negative_numbers = true,
+        env = "COMPOSE_PARALLEL_LIMIT",
+        hide_env = true
+    )]
+    pub parallel: i64,
+    /// Show what would be done, and do nothing
+    #[arg(long, global = true)]
+    pub dry_run: bool,
+    /// Container names with `_`, as docker-compose 1 made them
+    #[arg(long, env = "COMPOSE_COMPATIBILITY", hide_env = true)]
+    pub compatibility: bool,
+    /// Keep resources that no service uses
+    #[arg(long)]
+    pub all_resources: bool,
+    /// Folder of all state: images, volumes, containers
+    #[arg(long, value_name = "DIR", env = "WINDLASS_ROOT", default_value = "/var/lib/windlass")]
+    pub root: PathBuf,
+    /// Folder of sockets and locks; by the environment only
+    #[arg(long = "run-dir", hide = true, value_name = "DIR", env = "WINDLASS_RUN", default_value = "/run/windlass")]
+    pub run: PathBuf,
+    /// Show the version
+    #[arg(short = 'v', long, hide = true)]
+    pub version: bool,
+    /// Tell more
+    #[arg(long, hide = true)]
+    pub verbose: bool,
+    /// Old form of --ansi never
+    #[arg(long, hide = true)]
+    pub no_ansi: bool,
+    /// Old form of --project-directory
+    #[arg(long, hide = true, value_name = "DIR")]
+    pub workdir: Option<PathBuf>,
+}
+
+impl Global {
+    /// Whether colours and cursor movements may be used.
+    pub fn ansi(&self) -> Ansi {
+        if self.no_ansi { Ansi::Never } else { self.ansi }
+    }
+}
+
+/// When colours and cursor movements are used.
+#[derive(ValueEnum, Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Ansi {
+    /// On a terminal that understands them.
+    #[default]
+    Auto,
+    /// Never.
+    Never,
+    /// Even in a file or a pipe.
+    Always,
+}
+
+/// How progress is shown.
+#[derive(ValueEnum, Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ProgressMode {
+    /// `tty` on a terminal, else `plain`.
+    #[default]
+    Auto,
+    /// One line per resource, redrawn in place.
+    Tty,
+    /// One line per change.
+    Plain,
+    /// One JSON object per change.
+    Json,
+    /// Only what failed.
+    Quiet,
+}
+
+/// Which files make the project, and how they are read.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ProjectFiles {
+    /// `-f`; empty: by `COMPOSE_FILE` or found.
+    pub files: Vec<PathBuf>,
+    /// `-p`.
+    pub name: Option<String>,
+    /// `--profile`.
+    pub profiles: Vec<String>,
+    /// `--env-file`.
+    pub env_files: Vec<PathBuf>,
+    /// `--project-directory`.
+    pub directory: Option<PathBuf>,
+    /// `--compatibility`.
+    pub compatibility: bool,
+    /// `--all-resources`.
+    pub all_resources: bool,
+}
+
+/// The global flags, decided.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// The project.
+    pub project: ProjectFiles,
+    /// Folder of all state.
+    pub root: PathBuf,
+    /// Folder of sockets and locks.
+    pub run: PathBuf,
+    /// Most things done at the same time; `None`: no limit.
+    pub parallel: Option<usize>,
+    /// Show the plan only.
+    pub dry_run: bool,
+    /// How progress is shown.
+    pub progress: ProgressMode,
+    /// Tell more.
+    pub verbose: bool,
+    deprecated: Vec<&'static str>,
+}
+
+impl Settings {
+    /// Decides the global flags.
+    ///
+    /// # Errors
+    /// `--parallel 0`, and `--workdir` beside `--project-directory`.
+    pub fn new(global: &Global) -> Result<Self, CliError> {
+        if global.workdir.is_some() && global.project_directory.is_some() {
+            return Err(CliError::usage("`--workdir` is the old name of `--project-directory`: give only the latter"));
+        }
+        let parallel = match global.parallel {
+            -1 => None,
+            n => match usize::try_from(n) {
+                Ok(n) if n > 0 => Some(n),
+                _ => return Err(CliError::usage(format!("`--parallel {n}`: must be 1 or more, or -1 for no limit"))),
+            },
+        };
+        let mut deprecated = Vec::new();
+        if global.no_ansi {
+            deprecated.push("`--no-ansi` is deprecated: use `--ansi never`");
+        }
+        if global.workdir.is_some() {
+            deprecated.push("`--workdir` is deprecated: use `--project-directory`");
+        }
+        Ok(Self {
+            project: ProjectFiles {
+                files: global.file.clone(),
+                name: global.project_name.clone(),
+                profiles: global.profile.clone(),
+                env_files: global.env_file.clone(),
+                directory: global.project_directory.clone().or_else(|| global.workdir.clone()),
+                compatibility: global.compatibility,
+                all_resources: global.all_resources,
+            },
+            root: global.root.clone(),
+            run: global.run.clone(),
+            parallel,
+            dry_run: global.dry_run,
+            progress: global.progress.unwrap_or_default(),
+            verbose: global.verbose,
+            deprecated,
+        })
+    }
+
+    /// What to say about old flags that were used.
+    pub fn warnings(&self) -> &[&'static str] {
+        &self.deprecated
+    }
+}
+
+/// The verbs.
+#[derive(Subcommand, Debug)]
+pub enum Verb {
+    /// Create and start containers
+    Up(verbs::up::Up),
+    /// Stop and remove containers and networks
+    Down(verbs::down::Down),
+    /// Create containers, but don't start them
+    Create(verbs::create::Create),
+    /// Start services that were stopped
+    Start(verbs::start::Start),
+    /// Stop services
+    Stop(verbs::stop::Stop),
+    /// Restart services
+    Restart(verbs::restart::Restart),
+    /// Set the number of replicas of services
+    Scale(verbs::scale::Scale),
+    /// Kill services
+    Kill(verbs::kill::Kill),
+    /// Pause services
+    Pause(verbs::pause::Pause),
+    /// Unpause services
+    Unpause(verbs::unpause::Unpause),
+    /// Remove stopped containers
+    Rm(verbs::rm::Rm),
+    /// Wait until services have ended
+    Wait(verbs::wait::Wait),
+    /// Show what `up` would do, each step with its cause
+    Plan(verbs::plan::Plan),
+    /// List containers
+    Ps(verbs::ps::Ps),
+    /// Show what containers have printed
+    Logs(verbs::logs::Logs),
+    /// Show the processes of containers
+    Top(verbs::top::Top),
+    /// Show what containers use
+    Stats(verbs::stats::Stats),
+    /// Show what happens to containers, as it happens
+    Events(verbs::events::Events),
+    /// Show where a port of a service is published
+    Port(verbs::port::Port),
+    /// List projects
+    Ls(verbs::ls::Ls),
+    /// Run a command in a running container
+    Exec(verbs::exec::Exec),
+    /// Run a command in a new container of a service
+    Run(verbs::run::Run),
+    /// Connect the terminal to a running container
+    Attach(verbs::attach::Attach),
+    /// Copy files between a container and this machine
+    //CP    Cp(verbs::cp::Cp),
+    /// Check the compose files and print them in canonical form
+    Config(verbs::config::Config),
+    /// Pull images of services
+    Pull(verbs::pull::Pull),
+    /// Build images of services
+    Build(verbs::build::Build),
+    /// List images that containers use
+    Images(verbs::images::Images),
+    /// List volumes of services
+    Volumes(verbs::volumes::Volumes),
+    /// The image store
+    #[command(subcommand)]
+    Image(verbs::image::Image),
+    /// All volumes
+    #[command(subcommand)]
+    Volume(verbs::volume::Volume),
+    /// Log in to a registry
+    Login(verbs::login::Login),
+    /// Log out from a registry
+    Logout(verbs::logout::Logout),
+    /// Bring up a small stack that needs nothing
+    Demo(verbs::demo::Demo),
+    /// Show the version
+    Version(verbs::version::Version),
+}
+
+/// The verbs as `--help` groups them; a test holds that each visible verb is in one.
+const GROUPS: &[(&str, &[&str])] = &[
+    (
+        "Run a stack",
+        &[
+            "up", "down", "create", "start", "stop", "restart", "scale", "pause", "unpause", "kill", "rm", "wait",
+            "plan",
+        ],
+    ),
+    ("Look at it", &["ps", "logs", "top", "stats", "events", "port", "images", "volumes", "ls"]),
+    ("Reach in", &["exec", "run", "attach", "cp"]),
+    ("Files and images", &["config", "pull", "build", "image", "volume", "login", "logout"]),
+    ("Windlass", &["demo", "version", "help"]),
+];
+
+/// The whole command line as clap sees it, with what is not done yet.
+pub fn command() -> clap::Command {
+    let command = undone::add(Cli::command()).mut_subcommands(go_flags);
+    let groups = grouped(&command);
+    command.mut_args(go_flag).help_template(format!(
+        "{{about}}\n\n{{usage-heading}} {{usage}}\n\n{groups}\nFlags before the verb:\n{{options}}\n\n\
+         `windlass VERB --help` tells more about a verb.\n"
+    ))
+}
+
+fn grouped(command: &clap::Command) -> String {
+    let mut text = String::new();
+    for (title, names) in GROUPS {
+        text.push_str(&format!("{title}:\n"));
+        for name in *names {
+            let about = command.find_subcommand(name).and_then(clap::Command::get_about).map(ToString::to_string);
+            let about = about.unwrap_or_else(|| "Show help".into());
+            text.push_str(&format!("  {name:<10}{about}\n"));
+        }
+        text.push('\n');
+    }
+    text
+}
+
+fn go_flags(command: clap::Command) -> clap::Command {
+    command.mut_args(go_flag).mut_subcommands(go_flags)
+}
+
+/// Flags take `--flag=false` too, as in docker compose (Go's flags).
+fn go_flag(arg: clap::Arg) -> clap::Arg {
+    if !matches!(arg.get_action(), ArgAction::SetTrue) {
+        return arg;
+    }
+    arg.action(ArgAction::Set)
+        .num_args(0..=1)
+        .require_equals(true)
+        .default_value("false")
+        .default_missing_value("true")
+        .hide_default_value(true)
+        .hide_possible_values(true)
+        .value_name("BOOL")
+        .value_parser(clap::builder::ValueParser::new(go_bool))
+}
+
+/// Go's strconv.ParseBool.
+///
+/// # Errors
+/// Any other word.
+pub fn go_bool(text: &str) -> Result<bool, String> {
+    match text {
+        "1" | "t" | "T" | "true" | "TRUE" | "True" => Ok(true),
+        "0" | "f" | "F" | "false" | "FALSE" | "False" => Ok(false),
+        _ => Err("expected true or false".into()),
+    }
+}
+
+/// Parses a command line.
+///
+/// # Errors
+/// clap's own (help and misuse), and flags or verbs that are not done yet.
+pub fn parse(argv: Vec<OsString>) -> Result<Cli, CliError> {
+    let command = command();
+    let argv = version_flag(argv);
+    let matches = command.clone().try_get_matches_from(argv)?;
+    undone::refuse(&matches)?;
+    Ok(Cli::from_arg_matches(&matches)?)
+}
+
+/// `windlass --version` and `-v` are the verb `version`, as in docker compose.
+fn version_flag(mut argv: Vec<OsString>) -> Vec<OsString> {
+    if argv.len() == 2 && (argv[1] == "--version" || argv[1] == "-v") {
+        argv[1] = "version".into();
+    }
+    argv
+}
+
+/// The name of a hidden verb (`__shim`, `__init`, …), which `main` hands on before anything here is looked at.
+pub fn hidden_verb(argv: &[OsString]) -> Option<&str> {
+    argv.get(1).and_then(|word| word.to_str()).filter(|word| word.starts_with("__"))
+}
+
+#[cfg(test)]
+mod tests;
