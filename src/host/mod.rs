@@ -1,1 +1,3 @@
 //! Everything that touches this machine.
+
+pub mod net;
