@@ -70,7 +70,7 @@ fn environment(spec: &ContainerSpec) -> BTreeMap<String, String> {
     spec.env.iter().map(pair).collect()
 }
 
-fn by<'a, T>(list: &'a [T], key: impl Fn(&T) -> &String) -> BTreeMap<String, &'a T> {
+fn by<T>(list: &[T], key: impl Fn(&T) -> &String) -> BTreeMap<String, &T> {
     list.iter().map(|one| (key(one).clone(), one)).collect()
 }
 

@@ -4,6 +4,7 @@ mod picture;
 #[cfg(test)]
 mod tests;
 
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 
 use petgraph::Direction;
@@ -129,8 +130,8 @@ impl Graph {
                     if to == start {
                         return Some(self.circle(start, node, &before));
                     }
-                    if !before.contains_key(&to) {
-                        before.insert(to, node);
+                    if let Entry::Vacant(free) = before.entry(to) {
+                        free.insert(node);
                         next.push(to);
                     }
                 }

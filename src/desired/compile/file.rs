@@ -23,7 +23,9 @@ pub fn files(compiler: &Compiler<'_>, at: &str, service: &Service, problems: &mu
                 problems.add(path, format!("`{}` is not declared under the top-level `{kind}`", grant.source));
                 continue;
             };
-            let Some(file) = one(compiler, kind, below, &path, grant, object, problems) else { continue };
+            let declared = format!("{kind}.{}", grant.source);
+            let Some(source) = problems.take(declared, source(compiler, kind, object)) else { continue };
+            let file = one(&path, below, grant, source, problems);
             if let Some(other) = files.insert(file.target.clone(), file) {
                 problems.add(path, format!("`{}` is there twice: `{}` goes there too", other.target, other.name));
             }
@@ -33,16 +35,12 @@ pub fn files(compiler: &Compiler<'_>, at: &str, service: &Service, problems: &mu
 }
 
 fn one(
-    compiler: &Compiler<'_>,
-    kind: &str,
-    below: &str,
     path: &str,
+    below: &str,
     grant: &FileGrant,
-    object: &FileObject,
+    (source, content): (FileSource, String),
     problems: &mut Problems,
-) -> Option<FileSpec> {
-    let declared = format!("{kind}.{}", grant.source);
-    let (source, content) = problems.take(declared, source(compiler, kind, object))?;
+) -> FileSpec {
     let target = grant.target.as_deref().filter(|target| !target.is_empty()).unwrap_or(&grant.source);
     let target = if target.starts_with('/') { clean(target) } else { clean(&format!("{below}{target}")) };
     let mut id = |key: &str, text: &Option<String>| {
@@ -51,7 +49,7 @@ fn one(
         problems.take(format!("{path}.{key}"), number)
     };
     let (uid, gid) = (id("uid", &grant.uid), id("gid", &grant.gid));
-    Some(FileSpec { target, name: grant.source.clone(), source, content, uid, gid, mode: grant.mode })
+    FileSpec { target, name: grant.source.clone(), source, content, uid, gid, mode: grant.mode }
 }
 
 /// Where the bytes come from, and their digest.

@@ -46,20 +46,15 @@ pub struct Request {
 }
 
 /// What is done.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub enum Verb {
     /// `up`, `scale`: containers exist and run.
+    #[default]
     Up,
     /// `create`, `up --no-start`: containers exist.
     Create,
     /// `run`: one container more.
     Run(Box<Run>),
-}
-
-impl Default for Verb {
-    fn default() -> Self {
-        Self::Up
-    }
 }
 
 /// Which containers are made anew.

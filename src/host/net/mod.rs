@@ -14,7 +14,10 @@
 
 mod address;
 mod conntrack;
+pub mod dnsredirect;
 mod error;
+mod firewall;
+mod foreign;
 mod forwarding;
 mod hold;
 mod inside;
@@ -27,11 +30,12 @@ mod publish;
 mod record;
 mod route;
 mod rules;
+mod sweep;
 mod sysctl;
 #[cfg(test)]
 mod tests;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -45,6 +49,7 @@ pub use inside::Attached;
 pub use route::HostRoute;
 
 use error::Context;
+use firewall::Firewall;
 use machine::Machine;
 use publish::Publisher;
 use rules::Relayed;
@@ -191,9 +196,47 @@ impl Net {
                 let _lock = shared.machine.records.lock()?;
                 shared.machine.apply_rules()?;
             }
-            shared.with_publisher(&project, |publisher| publisher.restore(&shared.machine, Relayed::default()))
+            shared.with_publisher(&project, |publisher| publisher.restore(&shared.machine, relayed()))
         })
         .await
+    }
+
+    /// What the user must be told about networks: other firewalls' chains that drop their traffic, each with the command
+    /// that opens it; with `publishes`, that ports go through the relay; and records that were damaged and put aside.
+    ///
+    /// # Errors
+    /// When the rules can't be read.
+    pub async fn warnings(&self, networks: &[NetworkSpec], publishes: bool) -> Result<Vec<String>> {
+        let networks = networks.to_vec();
+        self.run(move |shared| {
+            let firewall = Firewall::read().context("read", "the rules of other firewalls")?;
+            let mut told: Vec<String> = networks.iter().flat_map(|network| firewall.warnings(network)).collect();
+            told.extend(firewall.relay_note().filter(|_| publishes));
+            let bad = shared.machine.records.take_bad().into_iter();
+            told.extend(bad.map(|path| format!("a damaged record was put aside: {}", path.display())));
+            Ok(told)
+        })
+        .await
+    }
+
+    /// Leads port 53 of 127.0.0.11 inside a container to [`dnsredirect::RESOLVER_PORT`], over a bound NETLINK_NETFILTER socket
+    /// that lives in its network namespace. Can be repeated, to put back what the container has flushed.
+    ///
+    /// # Errors
+    /// The kernel's refusals.
+    pub async fn dns_redirect(&self, netfilter_socket: BorrowedFd<'_>) -> Result<()> {
+        let socket = netfilter_socket.try_clone_to_owned().context("keep", "the container's socket")?;
+        self.run(move |_| dnsredirect::put(socket.as_fd())).await
+    }
+
+    /// Removes what nobody claims: endpoints of containers that are not in `known` (every container of the machine's ledger),
+    /// links without a record, tables of projects that publish nothing. Returns what was removed.
+    ///
+    /// # Errors
+    /// The kernel's refusals.
+    pub async fn sweep(&self, known: &BTreeSet<ContainerId>) -> Result<Vec<String>> {
+        let known = known.clone();
+        self.run(move |shared| sweep::sweep(&shared.machine, &known)).await
     }
 
     async fn run<T: Send + 'static>(&self, work: impl FnOnce(&Shared) -> Result<T> + Send + 'static) -> Result<T> {
@@ -216,10 +259,15 @@ impl Shared {
     fn with_publisher<T>(&self, project: &ProjectName, work: impl FnOnce(&mut Publisher) -> Result<T>) -> Result<T> {
         let mut publishers = self.publishers();
         if !publishers.contains_key(project) {
-            publishers.insert(project.clone(), Publisher::open(&self.machine, project, Relayed::default())?);
+            publishers.insert(project.clone(), Publisher::open(&self.machine, project, relayed())?);
         }
         // It was put in just now, under the same lock.
         let publisher = publishers.get_mut(project);
         publisher.map_or_else(|| Err(std::io::Error::other("lost")).context("find", "the publisher"), work)
     }
+}
+
+/// Which ports go through the relay. Where the foreign rules can't be read, [`Net::warnings`] tells.
+fn relayed() -> Relayed {
+    Firewall::read().map(|firewall| firewall.filters_input()).unwrap_or_default()
 }

@@ -41,8 +41,8 @@ fn a_network_gets_a_subnet_from_the_pool_and_keeps_it() {
 #[test]
 fn a_subnet_keeps_clear_of_routes_and_other_networks() {
     let project = project("services: {web: {}}");
-    let mut leases = Leases::default();
-    leases.routes = vec![("0.0.0.0".parse().unwrap(), 0), ("172.16.0.0".parse().unwrap(), 12)];
+    let routes = vec![("0.0.0.0".parse().unwrap(), 0), ("172.16.0.0".parse().unwrap(), 12)];
+    let mut leases = Leases { routes, ..Leases::default() };
     let other = up("services: {web: {}}").networks["shop_default"].clone();
     let spec = NetworkSpec {
         name: "other".into(),

@@ -10,7 +10,7 @@ use netlink_packet_netfilter::nftables::{
     VerdictAttribute,
 };
 
-use super::{Chain, Datum, Kind, Map, Point, Table, Term, Value, ValueKind};
+use super::{Chain, Datum, Family, Kind, Map, Point, Table, Term, Value, ValueKind};
 use crate::desired::Protocol;
 
 /// Elements of one message: an attribute can't be longer than 64 KiB.
@@ -43,7 +43,7 @@ pub(crate) fn contents(table: &Table) -> Vec<NfTablesMessage> {
         messages.extend(add_elements(&table.name, name, map.elements.iter()));
     }
     for chain in &table.chains {
-        messages.extend(chain.rules.iter().map(|rule| new_rule(&table.name, &chain.name, rule)));
+        messages.extend(chain.rules.iter().map(|rule| new_rule(table, &chain.name, rule)));
     }
     messages
 }
@@ -141,11 +141,11 @@ fn byte_order(map: &Map) -> Vec<u8> {
     bytes
 }
 
-fn new_rule(table: &str, chain: &str, terms: &[Term]) -> NfTablesMessage {
+fn new_rule(table: &Table, chain: &str, terms: &[Term]) -> NfTablesMessage {
     let attributes = vec![
-        RuleAttribute::Table(table.into()),
+        RuleAttribute::Table(table.name.clone()),
         RuleAttribute::Chain(chain.into()),
-        RuleAttribute::Expressions(rule_expressions(terms)),
+        RuleAttribute::Expressions(rule_expressions(table.family, terms)),
     ];
     NfTablesMessage::NewRule(RuleMessage { attributes })
 }
@@ -205,9 +205,9 @@ fn protocol_number(protocol: Protocol) -> u8 {
     }
 }
 
-/// The expressions of a rule. What reads an IP header is preceded by a match of the family, once.
-fn rule_expressions(terms: &[Term]) -> Vec<Expression> {
-    let mut known = None;
+/// The expressions of a rule. In a table of both families, what reads an IP header is preceded by a match of one, once.
+fn rule_expressions(family: Family, terms: &[Term]) -> Vec<Expression> {
+    let mut known = (family == Family::Ip).then_some(true);
     let mut list = Vec::new();
     for term in terms {
         let needed = family_of(term);

@@ -1,5 +1,6 @@
 //! The rule sets: as text, and that what the kernel gets from us is what it gets from `nft` for that text.
 
+use super::super::dnsredirect;
 use super::super::netlink::Netlink;
 use super::super::nft::{Table, apply};
 use super::super::rules::{self, Publication, Relayed};
@@ -64,7 +65,7 @@ fn what_another_firewall_filters_is_left_to_the_relay() {
 /// Both ways into the kernel, listed by `nft`, without the numbers that it gives to rules.
 #[test]
 fn netlink_and_nft_make_the_same_rules() {
-    for table in [networks(), project()] {
+    for table in [networks(), project(), dnsredirect::table()] {
         let listing = |load: &(dyn Fn() + Sync)| {
             Place::new().run(|| {
                 load();
