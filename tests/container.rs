@@ -6,3 +6,6 @@ mod support;
 
 #[path = "container/life.rs"]
 mod life;
+
+#[path = "container/exec.rs"]
+mod exec;

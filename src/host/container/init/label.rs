@@ -9,20 +9,22 @@ use std::path::Path;
 use rustix::fs::OFlags;
 
 use super::problem::{Problem, Step, doing};
+use super::sysctls::own_proc;
 use super::super::inroot;
 use crate::desired::SecuritySpec;
 
-/// Sets what the next exec switches to. `proc` is a /proc of our own: a false one would swallow the write
-/// (CVE-2019-16884), so the label is read back too.
-pub(crate) fn set(proc: &OwnedFd, security: &SecuritySpec) -> Step {
+/// Sets what the next exec switches to, through a /proc of our own: a false one would swallow the write (CVE-2019-16884),
+/// so the label is read back too.
+pub(crate) fn set(security: &SecuritySpec) -> Step {
     if let Some(profile) = security.apparmor.as_deref().filter(|profile| *profile != "unconfined") {
         let enabled = fs::read_to_string("/sys/module/apparmor/parameters/enabled").is_ok_and(|text| text.starts_with('Y'));
         if !enabled {
             return Err(Problem::new(format!("the profile `{profile}` is asked for, but this machine has no AppArmor")));
         }
+        let proc = own_proc()?;
         let own = "thread-self/attr/apparmor/exec";
-        let path = if has(proc, own) { own } else { "thread-self/attr/exec" };
-        return write(proc, path, &format!("exec {profile}"), profile);
+        let path = if has(&proc, own) { own } else { "thread-self/attr/exec" };
+        return write(&proc, path, &format!("exec {profile}"), profile);
     }
     let options: Vec<_> = security.label.iter().filter(|option| *option != "disable").collect();
     if options.is_empty() || security.label.iter().any(|option| option == "disable") {
@@ -41,7 +43,7 @@ pub(crate) fn set(proc: &OwnedFd, security: &SecuritySpec) -> Step {
         part("level:", "s0"),
     ]
     .join(":");
-    write(proc, "thread-self/attr/exec", &label, &label)
+    write(&own_proc()?, "thread-self/attr/exec", &label, &label)
 }
 
 fn has(proc: &OwnedFd, path: &str) -> bool {
