@@ -9,3 +9,18 @@ mod life;
 
 #[path = "container/exec.rs"]
 mod exec;
+
+#[path = "container/inside.rs"]
+mod inside;
+
+#[path = "container/mounts.rs"]
+mod mounts;
+
+#[path = "container/security.rs"]
+mod security;
+
+#[path = "container/terminal.rs"]
+mod terminal;
+
+#[path = "container/shim.rs"]
+mod shim;
