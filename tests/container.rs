@@ -6,3 +6,21 @@ mod support;
 
 #[path = "container/life.rs"]
 mod life;
+
+#[path = "container/exec.rs"]
+mod exec;
+
+#[path = "container/inside.rs"]
+mod inside;
+
+#[path = "container/mounts.rs"]
+mod mounts;
+
+#[path = "container/security.rs"]
+mod security;
+
+#[path = "container/terminal.rs"]
+mod terminal;
+
+#[path = "container/shim.rs"]
+mod shim;

@@ -194,3 +194,9 @@ pub(crate) fn start_ticks(pid: i32) -> io::Result<u64> {
         .and_then(|field| field.parse().ok())
         .ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, format!("/proc/{pid}/stat has no start time")))
 }
+
+/// Registers `fd` with the async runtime of this task.
+pub(crate) fn watch(fd: OwnedFd) -> io::Result<tokio::io::unix::AsyncFd<OwnedFd>> {
+    // SAFETY: an OwnedFd always names the same open descriptor, and nothing replaces or closes it while AsyncFd owns it.
+    unsafe { tokio::io::unix::AsyncFd::register(fd) }.map_err(io::Error::from)
+}

@@ -37,7 +37,7 @@ pub struct Attached {
 pub async fn attach(run: &Path, stdin: bool) -> io::Result<Attached> {
     let socket = connection::connect(run)?;
     rustix::io::ioctl_fionbio(&socket, true)?;
-    let attached = Attached { socket: AsyncFd::new(socket)?, number: std::sync::atomic::AtomicU64::new(1) };
+    let attached = Attached { socket: super::super::sys::watch(socket)?, number: std::sync::atomic::AtomicU64::new(1) };
     attached.ask(Request::Hello { version: VERSION, supervisor: false }).await?;
     attached.ask(Request::Attach { stdin }).await?;
     // Both are answered in order: after the second answer the output flows.

@@ -37,7 +37,7 @@ impl Drop for Connection {
 impl Connection {
     pub(super) fn new(socket: OwnedFd, events: mpsc::UnboundedSender<Event>) -> io::Result<Arc<Connection>> {
         rustix::io::ioctl_fionbio(&socket, true)?;
-        let socket = Arc::new(AsyncFd::new(socket)?);
+        let socket = Arc::new(super::super::sys::watch(socket)?);
         let waiting = Arc::new(Mutex::new(Some(BTreeMap::new())));
         let reader = tokio::spawn(read_all(socket.clone(), waiting.clone(), events));
         Ok(Arc::new(Connection { socket, next: AtomicU64::new(1), waiting, reader }))

@@ -6,7 +6,6 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, socketpair};
-use tokio::io::unix::AsyncFd;
 
 use super::super::shim::Place;
 use super::super::{SHIM, executable, sys};
@@ -48,7 +47,7 @@ pub(super) fn spawn(request: &SpawnRequest<'_>) -> io::Result<OwnedFd> {
         .stdout(Stdio::null())
         .stderr(Stdio::null())
         .spawn()?;
-    let pidfd = AsyncFd::new(sys::pidfd_open(child.id() as i32)?)?;
+    let pidfd = sys::watch(sys::pidfd_open(child.id() as i32)?)?;
     tokio::spawn(async move {
         // Readable means ended; a zombie less.
         let _ = pidfd.readable().await;

@@ -33,6 +33,15 @@ pub(crate) fn open(pts: &OwnedFd) -> Step<Terminal> {
     Ok(Terminal { master, slave })
 }
 
+/// The /dev/pts of a container that runs: only if it is one.
+pub(crate) fn pts_of(root: &OwnedFd) -> Step<OwnedFd> {
+    const DEVPTS: libc::c_long = 0x1cd1;
+    let pts = inroot::open(root.as_fd(), Path::new("/dev/pts"), OFlags::PATH | OFlags::DIRECTORY)
+        .map_err(doing("open the container's /dev/pts"))?;
+    let kind = rustix::fs::fstatfs(&pts).map_err(doing("check the container's /dev/pts"))?.f_type;
+    if kind == DEVPTS { Ok(pts) } else { Err(Problem::new("the container's /dev/pts is not one: it has no terminals")) }
+}
+
 /// Mounts the terminal on /dev/console of the container's /dev.
 pub(crate) fn mount(dev: &OwnedFd, terminal: &Terminal) -> Step {
     let point = inroot::mount_point(dev.as_fd(), Path::new("console"), false).map_err(doing("make /dev/console"))?;

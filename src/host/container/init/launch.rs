@@ -23,8 +23,6 @@ pub(crate) struct Launch<'a> {
     pub user: &'a str,
     /// Supplementary groups.
     pub groups: &'a [String],
-    /// Host name, for the environment.
-    pub hostname: &'a str,
     /// Its standard streams are a terminal.
     pub tty: bool,
     /// What it may do.
@@ -38,17 +36,16 @@ pub(crate) struct Launch<'a> {
 }
 
 /// Becomes the program. This process is inside the root already, its standard streams in place; `folder` is the working
-/// directory, `proc` a /proc of our own. `status` is closed by a successful exec.
+/// directory. `status` is closed by a successful exec.
 ///
 /// # Errors
 /// Always, if it returns: the stage that failed.
 pub(crate) fn launch(
     launch: &Launch<'_>,
     folder: &OwnedFd,
-    proc: &OwnedFd,
     status: OwnedFd,
 ) -> Result<Infallible, (OwnedFd, StartError)> {
-    let identity = match prepare(launch, proc) {
+    let identity = match prepare(launch) {
         Ok(identity) => identity,
         Err(error) => return Err((status, error)),
     };
@@ -71,13 +68,13 @@ pub(crate) fn launch(
     }
 }
 
-fn prepare(launch: &Launch<'_>, proc: &OwnedFd) -> Result<Identity, StartError> {
+fn prepare(launch: &Launch<'_>) -> Result<Identity, StartError> {
     let root = open_root().at("root")?;
     let identity = user::look_up(root.as_fd(), launch.user, launch.groups).at("user")?;
     limits::set(launch.ulimits).at("ulimits")?;
     keyring::join().at("keyring")?;
     give_streams(&identity, launch.tty).at("standard streams")?;
-    label::set(proc, launch.security).at("security label")?;
+    label::set(launch.security).at("security label")?;
     rustix::process::umask(Mode::from_raw_mode(0o022));
     // The last word on descriptors (CVE-2024-21626): whatever was opened above 2, by whomever, ends at exec.
     sys::close_from_on_exec(3).map_err(|cause| StartError::new("descriptors", cause))?;
@@ -91,7 +88,8 @@ fn prepare(launch: &Launch<'_>, proc: &OwnedFd) -> Result<Identity, StartError> 
 fn go(launch: &Launch<'_>, identity: &Identity, folder: &OwnedFd) -> Result<Infallible, StartError> {
     privileges::drop_to(identity, launch.security, launch.seccomp).at("privileges")?;
     cwd::enter(folder).at("working directory")?;
-    let env = program::complete_env(launch.env, &identity.home, launch.hostname, launch.tty);
+    let hostname = nix::unistd::gethostname().unwrap_or_default();
+    let env = program::complete_env(launch.env, &identity.home, &hostname.to_string_lossy(), launch.tty);
     let found = program::find(launch.argv, &env).at("program")?;
     Err(program::execute(&found)).at("program")
 }

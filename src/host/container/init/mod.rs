@@ -4,9 +4,9 @@
 //! comes from the host is opened first, while no path can lead elsewhere; what lies inside the root is reached by
 //! descriptors only; nothing of the container runs before everything is in place.
 
-mod cgroup;
+pub(crate) mod cgroup;
 mod cgroupfs;
-mod console;
+pub(crate) mod console;
 mod copy_up;
 pub(crate) mod cwd;
 mod devices;
@@ -20,7 +20,7 @@ mod limits;
 mod masks;
 mod mounts;
 mod namespaces;
-mod oom;
+pub(crate) mod oom;
 pub(crate) mod privileges;
 pub(crate) mod problem;
 mod procguard;
@@ -108,8 +108,8 @@ fn report(status: &OwnedFd, report: &Report, fds: Vec<OwnedFd>) -> Step {
 
 fn set_up(job: Job<'_>) -> Result<Infallible, (OwnedFd, StartError)> {
     let Job { bundle, namespaces, shm, streams, status } = job;
-    let ready = match inside(bundle, &namespaces, shm, streams, &status) {
-        Ok(ready) => ready,
+    let folder = match inside(bundle, &namespaces, shm, streams, &status) {
+        Ok(folder) => folder,
         Err(error) => return Err((status, error)),
     };
     let spec = &bundle.spec;
@@ -118,33 +118,30 @@ fn set_up(job: Job<'_>) -> Result<Infallible, (OwnedFd, StartError)> {
         env: &spec.env,
         user: &spec.user,
         groups: &spec.groups,
-        hostname: &bundle.host.hostname,
         tty: spec.tty,
         security: &spec.security,
         seccomp: bundle.host.seccomp.as_ref(),
         ulimits: &spec.ulimits,
         reaper: spec.init,
     };
-    launch::launch(&launch, &ready.folder, &ready.proc, status)
+    launch::launch(&launch, &folder, status)
 }
 
-/// What is left to be used inside.
-struct Ready {
-    folder: OwnedFd,
-    proc: OwnedFd,
-}
-
-/// From the host's mounts to the container's root.
+/// From the host's mounts to the container's root; returns the working directory.
 fn inside(
     bundle: &Bundle,
     namespaces: &[(BorrowedFd<'_>, libc::c_int)],
     shm: Option<BorrowedFd<'_>>,
     streams: Streams,
     status: &OwnedFd,
-) -> Result<Ready, StartError> {
+) -> Result<OwnedFd, StartError> {
     let (spec, host) = (&bundle.spec, &bundle.host);
     start_clean().at("session")?;
-    cgroup::join(&host.cgroup, !spec.namespaces.host_cgroup).at("cgroup")?;
+    let tasks = cgroup::open(&host.cgroup).at("cgroup")?;
+    cgroup::join(tasks).at("cgroup")?;
+    if !spec.namespaces.host_cgroup {
+        sys::unshare(libc::CLONE_NEWCGROUP).map_err(doing("make a cgroup namespace")).at("cgroup")?;
+    }
     namespaces::enter(namespaces).at("namespaces")?;
     if let Some(warning) = oom::adjust(spec.resources.oom_score_adj) {
         report(status, &Report::Warning(warning), Vec::new()).at("report")?;
@@ -179,7 +176,7 @@ fn inside(
         tree::make_read_only(root.as_fd(), false).map_err(doing("make the root read-only")).at("root file system")?;
     }
     report(status, &Report::Root, vec![root]).at("report")?;
-    Ok(Ready { folder, proc })
+    Ok(folder)
 }
 
 /// Nothing of the shim's own session, signals or mask goes into the container.
