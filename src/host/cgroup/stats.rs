@@ -54,9 +54,7 @@ impl Cgroup {
     /// How many processes of the group the kernel has killed for want of memory. Read it after a process's end: while the
     /// kernel is at it, the count is behind.
     pub fn oom_kills(&self) -> u64 {
-        let Some(place) = self.place(Controller::Memory) else { return 0 };
-        let file = if place.version == Version::V1 { "memory.oom_control" } else { "memory.events" };
-        files::keyed(&place.dir.join(file), "oom_kill").unwrap_or(0)
+        self.oom_file().and_then(|file| files::keyed(&file, "oom_kill")).unwrap_or(0)
     }
 
     fn cpu_time(&self) -> u64 {
