@@ -51,6 +51,17 @@ impl Cgroup {
         self.places.iter().find(|place| place.version == Version::V2).map(|place| place.dir.as_path())
     }
 
+    /// The v1 `tasks` files that a new process of one thread writes `0` to, which is the quick way in.
+    pub fn tasks(&self) -> Vec<PathBuf> {
+        self.places.iter().filter(|place| place.version == Version::V1).map(|place| place.dir.join("tasks")).collect()
+    }
+
+    /// The file that counts kills for want of memory, in a line `oom_kill N`.
+    pub fn oom_file(&self) -> Option<PathBuf> {
+        let place = self.place(Controller::Memory)?;
+        Some(place.dir.join(if place.version == Version::V1 { "memory.oom_control" } else { "memory.events" }))
+    }
+
     /// Where a controller is; v2 where it is not mounted as v1.
     pub(super) fn place(&self, controller: Controller) -> Option<&Place> {
         self.places.iter().find(|place| place.controllers.contains(&controller))

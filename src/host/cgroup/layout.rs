@@ -95,16 +95,18 @@ impl Layout {
     /// # Errors
     /// When the kernel refuses.
     pub fn leaf(&self, leaf: Leaf) -> Result<Cgroup> {
+        self.require_scope()?;
         self.make(leaf.name(), |_| true)
     }
 
     /// Makes the group of a container and sets its limits. One that is left from an earlier run of it is removed first.
     ///
     /// # Errors
-    /// When the old group still has processes, a value is refused, or a device is none. Nothing is left then.
+    /// When the old group still has processes, a value is refused, or a device is none: nothing is left then. With systemd
+    /// [`Error::NoScope`] until a supervisor has joined.
     pub fn container(&self, id: &str, resources: &Resources, devices: &Devices) -> Result<Created> {
+        self.require_scope()?;
         self.existing(id)?.remove()?;
-        self.hand_down_controllers();
         let v2 = self.mounts.v2().is_some();
         let wanted = |controllers: &BTreeSet<Controller>| {
             controllers.iter().any(|controller| match controller {
@@ -115,6 +117,7 @@ impl Layout {
             })
         };
         let cgroup = self.make(id, wanted)?;
+        self.hand_down_controllers();
         match set_up(&cgroup, resources, devices) {
             Ok(mut warnings) => {
                 warnings.extend(resources.parent.as_deref().map(parent_warning));
@@ -179,8 +182,12 @@ impl Layout {
             for name in files::folders(&project)? {
                 remove_empty(&project.join(name))?;
             }
+            if self.unit.is_some() && hierarchy.units {
+                // It waits for this one to get empty; removed under its hands, it never hears of that.
+                continue;
+            }
             remove_empty(&project)?;
-            if let (None, Some(all)) = (&self.unit, project.parent()) {
+            if let Some(all) = project.parent() {
                 remove_empty(all)?;
             }
         }
@@ -208,6 +215,14 @@ impl Layout {
 
     fn place(&self, hierarchy: &Hierarchy, dir: PathBuf) -> Place {
         Place { dir, version: hierarchy.version, controllers: hierarchy.controllers.clone() }
+    }
+
+    /// systemd must make the scope itself, around a process, or it takes the folder for a leftover.
+    fn require_scope(&self) -> Result<()> {
+        match &self.unit {
+            Some(unit) if !self.scope_exists() => Err(Error::NoScope { unit: unit.clone() }),
+            _ => Ok(()),
+        }
     }
 
     fn scope_exists(&self) -> bool {

@@ -107,6 +107,12 @@ pub enum Error {
         /// What D-Bus said.
         source: Box<zbus::Error>,
     },
+    /// Nobody has joined the project's scope yet.
+    #[error("the unit {unit} is not there: the project's supervisor must join it before anything else")]
+    NoScope {
+        /// Name of the scope.
+        unit: String,
+    },
     /// systemd did not do it.
     #[error("systemd could not start the unit {unit}: its job ended as `{result}`; see `journalctl -u {unit}`")]
     Job {

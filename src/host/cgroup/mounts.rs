@@ -49,6 +49,8 @@ pub struct Hierarchy {
     pub version: Version,
     /// The controllers that it offers, of those that windlass uses.
     pub controllers: BTreeSet<Controller>,
+    /// Where systemd keeps its units, if it runs the machine: v2, and the v1 one of its name, which has no controller.
+    pub units: bool,
 }
 
 /// All mounted hierarchies, v2 first.
@@ -147,7 +149,8 @@ fn parse_line(line: &str) -> Option<(String, String, Hierarchy)> {
         "cgroup" => (Version::V1, options.split(',').filter_map(Controller::from_kernel).collect()),
         _ => return None,
     };
-    let hierarchy = Hierarchy { top: PathBuf::from(unescape(top)), version, controllers };
+    let units = version == Version::V2 || options.split(',').any(|option| option == "name=systemd");
+    let hierarchy = Hierarchy { top: PathBuf::from(unescape(top)), version, controllers, units };
     Some((device.to_owned(), root.to_owned(), hierarchy))
 }
 

@@ -57,12 +57,6 @@ impl Cgroup {
         self.oom_file().and_then(|file| files::keyed(&file, "oom_kill")).unwrap_or(0)
     }
 
-    /// The file with that count, in a line `oom_kill N`; `None` where nothing counts memory.
-    pub fn oom_file(&self) -> Option<PathBuf> {
-        let place = self.place(Controller::Memory)?;
-        Some(place.dir.join(if place.version == Version::V1 { "memory.oom_control" } else { "memory.events" }))
-    }
-
     fn cpu_time(&self) -> u64 {
         if let Some(place) = self.place(Controller::CpuAcct) {
             return files::number(&place.dir.join("cpuacct.usage")).unwrap_or(0);

@@ -6,7 +6,7 @@ use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-use super::super::{Cgroup, Devices, Event, Layout, Mounts, Version, mounts::Controller};
+use super::super::{Cgroup, Devices, Event, Events, Layout, Mounts, Version, mounts::Controller};
 use crate::desired::Resources;
 
 /// A project that is gone with the test, also where it fails.
@@ -36,7 +36,7 @@ impl Drop for World {
 
 /// Starts a shell in a group, as a container's init gets there: v1 by itself. Into v2 it moves by itself too, as std has no
 /// `CLONE_INTO_CGROUP`.
-fn shell(cgroup: &Cgroup, script: &str) -> Child {
+pub(super) fn shell(cgroup: &Cgroup, script: &str) -> Child {
     let (entry, cgroup) = (cgroup.entry().expect("an entry"), cgroup.clone());
     let mut command = Command::new("sh");
     command.args(["-c", script]).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
@@ -58,7 +58,7 @@ fn output(child: Child) -> String {
     String::from_utf8_lossy(&child.wait_with_output().expect("its end").stdout).into_owned()
 }
 
-fn end(mut child: Child) {
+pub(super) fn end(mut child: Child) {
     child.wait().expect("its end");
 }
 
@@ -186,25 +186,25 @@ fn memory_that_runs_out_is_told_and_counted() {
 }
 
 #[test]
-fn the_last_process_is_told_where_there_is_v2() {
+fn the_first_and_the_last_process_are_told_where_there_is_v2() {
     let world = World::new();
     let cgroup = world.container("one", &Resources::default());
     if cgroup.v2().is_none() {
         return;
     }
     let mut events = cgroup.events().expect("a watch");
-    end(shell(&cgroup, ":"));
-    let mut seen = Vec::new();
-    while !seen.contains(&Event::Populated(false)) {
-        // Full and empty again before anybody looked is nothing that happened.
-        if !events.wait(Duration::from_millis(500)).expect("waits") {
-            break;
+    let await_event = |events: &mut Events, wanted: Event| {
+        while !events.read().contains(&wanted) {
+            assert!(events.wait(Duration::from_secs(20)).expect("waits"), "no {wanted:?}");
         }
-        seen.extend(events.read());
-    }
-    assert!(cgroup.pids().expect("pids").is_empty());
-    cgroup.remove().expect("removed");
-    assert!(seen.iter().all(|event| matches!(event, Event::Populated(_))), "{seen:?}");
+    };
+    let main = shell(&cgroup, "exec sleep 100");
+    await_event(&mut events, Event::Populated(true));
+    cgroup.freeze().expect("frozen");
+    await_event(&mut events, Event::Frozen(true));
+    cgroup.kill().expect("killed");
+    await_event(&mut events, Event::Populated(false));
+    end(main);
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 mod kernel;
 mod program;
+mod systemd;
 
 use std::collections::BTreeSet;
 use std::path::Path;

@@ -64,8 +64,9 @@ fn with_arguments(arguments: &str) -> Program {
 
 #[test]
 fn arguments_are_compared_in_all_64_bits() {
+    type Holds = fn(u64) -> bool;
     const BIG: u64 = 0x1_0000_0005;
-    let rows: [(&str, fn(u64) -> bool); 6] = [
+    let rows: [(&str, Holds); 6] = [
         ("EQ", |value| value == BIG),
         ("NE", |value| value != BIG),
         ("LT", |value| value < BIG),
