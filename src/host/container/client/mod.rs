@@ -82,8 +82,7 @@ impl Shim {
     /// # Errors
     /// When it can't be started or does not answer.
     pub async fn spawn(request: &SpawnRequest<'_>) -> Result<Shim> {
-        let socket =
-            spawn::spawn(request).map_err(|cause| ShimError::Spawn(request.run.display().to_string(), cause))?;
+        let socket = spawn::spawn(request).map_err(|cause| ShimError::Spawn(request.run.display().to_string(), cause))?;
         Shim::greet(request.run.to_path_buf(), socket, true).await
     }
 
@@ -250,3 +249,4 @@ impl Shim {
         ShimError::Protocol(self.run.display().to_string())
     }
 }
+

@@ -4,6 +4,7 @@ use std::fs::File;
 use std::io::Write;
 use std::path::Path;
 
+use super::problem::{Step, doing};
 use super::super::bundle::CgroupEntry;
 
 /// Opens the `tasks` files, which a process that has entered a container can no longer see.

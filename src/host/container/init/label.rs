@@ -11,19 +11,15 @@ use rustix::fs::OFlags;
 use super::problem::{Problem, Step, doing};
 use super::sysctls::own_proc;
 use super::super::inroot;
-use super::problem::{Problem, Step, doing};
 use crate::desired::SecuritySpec;
 
 /// Sets what the next exec switches to, through a /proc of our own: a false one would swallow the write (CVE-2019-16884),
 /// so the label is read back too.
 pub(crate) fn set(security: &SecuritySpec) -> Step {
     if let Some(profile) = security.apparmor.as_deref().filter(|profile| *profile != "unconfined") {
-        let enabled =
-            fs::read_to_string("/sys/module/apparmor/parameters/enabled").is_ok_and(|text| text.starts_with('Y'));
+        let enabled = fs::read_to_string("/sys/module/apparmor/parameters/enabled").is_ok_and(|text| text.starts_with('Y'));
         if !enabled {
-            return Err(Problem::new(format!(
-                "the profile `{profile}` is asked for, but this machine has no AppArmor"
-            )));
+            return Err(Problem::new(format!("the profile `{profile}` is asked for, but this machine has no AppArmor")));
         }
         let proc = own_proc()?;
         let own = "thread-self/attr/apparmor/exec";

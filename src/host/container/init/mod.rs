@@ -103,7 +103,9 @@ pub(crate) fn run(job: Job<'_>) -> ! {
 }
 
 fn report(status: &OwnedFd, report: &Report, fds: Vec<OwnedFd>) -> Step {
-    Packet::message(report, fds).and_then(|packet| packet.send(status.as_fd())).map_err(doing("report to the shim"))
+    Packet::message(report, fds)
+        .and_then(|packet| packet.send(status.as_fd()))
+        .map_err(doing("report to the shim"))
 }
 
 fn set_up(job: Job<'_>) -> Result<Infallible, (OwnedFd, StartError)> {
@@ -155,7 +157,11 @@ fn inside(
     let cover = masks::cover(&memory).at("masked paths")?;
     let nodes = devices::look(spec).at("devices")?;
     let root = rootfs::mount(host, &point).at("root file system")?;
-    let wish = standard::Wish { privileged: spec.security.privileged, shm, own_cgroup: !spec.namespaces.host_cgroup };
+    let wish = standard::Wish {
+        privileged: spec.security.privileged,
+        shm,
+        own_cgroup: !spec.namespaces.host_cgroup,
+    };
     let standard = standard::mount(&root, &wish).at("standard mounts")?;
     mounts::mount(&root, &spec.mounts, sources, host).at("mounts")?;
     etc::mount(&root, etc).at("hosts, hostname, resolv.conf")?;
@@ -217,3 +223,4 @@ fn place_streams(bundle: &Bundle, standard: &standard::Standard, streams: Stream
     }
     Ok(())
 }
+

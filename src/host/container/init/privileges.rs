@@ -3,10 +3,10 @@
 use std::io;
 use std::str::FromStr;
 
-use super::super::bundle::Filter;
-use super::super::sys;
 use super::problem::{Problem, Step, doing};
 use super::user::Identity;
+use super::super::bundle::Filter;
+use super::super::sys;
 use crate::desired::SecuritySpec;
 
 const SECCOMP_SET_MODE_FILTER: libc::c_long = 1;

@@ -7,15 +7,15 @@ use std::path::{Path, PathBuf};
 
 use nix::poll::{PollFd, PollFlags};
 
+use super::log::Log;
+use super::streams::Streams;
+use super::{Shim, Source};
 use super::super::bundle::Bundle;
 use super::super::init::Report;
 use super::super::protocol::{Event, Message, Part, Reply, StartError};
 use super::super::record::{self, EXIT, ExitRecord, PROCESS, ProcessRecord};
 use super::super::sys;
 use super::super::wire::Packet;
-use super::log::Log;
-use super::streams::Streams;
-use super::{Shim, Source};
 use crate::desired::Stamp;
 use crate::observed::Exit;
 
@@ -53,7 +53,12 @@ pub(super) struct Process {
 }
 
 impl Process {
-    pub(super) fn poll_set<'a>(&'a self, sources: &mut Vec<Source>, set: &mut Vec<PollFd<'a>>, peers_have_room: bool) {
+    pub(super) fn poll_set<'a>(
+        &'a self,
+        sources: &mut Vec<Source>,
+        set: &mut Vec<PollFd<'a>>,
+        peers_have_room: bool,
+    ) {
         sources.push(Source::Pidfd);
         set.push(PollFd::new(self.pidfd.as_fd(), PollFlags::POLLIN));
         if let Stage::SettingUp { status, failure: None, .. } = &self.stage {
@@ -175,13 +180,7 @@ impl Shim {
         let Process { stage, started, oom_file, oom, mut log, .. } = process;
         log.finish();
         let oom = oom_file.as_deref().is_some_and(|file| count_oom(file) > oom);
-        let mut exit = Exit {
-            code: super::super::init::reaper::exit_code(status),
-            oom,
-            at: record::now(),
-            stopped: false,
-            error: None,
-        };
+        let mut exit = Exit { code: super::super::init::reaper::exit_code(status), oom, at: record::now(), stopped: false, error: None };
         match stage {
             Stage::SettingUp { caller, failure, .. } => {
                 let error = failure.unwrap_or_else(|| StartError::new("set-up", "it ended without a word"));

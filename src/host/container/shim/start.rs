@@ -9,15 +9,15 @@ use nix::sys::socket::{AddressFamily, SockFlag, SockType, socketpair};
 use rustix::fs::{Mode, OFlags};
 use rustix::pipe::PipeFlags;
 
+use super::Shim;
+use super::log::Log;
+use super::process::{Process, Stage};
+use super::streams::Streams;
 use super::super::bundle::{Bundle, Shared};
 use super::super::init::{self, Job};
 use super::super::protocol::{Part, StartError};
 use super::super::record::{self, EXIT};
 use super::super::sys::{self, Cloned};
-use super::Shim;
-use super::log::Log;
-use super::process::{Process, Stage};
-use super::streams::Streams;
 use crate::desired::{NetMode, NsMode, SCHEMA};
 
 impl Shim {
@@ -119,9 +119,7 @@ impl Shim {
 
     fn own(&self, part: Part) -> Result<BorrowedFd<'_>, StartError> {
         let found = self.sandbox.as_ref().and_then(|sandbox| sandbox.part(part));
-        found.ok_or_else(|| {
-            StartError::new("sandbox", format!("it has no {part:?}: create it first, as the container is"))
-        })
+        found.ok_or_else(|| StartError::new("sandbox", format!("it has no {part:?}: create it first, as the container is")))
     }
 }
 
