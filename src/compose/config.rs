@@ -36,7 +36,7 @@ pub fn print_raw(options: &LoadOptions, format: Format) -> Result<String, Diagno
     let options = LoadOptions { no_interpolate: true, ..options.clone() };
     let mut tree = super::tree(&options)?;
     if !options.no_normalize {
-        super::normalize::normalize(&mut tree.root, &tree.name, &tree.found.environment);
+        super::normalize::normalize(&mut tree.root, &tree.name, &super::Environment::new());
     }
     Ok(text(&tree.root, format, false))
 }
@@ -80,12 +80,12 @@ pub fn images(loaded: &Loaded) -> Vec<String> {
 
 impl<'a> View<'a> {
     /// The members of a mapping in the order of output.
-    fn members(&self, map: &'a Map) -> Vec<(&'a str, View<'a>)> {
+    fn members(&self, map: &'a Map, typed: bool) -> Vec<(&'a str, View<'a>)> {
         match self.shape.keys {
             Keys::Fields(fields) => {
-                let known = fields.iter().filter(|(_, shape)| shape.out != Out::Hidden).filter_map(|(name, shape)| {
-                    map.get_key_value(*name).map(|(key, node)| (key.as_str(), View { node, shape }))
-                });
+                let known = fields.iter().filter(|(_, shape)| !typed || shape.out != Out::Hidden).filter_map(
+                    |(name, shape)| map.get_key_value(*name).map(|(key, node)| (key.as_str(), View { node, shape })),
+                );
                 let rest = map.iter().filter(|(key, _)| fields.iter().all(|(name, _)| name != key));
                 known
                     .chain(rest.map(|(key, node)| (key.as_str(), View { node, shape: &super::attributes::ANY })))

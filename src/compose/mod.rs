@@ -134,7 +134,8 @@ pub fn load(options: &LoadOptions) -> Result<Loaded, Diagnostics> {
     let mut profiles = options.profiles.clone();
     if profiles.is_empty() {
         let listed = found.environment.get("COMPOSE_PROFILES").map(String::as_str).unwrap_or_default();
-        profiles.extend(listed.split(',').map(str::trim).filter(|p| !p.is_empty()).map(str::to_owned));
+        // Without any, the empty profile is on: a service may name it to run by default and with others.
+        profiles.extend(listed.split(',').map(|profile| profile.trim().to_owned()));
     }
     let disabled = bind::profiles(&mut root, &profiles, &options.services);
     if !options.no_consistency {
@@ -200,7 +201,7 @@ fn tree(options: &LoadOptions) -> Result<Tree, Diagnostics> {
     if loader.failed() {
         return Err(Diagnostics::new(loader.diags, loader.sources));
     }
-    if let Some(map) = root.as_map_mut() {
+    if let Some(map) = root.as_map_mut().filter(|_| !(options.no_interpolate && options.no_normalize)) {
         map.insert("name".to_owned(), Node { kind: node::Kind::Str(name.clone()), ..Node::default() });
     }
     Ok(Tree { root, loader, found, name })

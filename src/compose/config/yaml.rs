@@ -11,7 +11,7 @@ use super::{View, escape, is_empty_section};
 pub fn print(root: &Node, shape: &Shape, typed: bool) -> String {
     let mut out = String::new();
     if let Kind::Map(map) = &root.kind {
-        let members = View { node: root, shape }.members(map);
+        let members = View { node: root, shape }.members(map, typed);
         for (key, view) in members {
             if !(typed && is_empty_section(key, view.node)) {
                 Writer { out: &mut out, typed }.member(key, &view, 0);
@@ -55,7 +55,7 @@ impl Writer<'_> {
     }
 
     fn mapping(&mut self, view: &View<'_>, map: &Map, depth: usize) {
-        for (key, view) in view.members(map) {
+        for (key, view) in view.members(map, self.typed) {
             self.member(key, &view, depth);
         }
     }
