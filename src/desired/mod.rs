@@ -4,7 +4,12 @@
 //! changed by the verbs (`stop`, `scale`, `restart`, …) through pure [`edit`]s. The types speak of kernel things, never of
 //! compose: the host layer reads nothing else.
 
+pub mod changes;
+pub mod compile;
+pub mod edit;
+pub mod hash;
 pub mod image;
+pub mod leases;
 pub mod spec;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -15,6 +20,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::name::{ContainerName, NetworkName, ProjectName, ServiceName, VolumeName};
 pub use image::{ImageHealthcheck, ResolvedImage};
+pub use leases::{EndpointLease, Leases, NetworkLease};
 pub use spec::*;
 
 /// The version of the records below; a supervisor refuses what is newer than itself.
@@ -119,6 +125,10 @@ pub struct DesiredContainer {
     pub recreate_before: Option<Stamp>,
     /// A process that was started before this moment is stopped and started again (`restart`).
     pub restart_before: Option<Stamp>,
+    /// A process that ended before this moment is started again, whatever its restart policy (`up` of some services,
+    /// `start`): [`Desired::applied`] for one container, so that the one-shots of other services are not run again.
+    #[serde(default)]
+    pub start_before: Option<Stamp>,
     /// Keep a container whose spec differs (`--no-recreate`).
     pub keep_different: bool,
     /// Removed when it has ended (`run --rm`).
@@ -206,6 +216,13 @@ pub struct StopSpec {
     pub signal: i32,
     /// After this it is killed.
     pub grace: Duration,
+}
+
+impl Default for StopSpec {
+    /// SIGTERM and ten seconds, as docker has it.
+    fn default() -> Self {
+        Self { signal: 15, grace: Duration::from_secs(10) }
+    }
 }
 
 impl Desired {

@@ -7,6 +7,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+use super::StopSpec;
 use crate::name::{ContainerName, Digest, NetworkName, ProjectName, ServiceName, VolumeName};
 
 /// All that a container is made of.
@@ -80,6 +81,10 @@ pub struct ContainerSpec {
     pub extra_hosts: Vec<(String, String)>,
     /// Where its output goes.
     pub log: LogSpec,
+    /// How it is stopped unless a verb says otherwise; what a container that is no longer desired is stopped by. No part
+    /// of the hash.
+    #[serde(default)]
+    pub stop: StopSpec,
 }
 
 /// The image of a container, as it was resolved.

@@ -1,0 +1,204 @@
+//! How a container is reached and how it reaches others: endpoints, published ports, name resolution.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
+use super::network::Attachment;
+use super::{Compiler, Problems};
+use crate::compose::model::{Port, Service};
+use crate::desired::{DnsSpec, EndpointSpec, Namespaces, NetMode, NsMode, PortSpec, Protocol};
+use crate::name::{ContainerName, ServiceName};
+
+/// Which namespaces a container has for itself.
+pub fn namespaces(compiler: &Compiler<'_>, at: &str, service: &Service, problems: &mut Problems) -> Namespaces {
+    let mut other = |key: &str, text: &str| {
+        let found = another(compiler, text);
+        problems.take(format!("{at}.{key}"), found)
+    };
+    let net = match service.network_mode.as_deref().unwrap_or_default() {
+        "host" => NetMode::Host,
+        "none" => NetMode::None,
+        mode if mode.starts_with("service:") || mode.starts_with("container:") => {
+            other("network_mode", mode).map_or(NetMode::None, NetMode::Container)
+        }
+        _ => NetMode::Bridge,
+    };
+    let mut ns = |key: &str, text: &Option<String>| match text.as_deref().unwrap_or_default() {
+        "" | "private" => NsMode::Private,
+        "shareable" if key == "ipc" => NsMode::Private,
+        "host" => NsMode::Host,
+        text => other(key, text).map_or(NsMode::Private, NsMode::Container),
+    };
+    let (pid, ipc, uts) = (ns("pid", &service.pid), ns("ipc", &service.ipc), ns("uts", &service.uts));
+    if uts != NsMode::Private && (service.hostname.is_some() || service.domainname.is_some()) {
+        problems.add(format!("{at}.uts"), "a container with another's host name cannot have its own `hostname`");
+    }
+    let host_cgroup = match service.cgroup.as_deref().unwrap_or_default() {
+        "" | "private" => false,
+        "host" => true,
+        text => {
+            problems.add(format!("{at}.cgroup"), format!("`{text}` is neither `host` nor `private`"));
+            false
+        }
+    };
+    Namespaces { net, pid, ipc, uts, host_cgroup }
+}
+
+/// The container that `service:x` (its first replica) or `container:x` names.
+fn another(compiler: &Compiler<'_>, text: &str) -> Result<ContainerName, String> {
+    match text.split_once(':') {
+        Some(("container", name)) if !name.is_empty() => Ok(ContainerName::from(name)),
+        Some(("service", name)) => match compiler.project.services.get_key_value(name) {
+            Some((name, service)) => Ok(compiler.container_name(name, service, 1)),
+            None => Err(format!("there is no service `{name}`")),
+        },
+        _ => Err(format!("`{text}` is not done yet: host, private, service:…, container:…")),
+    }
+}
+
+/// The endpoints of a container, still without the addresses that are chosen.
+pub fn endpoints(
+    compiler: &Compiler<'_>,
+    name: &ServiceName,
+    service: &Service,
+    container: &ContainerName,
+    attachments: &[Attachment],
+    problems: &mut Problems,
+) -> Vec<EndpointSpec> {
+    let at = format!("services.{name}");
+    let links = links(compiler, &at, service, problems);
+    let answers = compiler.run().is_none_or(|run| run.use_aliases || run.service != *name);
+    let mut list = Vec::new();
+    for (index, attachment) in attachments.iter().enumerate() {
+        let (place, path) = (&attachment.place, format!("{at}.networks.{}", attachment.key));
+        let mut aliases = vec![container.to_string()];
+        if attachment.named && answers {
+            aliases.push(name.to_string());
+            aliases.extend(place.aliases.iter().cloned());
+        }
+        let mut seen = std::collections::BTreeSet::new();
+        aliases.retain(|alias| seen.insert(alias.clone()));
+        if let Some(option) = place.driver_opts.keys().next() {
+            problems.add(format!("{path}.driver_opts.{option}"), "options of one endpoint are not done yet");
+        }
+        let primary = service.mac_address.as_ref().filter(|_| index == 0);
+        let mac = place.mac_address.as_ref().or(primary).filter(|mac| !mac.is_empty());
+        list.push(EndpointSpec {
+            network: attachment.network.clone(),
+            interface: interface(&path, index, place.interface_name.as_deref(), problems),
+            aliases,
+            links: links.clone(),
+            ipv4: place.ipv4_address,
+            ipv6: place.ipv6_address,
+            fixed: place.ipv4_address.is_some() || place.ipv6_address.is_some(),
+            mac: mac.and_then(|mac| problems.take(format!("{path}.mac_address"), hardware(mac))),
+            link_local: link_local(&path, &place.link_local_ips, problems),
+            gateway_priority: i32::try_from(place.gw_priority).unwrap_or(i32::MAX),
+        });
+    }
+    list
+}
+
+fn interface(path: &str, index: usize, name: Option<&str>, problems: &mut Problems) -> String {
+    let Some(name) = name.filter(|name| !name.is_empty()) else { return format!("eth{index}") };
+    let good = |c: char| c.is_ascii_graphic() && !matches!(c, '/' | ':' | '%');
+    if name.len() > 15 || !name.chars().all(good) || matches!(name, "." | ".." | "lo") {
+        problems.add(format!("{path}.interface_name"), format!("`{name}` is no name for a link: 1 to 15 characters"));
+    }
+    name.to_owned()
+}
+
+/// A MAC address in lower case with colons.
+fn hardware(text: &str) -> Result<String, String> {
+    let parts: Vec<&str> = text.split([':', '-']).collect();
+    let bytes: Vec<u8> =
+        parts.iter().filter(|part| part.len() == 2).filter_map(|part| u8::from_str_radix(part, 16).ok()).collect();
+    match bytes.first() {
+        Some(first) if bytes.len() == 6 && parts.len() == 6 && first & 1 == 0 => {
+            Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect::<Vec<_>>().join(":"))
+        }
+        _ => Err(format!("`{text}` is no hardware address of one link (as `02:42:ac:11:00:02`)")),
+    }
+}
+
+fn link_local(path: &str, list: &[String], problems: &mut Problems) -> Vec<IpAddr> {
+    let one = |(index, text): (usize, &String)| {
+        let address = text.parse::<IpAddr>().map_err(|_| format!("`{text}` is no address"));
+        problems.take(format!("{path}.link_local_ips[{index}]"), address)
+    };
+    list.iter().enumerate().filter_map(one).collect()
+}
+
+/// `links` and `external_links`: name inside this container → the service or container it stands for.
+fn links(compiler: &Compiler<'_>, at: &str, service: &Service, problems: &mut Problems) -> BTreeMap<String, String> {
+    let mut links = BTreeMap::new();
+    for (index, text) in service.links.iter().enumerate() {
+        let (target, alias) = text.split_once(':').unwrap_or((text, text));
+        if !compiler.project.services.contains_key(target) {
+            problems.add(format!("{at}.links[{index}]"), format!("there is no service `{target}`"));
+        }
+        links.insert(alias.to_ascii_lowercase(), target.to_owned());
+    }
+    for text in &service.external_links {
+        let (target, alias) = text.split_once(':').unwrap_or((text, text));
+        links.insert(alias.to_ascii_lowercase(), target.to_owned());
+    }
+    links
+}
+
+/// Published ports. On the host's network they mean nothing, as in docker; in another container's they are an error.
+pub fn ports(at: &str, service: &Service, net: &NetMode, problems: &mut Problems) -> Vec<PortSpec> {
+    match net {
+        NetMode::Host | NetMode::None => return Vec::new(),
+        NetMode::Container(_) if !service.ports.is_empty() => {
+            let message = "a service in another's network cannot publish ports: publish them there";
+            problems.add(format!("{at}.ports"), message);
+            return Vec::new();
+        }
+        NetMode::Container(_) | NetMode::Bridge => {}
+    }
+    let one = |(index, port): (usize, &Port)| problems.take(format!("{at}.ports[{index}]"), self::port(port));
+    service.ports.iter().enumerate().filter_map(one).collect()
+}
+
+fn port(port: &Port) -> Result<PortSpec, String> {
+    let protocol = match port.protocol.as_str() {
+        "" | "tcp" => Protocol::Tcp,
+        "udp" => Protocol::Udp,
+        other => return Err(format!("protocol `{other}` is not done yet: tcp and udp are")),
+    };
+    if port.target == 0 {
+        return Err("port 0 inside a container is none".to_owned());
+    }
+    let (published, published_end) = port.published.map_or((0, 0), |range| (range.first, range.last));
+    if published == 0 && published_end != 0 {
+        return Err("a range of ports begins at 1".to_owned());
+    }
+    // 0.0.0.0 is kept apart from "all": it means IPv4 only.
+    Ok(PortSpec { host_ip: port.host_ip, published, published_end, target: port.target, protocol })
+}
+
+/// How a container resolves names.
+pub fn dns(at: &str, service: &Service, problems: &mut Problems) -> DnsSpec {
+    for (index, server) in service.dns.iter().enumerate().filter(|(_, server)| server.parse::<IpAddr>().is_err()) {
+        problems.add(format!("{at}.dns[{index}]"), format!("`{server}` is no address"));
+    }
+    DnsSpec { servers: service.dns.clone(), search: service.dns_search.clone(), options: service.dns_opt.clone() }
+}
+
+/// Lines of /etc/hosts: name, address.
+pub fn extra_hosts(at: &str, service: &Service, problems: &mut Problems) -> Vec<(String, String)> {
+    let one = |(index, text): (usize, &String)| {
+        let pair = text.split_once('=').or_else(|| text.split_once(':'));
+        let result = match pair.map(|(name, address)| (name.trim(), address.trim_matches(['[', ']', ' ']))) {
+            Some((name, address))
+                if !name.is_empty() && (address == "host-gateway" || address.parse::<IpAddr>().is_ok()) =>
+            {
+                Ok((name.to_owned(), address.to_owned()))
+            }
+            _ => Err(format!("`{text}` is not `name=address`")),
+        };
+        problems.take(format!("{at}.extra_hosts[{index}]"), result)
+    };
+    service.extra_hosts.iter().enumerate().filter_map(one).collect()
+}

@@ -1,0 +1,239 @@
+//! The drafts get their addresses and are joined with what is carried over from the last state.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+
+use super::address::{AddressError, Pool};
+use super::container::Draft;
+use super::network::{self, Networks};
+use super::{Compiler, Problems, Recreate, Verb, volume};
+use crate::desired::changes::port;
+use crate::desired::{Desired, DesiredContainer, MountSource, PortSpec, Protocol, SCHEMA, Target};
+use crate::name::{ContainerName, NetworkName, ServiceName};
+
+/// The desired state: the drafts, and of the last state what `selected` does not cover.
+pub fn join(
+    compiler: &Compiler<'_>,
+    selected: &BTreeSet<ServiceName>,
+    mut drafts: Vec<Draft>,
+    problems: &mut Problems,
+) -> Desired {
+    let mut desired = empty(compiler);
+    carry(compiler, selected, &mut desired);
+    let mut networks = needed_networks(compiler, &drafts, &mut desired, problems);
+    let moved = addresses(&mut drafts, &mut networks.pools, problems);
+    desired.networks.append(&mut networks.specs);
+    for Draft { mut container, anonymous, .. } in drafts {
+        for volume in volume::volumes(compiler, &container.spec, problems) {
+            desired.volumes.entry(volume.name.clone()).or_insert(volume);
+        }
+        for volume in anonymous {
+            desired.volumes.insert(volume.name.clone(), volume);
+        }
+        container.hash = container.spec.hash();
+        decide(compiler, &mut container);
+        if moved.contains(&container.spec.name) {
+            // Its address is part of no hash, but somebody else has it now.
+            container.recreate_before = Some(compiler.request.now.clone());
+        }
+        let service = container.spec.service.clone();
+        if let Some(other) = desired.containers.insert(container.spec.name.clone(), container) {
+            let message =
+                format!("`{}` is the name of a container of service `{}` too", other.spec.name, other.spec.service);
+            problems.add(format!("services.{service}.container_name"), message);
+        }
+    }
+    clashes(&desired, problems);
+    desired
+}
+
+fn empty(compiler: &Compiler<'_>) -> Desired {
+    let request = compiler.request;
+    let previous = request.previous.as_ref();
+    let whole = request.services.is_empty() && request.verb == Verb::Up;
+    Desired {
+        schema: SCHEMA,
+        project: compiler.project.name.clone(),
+        generation: previous.map_or(1, |previous| previous.generation + 1),
+        applied: match previous {
+            // Containers that were not named are not started again: theirs is the moment of before.
+            Some(previous) if !whole => previous.applied.clone(),
+            _ => request.now.clone(),
+        },
+        source: request.source.clone(),
+        services: compiler.project.services.keys().cloned().collect(),
+        remove_orphans: request.remove_orphans,
+        networks: BTreeMap::new(),
+        volumes: BTreeMap::new(),
+        remove_volumes: BTreeSet::new(),
+        containers: BTreeMap::new(),
+    }
+}
+
+/// Takes over, as they are, the containers of services that are not touched, and those of `run`.
+fn carry(compiler: &Compiler<'_>, selected: &BTreeSet<ServiceName>, desired: &mut Desired) {
+    let run = compiler.run().map(|run| &run.service);
+    for (name, container) in compiler.request.previous.iter().flat_map(|previous| &previous.containers) {
+        let service = &container.spec.service;
+        let untouched = !selected.contains(service) || run == Some(service);
+        if container.spec.oneoff || (untouched && desired.services.contains(service)) {
+            let mut container = container.clone();
+            if container.spec.oneoff && compiler.run().is_none() {
+                // It is run once: an `up` never starts it again.
+                container.target = Target::Created;
+            }
+            desired.containers.insert(name.clone(), container);
+        }
+    }
+    let volumes = compiler.request.previous.iter().flat_map(|previous| &previous.volumes);
+    let used: BTreeSet<_> =
+        desired.containers.values().flat_map(|one| &one.spec.mounts).filter_map(volume_of).collect();
+    let kept = volumes.filter(|(name, _)| used.contains(name)).map(|(name, volume)| (name.clone(), volume.clone()));
+    desired.volumes = kept.collect();
+}
+
+fn volume_of(mount: &crate::desired::MountSpec) -> Option<&crate::name::VolumeName> {
+    match &mount.source {
+        MountSource::Volume { name, .. } => Some(name),
+        _ => None,
+    }
+}
+
+/// The networks of the drafts and of what is carried over. One that the file no longer has is kept as it was.
+fn needed_networks(
+    compiler: &Compiler<'_>,
+    drafts: &[Draft],
+    desired: &mut Desired,
+    problems: &mut Problems,
+) -> Networks {
+    let mut needed: BTreeMap<(String, NetworkName), usize> = BTreeMap::new();
+    for attachment in drafts.iter().flat_map(|draft| &draft.attachments) {
+        *needed.entry((attachment.key.clone(), attachment.network.clone())).or_default() += 1;
+    }
+    let previous = compiler.request.previous.iter();
+    let old: BTreeMap<_, _> = previous.flat_map(|previous| &previous.networks).collect();
+    for endpoint in desired.containers.values().flat_map(|container| &container.spec.endpoints) {
+        let Some(spec) = old.get(&endpoint.network) else { continue };
+        let place = (spec.key.clone(), spec.name.clone());
+        let declared = compiler.project.networks.get(&spec.key).is_some_and(|network| network.name == *spec.name);
+        if needed.contains_key(&place) || declared {
+            *needed.entry(place).or_default() += 1;
+        } else {
+            desired.networks.insert(spec.name.clone(), (*spec).clone());
+        }
+    }
+    let kept = desired.networks.keys().cloned().collect();
+    network::networks(compiler, &needed, &kept, problems)
+}
+
+/// Gives every endpoint its addresses: first those that the file fixes, then those that containers had, then new ones.
+/// Returns the containers that had to give theirs up.
+fn addresses(
+    drafts: &mut [Draft],
+    pools: &mut BTreeMap<NetworkName, Pool>,
+    problems: &mut Problems,
+) -> BTreeSet<ContainerName> {
+    let own: BTreeSet<ContainerName> = drafts.iter().map(|draft| draft.container.spec.name.clone()).collect();
+    let mut moved = BTreeSet::new();
+    for draft in drafts.iter_mut() {
+        let spec = &mut draft.container.spec;
+        for (endpoint, attachment) in spec.endpoints.iter_mut().zip(&draft.attachments) {
+            let Some(pool) = pools.get_mut(&endpoint.network) else { continue };
+            let path = format!("services.{}.networks.{}", spec.service, attachment.key);
+            let wanted = [endpoint.ipv4.map(IpAddr::V4), endpoint.ipv6.map(IpAddr::V6)];
+            for address in wanted.into_iter().flatten() {
+                let key = if address.is_ipv4() { "ipv4_address" } else { "ipv6_address" };
+                match pool.fix(&spec.name, address, &own) {
+                    Ok(holder) => moved.extend(holder),
+                    // The service itself has it: the container of `run` takes another.
+                    Err(AddressError::Taken { .. }) if spec.oneoff && address.is_ipv4() => endpoint.ipv4 = None,
+                    Err(AddressError::Taken { .. }) if spec.oneoff => endpoint.ipv6 = None,
+                    Err(error) => problems.add(format!("{path}.{key}"), error),
+                }
+            }
+            endpoint.fixed = endpoint.ipv4.is_some() || endpoint.ipv6.is_some();
+        }
+    }
+    for draft in drafts {
+        let spec = &mut draft.container.spec;
+        for (endpoint, attachment) in spec.endpoints.iter_mut().zip(&draft.attachments) {
+            let Some(pool) = pools.get_mut(&endpoint.network) else { continue };
+            let path = format!("services.{}.networks.{}", spec.service, attachment.key);
+            if endpoint.ipv4.is_none() {
+                endpoint.ipv4 = problems.take(&path, pool.lend_v4(&spec.name)).flatten();
+            }
+            if endpoint.ipv6.is_none() {
+                endpoint.ipv6 = problems.take(&path, pool.lend_v6(&spec.name)).flatten();
+            }
+        }
+    }
+    moved
+}
+
+/// What the verb says of a container: its target, and whether it is made anew.
+fn decide(compiler: &Compiler<'_>, container: &mut DesiredContainer) {
+    let request = compiler.request;
+    let now = || Some(request.now.clone());
+    let named = request.services.is_empty() || request.services.contains(&container.spec.service);
+    match request.recreate {
+        Recreate::Always if named || request.recreate_deps => container.recreate_before = now(),
+        Recreate::Never => container.keep_different = true,
+        Recreate::Always | Recreate::Changed => {}
+    }
+    container.start_before = now();
+    if request.verb == Verb::Create {
+        let before = request.previous.as_ref().and_then(|previous| previous.containers.get(&container.spec.name));
+        let stays = before.filter(|before| before.hash == container.hash && container.recreate_before.is_none());
+        // `create` starts nothing, and takes its supervision from nothing that runs.
+        container.target = stays.map_or(Target::Created, |before| before.target);
+        container.start_before = stays.and_then(|before| before.start_before.clone());
+    }
+}
+
+/// Tells every port of the host that two containers would publish.
+fn clashes(desired: &Desired, problems: &mut Problems) {
+    let mut holders: BTreeMap<(Protocol, u16), Vec<(&DesiredContainer, &PortSpec)>> = BTreeMap::new();
+    for container in desired.containers.values().filter(|container| container.target != Target::Stopped) {
+        for (index, one) in container.spec.ports.iter().enumerate() {
+            if one.published == 0 || one.published != one.published_end {
+                continue;
+            }
+            let list = holders.entry((one.protocol, one.published)).or_default();
+            let clash = list.iter().find(|(_, other)| overlap(one.host_ip, other.host_ip));
+            if let Some((other, _)) = clash {
+                let path = format!("services.{}.ports[{index}]", container.spec.service);
+                let (first, second) = (&other.spec.service, &container.spec.service);
+                if first == second && other.spec.name != container.spec.name {
+                    let help = format!(
+                        "publish a range to pick from, as `{0}-{1}:{2}`, or only `{2}`",
+                        one.published,
+                        one.published.saturating_add(9),
+                        one.target
+                    );
+                    problems.add_with_help(
+                        path,
+                        format!("containers of `{second}` cannot share host port {}", port(one)),
+                        help,
+                    );
+                } else {
+                    problems.add(
+                        path,
+                        format!("host port {}/{} is published by service `{first}` too", one.published, one.protocol),
+                    );
+                }
+            }
+            list.push((container, one));
+        }
+    }
+}
+
+/// Whether two host addresses cannot both be listened on. All addresses (`None`) are those of IPv4 and of IPv6.
+fn overlap(one: Option<IpAddr>, other: Option<IpAddr>) -> bool {
+    match (one, other) {
+        (Some(one), Some(other)) if one.is_ipv4() == other.is_ipv4() => {
+            one == other || one.is_unspecified() || other.is_unspecified()
+        }
+        (Some(_), Some(_)) => false,
+        _ => true,
+    }
+}

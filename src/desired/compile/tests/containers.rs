@@ -1,0 +1,389 @@
+//! What one container is made of.
+
+use super::*;
+
+#[test]
+fn entrypoint_and_command_follow_dockers_rules() {
+    let argv = |yaml: &str| one(yaml, |_| {}).spec.argv.join(" ");
+    assert_eq!(argv("    image: x"), "/entry serve");
+    assert_eq!(argv("    command: [a, b]"), "/entry a b");
+    assert_eq!(argv("    command: []"), "/entry");
+    assert_eq!(argv("    entrypoint: [/bin/sh]"), "/bin/sh");
+    assert_eq!(argv("    entrypoint: [/bin/sh]\n    command: [-c, x]"), "/bin/sh -c x");
+    assert_eq!(argv("    entrypoint: ['']\n    command: [x]"), "x");
+    assert_eq!(error("    entrypoint: []"), "command: no command is given, neither here nor by the image");
+}
+
+#[test]
+fn environment_goes_over_the_images_and_null_takes_away() {
+    let env = |yaml: &str| one(yaml, |_| {}).spec.env;
+    assert_eq!(env("    image: x"), ["A=image", "B=image", "PATH=/bin"]);
+    let written = "    tty: true\n    environment: {A: file, B: null, C: 'x=y', PATH: null}";
+    let path = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+    assert_eq!(env(written), ["A=file", "C=x=y", path, "TERM=xterm"]);
+}
+
+#[test]
+fn user_and_working_directory_come_from_the_file_or_the_image() {
+    let spec = one("    image: x", |_| {}).spec;
+    assert_eq!((spec.user.as_str(), spec.cwd.as_str()), ("app", "/srv"));
+    let spec = one("    user: '0'\n    working_dir: /a/../b/", |_| {}).spec;
+    assert_eq!((spec.user.as_str(), spec.cwd.as_str()), ("0", "/b"));
+    assert_eq!(one("    image: x", |image| image.working_dir.clear()).spec.cwd, "/");
+    assert_eq!(error("    working_dir: a"), "working_dir: `a` is not an absolute path");
+}
+
+#[test]
+fn labels_are_composes_and_no_image_can_forge_them() {
+    let mut request = request();
+    request.source = Source {
+        working_dir: "/w".into(),
+        config_files: vec!["/w/a.yaml".into(), "/w/b.yaml".into()],
+        environment_files: vec!["/w/.env".into()],
+    };
+    let yaml = "
+services:
+  web:
+    labels: {mine: x, image: file}
+    depends_on: {db: {condition: service_healthy, restart: true}, cache: {condition: service_started}}
+  db: {}
+  cache: {}
+";
+    let project = project(yaml);
+    let mut images = images(&project);
+    let labels = &mut images.get_mut("web").unwrap().labels;
+    labels.insert("com.docker.compose.project".into(), "other".into());
+    labels.insert("com.docker.compose.hook".into(), "x".into());
+    labels.insert("image".into(), "image".into());
+    let desired = compile(&project, &images, &Leases::default(), &request).unwrap();
+    let web = &desired.containers["shop-web-1"];
+    let mut labels = web.spec.labels.clone();
+    assert_eq!(labels.remove("com.docker.compose.config-hash").unwrap().len(), 64);
+    let text: Vec<String> = labels.iter().map(|(key, value)| format!("{key}={value}")).collect();
+    insta::assert_snapshot!(text.join("\n"), @r"
+    com.docker.compose.container-number=1
+    com.docker.compose.depends_on=cache:service_started:false,db:service_healthy:true
+    com.docker.compose.image=sha256:aa
+    com.docker.compose.oneoff=False
+    com.docker.compose.project=shop
+    com.docker.compose.project.config_files=/w/a.yaml,/w/b.yaml
+    com.docker.compose.project.environment_file=/w/.env
+    com.docker.compose.project.working_dir=/w
+    com.docker.compose.service=web
+    com.docker.compose.version=2.40.3
+    image=file
+    mine=x
+    ");
+    let network = &desired.networks["shop_default"].labels;
+    assert_eq!(network["com.docker.compose.network"], "default");
+    assert_eq!(network["com.docker.compose.project"], "shop");
+}
+
+#[test]
+fn capabilities_are_dockers_fourteen_with_additions_and_drops() {
+    let caps = |yaml: &str| one(yaml, |_| {}).spec.security.capabilities;
+    assert_eq!(caps("    image: x").len(), 14);
+    let mut expected = caps("    image: x");
+    expected.retain(|name| name != "CHOWN");
+    expected.push("NET_ADMIN".into());
+    expected.sort();
+    assert_eq!(caps("    cap_add: [net_admin]\n    cap_drop: [CAP_CHOWN]"), expected);
+    assert_eq!(caps("    cap_add: [KILL]\n    cap_drop: [ALL]"), ["KILL"]);
+    assert_eq!(caps("    cap_drop: [all]").len(), 0);
+    let all = caps("    privileged: true");
+    assert_eq!(caps("    cap_add: [ALL]"), all);
+    assert_eq!(caps("    cap_add: [ALL]\n    cap_drop: [SYS_ADMIN]").len(), all.len() - 1);
+    assert_eq!(error("    cap_add: [KILL, FLY]"), "cap_add[1]: `FLY` is no capability");
+}
+
+#[test]
+fn security_options() {
+    let security = one("    security_opt: ['no-new-privileges:true', 'seccomp=unconfined', 'label:disable', 'systempaths=unconfined', 'apparmor=p']", |_| {}).spec.security;
+    assert!(security.no_new_privileges && security.unmasked);
+    assert_eq!(security.seccomp, Seccomp::Unconfined);
+    assert_eq!(security.label, ["disable"]);
+    assert_eq!(security.apparmor.as_deref(), Some("p"));
+    assert!(one("    privileged: true", |_| {}).spec.security.seccomp == Seccomp::Unconfined);
+    assert!(error("    security_opt: [what]").starts_with("security_opt[0]: `what` is unknown"));
+    assert!(
+        error("    security_opt: ['seccomp=./p.json']").starts_with("security_opt[0]: cannot read seccomp profile")
+    );
+}
+
+#[test]
+fn kernel_parameters_belong_to_the_containers_own_namespaces() {
+    let sysctls = |yaml: &str| one(yaml, |_| {}).spec.sysctls;
+    let two = sysctls("    image: x");
+    assert_eq!(two["net.ipv4.ip_unprivileged_port_start"], "0");
+    assert_eq!(two["net.ipv4.ping_group_range"], "0 2147483647");
+    assert!(sysctls("    network_mode: host").is_empty());
+    assert_eq!(
+        sysctls("    sysctls: {net.ipv4.ip_unprivileged_port_start: '1024'}")["net.ipv4.ip_unprivileged_port_start"],
+        "1024"
+    );
+    assert!(error("    sysctls: {kernel.panic: '1'}").contains("would change the whole machine"));
+    assert!(error("    network_mode: host\n    sysctls: {net.core.somaxconn: '1'}").contains("network namespace"));
+}
+
+#[test]
+fn limits() {
+    let resources = |yaml: &str| one(yaml, |_| {}).spec.resources;
+    let none = resources("    image: x");
+    assert_eq!((none.pids, none.memory, none.cpu_quota), (Some(8192), None, None));
+    let some = resources("    mem_limit: 64m\n    cpus: 1.5\n    pids_limit: 0\n    cpu_shares: 1");
+    assert_eq!((some.memory, some.memory_swap), (Some(64 << 20), Some(128 << 20)));
+    assert_eq!(
+        (some.cpu_quota, some.cpu_period, some.pids, some.cpu_shares),
+        (Some(150_000), Some(100_000), Some(-1), Some(2))
+    );
+    let deploy = resources(
+        "    deploy: {resources: {limits: {cpus: '0.5', memory: 32m, pids: 9}, reservations: {memory: 16m}}}",
+    );
+    assert_eq!((deploy.memory, deploy.memory_reservation, deploy.pids), (Some(32 << 20), Some(16 << 20), Some(9)));
+    assert_eq!(deploy.cpu_quota, Some(50_000));
+    assert!(error("    mem_limit: 1m").starts_with("mem_limit: "));
+    assert!(error("    memswap_limit: 32m").starts_with("memswap_limit: "));
+    assert!(error("    mem_limit: 32m\n    memswap_limit: 16m").starts_with("memswap_limit: "));
+    assert!(error("    cpus: 1\n    cpu_quota: 1000").starts_with("cpus: "));
+    assert!(error("    oom_score_adj: 2000").starts_with("oom_score_adj: "));
+    assert!(error("    ulimits: {nofile: {soft: 2, hard: 1}}").starts_with("ulimits.nofile: "));
+    assert!(error("    ulimits: {files: 1}").starts_with("ulimits.files: "));
+    let unlimited = one("    ulimits: {core: -1}", |_| {}).spec.ulimits["core"];
+    assert_eq!(unlimited, Ulimit { soft: u64::MAX, hard: u64::MAX });
+}
+
+#[test]
+fn mounts_of_every_kind_outermost_first() {
+    let yaml = "
+services:
+  web:
+    volumes:
+      - {type: bind, source: /src, target: /app/src, bind: {create_host_path: true}}
+      - {type: volume, source: data, target: /app, volume: {nocopy: true}}
+      - {type: volume, target: /app/src/cache}
+      - {type: bind, source: /etc/x, target: /x, read_only: true}
+    tmpfs: ['/run:size=1m,mode=700,uid=5,exec']
+volumes: {data: {}}
+";
+    let project = project(yaml);
+    let mut images = images(&project);
+    images.get_mut("web").unwrap().volumes = ["/app/".into(), "/var/lib".into()].into();
+    let desired = compile(&project, &images, &Leases::default(), &request()).unwrap();
+    let spec = &desired.containers["shop-web-1"].spec;
+    let targets: Vec<&str> = spec.mounts.iter().map(|mount| mount.target.as_str()).collect();
+    assert_eq!(targets, ["/app", "/run", "/x", "/app/src", "/var/lib", "/app/src/cache"]);
+    let MountSource::Tmpfs { size, mode, options } = &spec.mounts[1].source else { panic!("{:?}", spec.mounts[1]) };
+    assert_eq!((*size, *mode), (1 << 20, Some(0o700)));
+    assert_eq!(options, &["nosuid", "nodev", "uid=5"]);
+    let MountSource::Bind { create, recursive_read_only, .. } = &spec.mounts[2].source else { panic!() };
+    assert!(!create && *recursive_read_only);
+    let volumes: Vec<(usize, bool)> =
+        desired.volumes.values().map(|volume| (volume.name.len(), volume.anonymous)).collect();
+    assert_eq!(volumes.iter().filter(|one| **one == (64, true)).count(), 2);
+    assert!(desired.volumes.contains_key("shop_data"));
+}
+
+#[test]
+fn mounts_that_cannot_be() {
+    assert!(error("    volumes: [{type: volume, source: data, target: /x}]").contains("is not declared"));
+    assert!(error("    volumes: [{type: bind, source: /x, target: /}]").contains("over the root"));
+    assert!(error("    volumes: [{type: volume, target: /x}]\n    tmpfs: [/x]").contains("mounted twice"));
+    assert!(error("    volumes: [{type: npipe, source: x, target: /x}]").contains("Windows"));
+}
+
+#[test]
+fn volumes_from_takes_what_the_other_has() {
+    let desired = up("
+services:
+  web: {volumes_from: ['db:ro'], depends_on: {db: {}}, volumes: [{type: bind, source: /s, target: /conf}]}
+  db: {volumes: [{type: volume, target: /data}, {type: bind, source: /c, target: /conf}]}
+");
+    let (web, db) = (&desired.containers["shop-web-1"].spec, &desired.containers["shop-db-1"].spec);
+    assert_eq!(web.mounts[1].source, db.mounts[1].source);
+    assert!(web.mounts[1].read_only && !db.mounts[1].read_only);
+    assert!(matches!(&web.mounts[0].source, MountSource::Bind { path, .. } if path.as_os_str() == "/s"));
+}
+
+#[test]
+fn secrets_and_configs() {
+    let yaml = "
+services:
+  web:
+    secrets: [{source: a, target: /run/secrets/a}, {source: b, target: inner/b, uid: '5', mode: 256}]
+    configs: [{source: c}]
+secrets: {a: {file: /s/a}, b: {environment: B}}
+configs: {c: {content: hello}}
+";
+    let mut project = project(yaml);
+    project.secrets.get_mut("b").unwrap().value = Some(crate::compose::model::Sensitive::new("hush"));
+    let mut request = request();
+    assert_eq!(wanted_files(&project, &request.source), ["/s/a".into()].into());
+    request.files.insert("/s/a".into(), Ok(b"x".to_vec()));
+    let desired = compile(&project, &images(&project), &Leases::default(), &request).unwrap();
+    let files = &desired.containers["shop-web-1"].spec.files;
+    let targets: Vec<&str> = files.iter().map(|file| file.target.as_str()).collect();
+    assert_eq!(targets, ["/c", "/run/secrets/a", "/run/secrets/inner/b"]);
+    assert_eq!((files[2].uid, files[2].mode), (Some(5), Some(0o400)));
+    assert!(!format!("{files:?}").contains("hush"));
+    request.files.insert("/s/a".into(), Err("no such file".into()));
+    let errors = compile(&project, &images(&project), &Leases::default(), &request).unwrap_err();
+    assert_eq!(errors[0].to_string(), "secrets.a: cannot read /s/a: no such file");
+    project.secrets.get_mut("b").unwrap().value = None;
+    let errors = compile(&project, &images(&project), &Leases::default(), &request).unwrap_err();
+    assert!(errors.iter().any(|error| error.path == "secrets.b" && error.message.contains("`B` is not set")));
+}
+
+#[test]
+fn restart_policies() {
+    let policy = |yaml: &str| one(yaml, |_| {}).restart;
+    assert_eq!(policy("    image: x"), RestartPolicy::No);
+    assert_eq!(policy("    restart: on-failure:3"), RestartPolicy::OnFailure { retries: 3 });
+    assert_eq!(policy("    restart: unless-stopped"), RestartPolicy::UnlessStopped);
+    let deploy = "    restart: always\n    deploy: {restart_policy: {condition: on-failure, max_attempts: 2}}";
+    assert_eq!(policy(deploy), RestartPolicy::OnFailure { retries: 2 });
+    assert!(error("    restart: bogus").starts_with("restart: `bogus` is no restart policy"));
+    assert!(error("    restart: always:3").contains("only `on-failure`"));
+}
+
+#[test]
+fn health_comes_from_file_and_image() {
+    let with = |image: &mut ResolvedImage| {
+        image.healthcheck = Some(ImageHealthcheck {
+            test: vec!["CMD-SHELL".into(), "probe".into()],
+            interval: Some(Duration::from_secs(7)),
+            ..ImageHealthcheck::default()
+        });
+    };
+    let health = one("    healthcheck: {timeout: 2s, retries: 9}", with).health.unwrap();
+    assert_eq!(health.argv, ["/bin/sh", "-c", "probe"]);
+    assert_eq!((health.interval, health.timeout), (Duration::from_secs(7), Duration::from_secs(2)));
+    assert_eq!((health.retries, health.start_interval), (9, Duration::from_secs(5)));
+    assert_eq!(one("    healthcheck: {disable: true}", with).health, None);
+    assert_eq!(one("    healthcheck: {test: [NONE]}", with).health, None);
+    assert_eq!(one("    healthcheck: {test: [CMD, a, b]}", with).health.unwrap().argv, ["a", "b"]);
+    assert!(error("    healthcheck: {test: [a, b]}").starts_with("healthcheck.test: "));
+}
+
+#[test]
+fn stop_signals() {
+    let stop = |yaml: &str| one(yaml, |image| image.stop_signal = Some("SIGQUIT".into())).stop;
+    assert_eq!(stop("    image: x"), StopSpec { signal: 3, grace: Duration::from_secs(10) });
+    assert_eq!(
+        stop("    stop_signal: usr1\n    stop_grace_period: 1m"),
+        StopSpec { signal: 10, grace: Duration::from_secs(60) }
+    );
+    for (text, number) in [("SIGTERM", 15), ("9", 9), ("SIGRTMIN+3", 37), ("RTMAX-1", 63), ("SIGSYS", 31)] {
+        assert_eq!(signal(text), Ok(number));
+    }
+    for text in ["", "SIG", "0", "65", "-1", "RTMIN+99"] {
+        assert!(signal(text).is_err(), "{text}");
+    }
+}
+
+#[test]
+fn namespaces_of_others() {
+    let desired = up("
+services:
+  web: {network_mode: 'service:vpn', pid: 'container:x', ipc: host, depends_on: {vpn: {restart: true}}}
+  vpn: {container_name: tunnel}
+");
+    let spec = &desired.containers["shop-web-1"].spec;
+    assert_eq!(spec.namespaces.net, NetMode::Container("tunnel".into()));
+    assert_eq!(spec.namespaces.pid, NsMode::Container("x".into()));
+    assert_eq!(spec.namespaces.ipc, NsMode::Host);
+    assert!(spec.endpoints.is_empty() && spec.sysctls.is_empty());
+    assert!(error("    network_mode: 'container:x'\n    ports: [{target: 80, protocol: tcp}]").starts_with("ports: "));
+    assert!(error("    network_mode: nowhere").starts_with("network_mode: there is no network `nowhere`"));
+    assert!(error("    uts: host\n    hostname: x").starts_with("uts: "));
+}
+
+#[test]
+fn endpoints_in_the_order_of_priority_with_aliases_and_links() {
+    let desired = up("
+services:
+  web:
+    networks: {a: {aliases: [www, web]}, b: {priority: 9, interface_name: wan0, mac_address: '02-42-AC-11-00-02'}}
+    links: ['db:Store']
+    depends_on: {db: {}}
+  db: {networks: {a: {}}}
+networks: {a: {}, b: {}}
+");
+    let endpoints = &desired.containers["shop-web-1"].spec.endpoints;
+    let names: Vec<(&str, &str)> = endpoints.iter().map(|one| (one.network.as_str(), one.interface.as_str())).collect();
+    assert_eq!(names, [("shop_b", "wan0"), ("shop_a", "eth1")]);
+    assert_eq!(endpoints[0].mac.as_deref(), Some("02:42:ac:11:00:02"));
+    assert_eq!(endpoints[1].aliases, ["shop-web-1", "web", "www"]);
+    assert_eq!(endpoints[1].links["store"], "db");
+    assert!(endpoints.iter().all(|one| one.ipv4.is_some() && !one.fixed));
+}
+
+#[test]
+fn bridge_mode_has_no_names_of_services() {
+    let desired = up("services: {web: {network_mode: bridge}}");
+    let endpoint = &desired.containers["shop-web-1"].spec.endpoints[0];
+    assert_eq!(
+        (endpoint.network.as_str(), endpoint.aliases.as_slice()),
+        ("shop_bridge", &["shop-web-1".to_owned()][..])
+    );
+}
+
+#[test]
+fn ports_and_their_clashes() {
+    let ports = one("    ports: [{target: 80, published: '8080', protocol: tcp}, {target: 53, protocol: udp, host_ip: 127.0.0.1}, {target: 1, published: 9000-9010}]", |_| {}).spec.ports;
+    assert_eq!((ports[0].published, ports[0].published_end), (8080, 8080));
+    assert_eq!((ports[1].published, ports[1].protocol), (0, Protocol::Udp));
+    assert_eq!((ports[2].published, ports[2].published_end), (9000, 9010));
+    assert!(error("    ports: [{target: 80, protocol: sctp}]").starts_with("ports[0]: protocol `sctp`"));
+    let scaled = error("    scale: 2\n    ports: [{target: 80, published: '80'}]");
+    assert_eq!(scaled, "ports[0]: containers of `web` cannot share host port 80:80");
+    let clash = |one: &str, other: &str| {
+        errors(&format!(
+            "services:\n  a: {{ports: [{{target: 1, published: '80'{one}}}]}}\n  b: {{ports: [{{target: 1, published: '80'{other}}}]}}"
+        ))
+    };
+    assert_eq!(
+        clash("", ", host_ip: 127.0.0.1"),
+        ["services.b.ports[0]: host port 80/tcp is published by service `a` too"]
+    );
+    assert!(clash(", host_ip: 127.0.0.2", ", host_ip: 127.0.0.1").is_empty());
+    assert!(clash(", protocol: udp", "").is_empty());
+    assert!(clash(", host_ip: 0.0.0.0", ", host_ip: '::'").is_empty());
+}
+
+#[test]
+fn logs() {
+    let log = |yaml: &str| one(yaml, |_| {}).spec.log;
+    assert_eq!(log("    image: x"), LogSpec::default());
+    let set = log("    logging: {driver: json-file, options: {max-size: 1m, max-file: '2', compress: 'true', tag: x}}");
+    assert_eq!((set.max_size, set.max_file, set.compress), (1 << 20, 2, true));
+    assert_eq!(log("    logging: {driver: none}").driver, "none");
+    assert!(error("    logging: {driver: syslog}").starts_with("logging.driver: log driver `syslog`"));
+    assert!(error("    logging: {options: {what: x}}").starts_with("logging.options.what: "));
+}
+
+#[test]
+fn hosts_and_resolvers() {
+    let spec =
+        one("    extra_hosts: ['a=1.2.3.4', 'b=::1', 'host.docker.internal=host-gateway']\n    dns: [9.9.9.9]", |_| {})
+            .spec;
+    assert_eq!(spec.extra_hosts[1], ("b".to_owned(), "::1".to_owned()));
+    assert_eq!(spec.extra_hosts[2].1, "host-gateway");
+    assert!(error("    extra_hosts: ['a=b']").starts_with("extra_hosts[0]: "));
+    assert!(error("    dns: [x]").starts_with("dns[0]: "));
+}
+
+#[test]
+fn what_cannot_be_honoured_is_told_at_its_place() {
+    for (yaml, path) in [
+        ("    gpus: [{count: 1}]", "gpus: "),
+        ("    post_start: [{command: [x]}]", "post_start: "),
+        ("    runtime: nvidia", "runtime: "),
+        ("    storage_opt: {size: 1g}", "storage_opt: "),
+        ("    userns_mode: x", "userns_mode: "),
+        ("    devices: [{source: 'nvidia.com/gpu=all', target: 'nvidia.com/gpu=all'}]", "devices[0]: "),
+        ("    device_cgroup_rules: ['x']", "device_cgroup_rules[0]: "),
+    ] {
+        let error = error(yaml);
+        assert!(error.starts_with(path), "{error}");
+    }
+}

@@ -1,0 +1,198 @@
+//! What a verb asks for.
+
+use super::*;
+
+const STACK: &str = "
+services:
+  web: {depends_on: {api: {condition: service_started, required: true}}}
+  api: {depends_on: {db: {condition: service_healthy, restart: true, required: true}}}
+  db: {volumes: [{type: volume, source: data, target: /data}, {type: volume, target: /tmp/x}]}
+  other: {}
+volumes: {data: {}}
+";
+
+fn with(previous: &Desired, change: impl FnOnce(&mut Request)) -> Result<Desired, Vec<CompileError>> {
+    let project = project(STACK);
+    let mut request = Request { now: stamp(200), previous: Some(previous.clone()), ..request() };
+    request.nonce = "another".into();
+    change(&mut request);
+    compile(&project, &images(&project), &Leases::default(), &request)
+}
+
+fn names(desired: &Desired) -> Vec<&str> {
+    desired.containers.keys().map(|name| name.as_str()).collect()
+}
+
+#[test]
+fn up_of_all_is_stable_and_counts_generations() {
+    let first = up(STACK);
+    assert_eq!(names(&first), ["shop-api-1", "shop-db-1", "shop-other-1", "shop-web-1"]);
+    assert_eq!((first.generation, &first.applied), (1, &stamp(100)));
+    let second = with(&first, |_| {}).unwrap();
+    assert_eq!((second.generation, &second.applied), (2, &stamp(200)));
+    for (name, container) in &second.containers {
+        assert_eq!((&container.spec, &container.hash), (&first.containers[name].spec, &first.containers[name].hash));
+        assert_eq!(container.hash, container.spec.hash());
+    }
+    assert_eq!(second.volumes, first.volumes);
+    let edges: Vec<_> =
+        second.containers["shop-api-1"].depends_on.iter().map(|edge| (edge.condition, edge.restart)).collect();
+    assert_eq!(edges, [(Condition::ServiceHealthy, true)]);
+}
+
+#[test]
+fn naming_services_touches_them_and_what_they_need_and_carries_the_rest_over() {
+    let first = up(STACK);
+    let api = BTreeSet::from(["api".into()]);
+    let second = with(&first, |request| request.services = api.clone()).unwrap();
+    assert_eq!(names(&second), names(&first));
+    assert_eq!(second.applied, first.applied);
+    let touched = |name: &str| second.containers[name].start_before == Some(stamp(200));
+    assert!(touched("shop-api-1") && touched("shop-db-1") && !touched("shop-web-1") && !touched("shop-other-1"));
+    let alone = with(&first, |request| {
+        request.services = api.clone();
+        request.no_deps = true;
+    });
+    let alone = alone.unwrap();
+    assert_eq!(alone.containers["shop-db-1"], first.containers["shop-db-1"]);
+    assert!(alone.containers["shop-api-1"].depends_on.is_empty());
+    let fresh =
+        compile(&project(STACK), &images(&project(STACK)), &Leases::default(), &Request { services: api, ..request() });
+    assert_eq!(names(&fresh.unwrap()), ["shop-api-1", "shop-db-1"]);
+    let unknown = with(&first, |request| request.services = BTreeSet::from(["nobody".into()])).unwrap_err();
+    assert_eq!(unknown[0].help.as_deref(), Some("the services are api, db, other, web"));
+}
+
+#[test]
+fn recreate_flags() {
+    let first = up(STACK);
+    let again = |recreate, deps| {
+        let desired = with(&first, |request| {
+            request.services = BTreeSet::from(["api".into()]);
+            request.recreate = recreate;
+            request.recreate_deps = deps;
+        })
+        .unwrap();
+        let of = |name: &str| desired.containers[name].clone();
+        (of("shop-api-1"), of("shop-db-1"), of("shop-web-1"))
+    };
+    let (api, db, web) = again(Recreate::Always, false);
+    assert_eq!((api.recreate_before, db.recreate_before, web.recreate_before), (Some(stamp(200)), None, None));
+    let (_, db, _) = again(Recreate::Always, true);
+    assert_eq!(db.recreate_before, Some(stamp(200)));
+    let (api, db, web) = again(Recreate::Never, false);
+    assert!(api.keep_different && db.keep_different && !web.keep_different);
+}
+
+#[test]
+fn scale_and_names() {
+    let first = up(STACK);
+    let scaled = with(&first, |request| request.scale = BTreeMap::from([("web".into(), 3)])).unwrap();
+    assert!(names(&scaled).ends_with(&["shop-web-1", "shop-web-2", "shop-web-3"]));
+    let hash = |name: &str| scaled.containers[name].hash.clone();
+    assert_eq!(hash("shop-web-1"), hash("shop-web-3"));
+    let none = with(&first, |request| request.scale = BTreeMap::from([("web".into(), 0)])).unwrap();
+    assert_eq!(names(&none), ["shop-api-1", "shop-db-1", "shop-other-1"]);
+    assert!(none.services.contains("web"));
+    let old = with(&first, |request| request.compatibility = true).unwrap();
+    assert!(names(&old).contains(&"shop_web_1"));
+    let error = error("    scale: 2\n    container_name: x1");
+    assert_eq!(error, "container_name: 2 replicas cannot share one name; take `container_name` out");
+    let twice = errors("services: {a: {container_name: same}, b: {container_name: same}}");
+    assert_eq!(twice, ["services.b.container_name: `same` is the name of a container of service `a` too"]);
+}
+
+#[test]
+fn anonymous_volumes_stay_until_they_are_renewed() {
+    let first = up(STACK);
+    let name = |desired: &Desired| {
+        let anonymous = desired.volumes.values().find(|volume| volume.anonymous);
+        anonymous.map(|volume| volume.name.clone()).unwrap()
+    };
+    assert_eq!(name(&with(&first, |_| {}).unwrap()), name(&first));
+    let renewed = with(&first, |request| request.renew_anonymous = true).unwrap();
+    assert_ne!(name(&renewed), name(&first));
+    assert_ne!(renewed.containers["shop-db-1"].hash, first.containers["shop-db-1"].hash);
+    assert!(renewed.remove_volumes.is_empty());
+}
+
+#[test]
+fn create_starts_nothing_and_stops_nothing() {
+    let first = up(STACK);
+    let project = project(STACK);
+    let create = Request { verb: Verb::Create, ..request() };
+    let fresh = compile(&project, &images(&project), &Leases::default(), &create).unwrap();
+    assert!(fresh.containers.values().all(|one| one.target == Target::Created && one.start_before.is_none()));
+    let over = with(&first, |request| request.verb = Verb::Create).unwrap();
+    assert!(over.containers.values().all(|one| one.target == Target::Running));
+    assert_eq!(over.applied, first.applied);
+}
+
+#[test]
+fn timeout_goes_over_the_grace_time_but_not_into_the_spec() {
+    let desired = with(&up(STACK), |request| request.timeout = Some(Duration::from_secs(1))).unwrap();
+    let web = &desired.containers["shop-web-1"];
+    assert_eq!((web.stop.grace, web.spec.stop.grace), (Duration::from_secs(1), Duration::from_secs(10)));
+}
+
+fn run() -> Run {
+    Run { service: "api".into(), slug: "0123456789abcdef".repeat(4), ..Run::default() }
+}
+
+#[test]
+fn run_adds_one_container_and_what_it_needs() {
+    let once = Run {
+        command: Some(vec!["ls".into()]),
+        environment: BTreeMap::from([("A".into(), Some("run".into()))]),
+        labels: BTreeMap::from([("l".into(), "1".into())]),
+        user: Some("root".into()),
+        tty: true,
+        remove: true,
+        ..run()
+    };
+    let request = Request { verb: Verb::Run(Box::new(once)), ..request() };
+    let project = project(STACK);
+    let desired = compile(&project, &images(&project), &Leases::default(), &request).unwrap();
+    assert_eq!(names(&desired), ["shop-api-run-0123456789ab", "shop-db-1"]);
+    let container = &desired.containers["shop-api-run-0123456789ab"];
+    let spec = &container.spec;
+    assert_eq!(spec.argv, ["/entry", "ls"]);
+    assert!(spec.env.contains(&"A=run".to_owned()) && spec.tty && spec.oneoff && container.auto_remove);
+    assert_eq!((container.restart, spec.number, spec.user.as_str()), (RestartPolicy::No, 0, "root"));
+    let label = |key: &str| spec.labels.get(&format!("com.docker.compose.{key}")).map(String::as_str);
+    assert_eq!((label("oneoff"), label("container-number")), (Some("True"), None));
+    assert_eq!(label("slug").unwrap().len(), 64);
+    assert_eq!(spec.endpoints[0].aliases, ["shop-api-run-0123456789ab"]);
+}
+
+#[test]
+fn run_leaves_the_service_alone_and_up_leaves_its_container() {
+    let first = up(STACK);
+    let again = Run { use_aliases: true, entrypoint: Some(vec!["/bin/sh".into()]), ..run() };
+    let second = with(&first, |request| {
+        request.verb = Verb::Run(Box::new(again));
+        request.no_deps = true;
+    })
+    .unwrap();
+    assert_eq!(second.containers["shop-api-1"], first.containers["shop-api-1"]);
+    assert_eq!(second.containers["shop-db-1"], first.containers["shop-db-1"]);
+    let spec = &second.containers["shop-api-run-0123456789ab"].spec;
+    assert_eq!(spec.argv, ["/bin/sh"]);
+    assert_eq!(spec.endpoints[0].aliases, ["shop-api-run-0123456789ab", "api"]);
+    let third = with(&second, |_| {}).unwrap();
+    assert_eq!(third.containers["shop-api-run-0123456789ab"].target, Target::Created);
+}
+
+#[test]
+fn a_circle_is_told_and_not_walked() {
+    let errors =
+        errors("services: {a: {depends_on: {b: {}}, volumes_from: [b]}, b: {depends_on: {a: {}}, volumes_from: [a]}}");
+    assert!(errors.iter().any(|error| error.contains("a → b → a")), "{errors:?}");
+}
+
+#[test]
+fn all_errors_come_at_once() {
+    let errors = errors("services: {a: {restart: x, cap_add: [y]}, b: {stop_signal: z}}");
+    let places: Vec<&str> = errors.iter().filter_map(|error| error.split(':').next()).collect();
+    assert_eq!(places, ["services.a.cap_add[0]", "services.a.restart", "services.b.stop_signal"]);
+}

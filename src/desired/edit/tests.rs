@@ -1,0 +1,197 @@
+#![allow(clippy::unwrap_used)] // a test fails by panicking
+
+use std::collections::BTreeMap;
+
+use super::*;
+use crate::desired::*;
+
+fn now() -> Stamp {
+    Stamp { boot: "b".into(), nanos: 7, wall: 7 }
+}
+
+fn container(service: &str, needs: &[(&str, bool)], volumes: &[&str]) -> DesiredContainer {
+    let edge = |(service, restart): &(&str, bool)| Dependency {
+        service: (*service).into(),
+        condition: Condition::ServiceStarted,
+        restart: *restart,
+        required: true,
+    };
+    let mount = |name: &&str| MountSpec {
+        target: format!("/{name}"),
+        source: MountSource::Volume { name: (*name).into(), subpath: String::new(), copy: true },
+        read_only: false,
+    };
+    let spec = ContainerSpec {
+        name: format!("p-{service}-1").into(),
+        service: service.into(),
+        mounts: volumes.iter().map(mount).collect(),
+        endpoints: vec![EndpointSpec { network: "p_default".into(), ..EndpointSpec::default() }],
+        ..ContainerSpec::default()
+    };
+    DesiredContainer {
+        hash: spec.hash(),
+        stop: spec.stop.clone(),
+        spec,
+        target: Target::Running,
+        depends_on: needs.iter().map(edge).collect(),
+        restart: RestartPolicy::No,
+        health: None,
+        recreate_before: None,
+        restart_before: None,
+        start_before: None,
+        keep_different: false,
+        auto_remove: false,
+    }
+}
+
+/// web → api → db, where api is restarted with db; `once` is a container of `run`.
+fn desired() -> Desired {
+    let mut once = container("api", &[], &[]);
+    (once.spec.name, once.spec.oneoff) = ("p-api-run-1".into(), true);
+    let list = [
+        container("web", &[("api", false)], &["anon"]),
+        container("api", &[("db", true)], &["shared"]),
+        container("db", &[], &["p_data", "shared", "ext"]),
+        once,
+    ];
+    let volume = |name: &str, anonymous: bool| VolumeSpec {
+        name: name.into(),
+        project: (name != "ext").then(|| "p".into()),
+        anonymous,
+        ..VolumeSpec::default()
+    };
+    let volumes = [volume("anon", true), volume("p_data", false), volume("shared", false), volume("ext", false)];
+    Desired {
+        schema: SCHEMA,
+        project: "p".into(),
+        generation: 4,
+        applied: Stamp::default(),
+        source: Source::default(),
+        services: ["web", "api", "db", "spare"].map(ServiceName::from).into(),
+        remove_orphans: false,
+        networks: BTreeMap::from([(
+            "p_default".into(),
+            NetworkSpec { name: "p_default".into(), ..NetworkSpec::default() },
+        )]),
+        volumes: volumes.into_iter().map(|volume| (volume.name.clone(), volume)).collect(),
+        remove_volumes: BTreeSet::new(),
+        containers: list.into_iter().map(|one| (one.spec.name.clone(), one)).collect(),
+    }
+}
+
+fn set(names: &[&str]) -> BTreeSet<ServiceName> {
+    names.iter().map(|name| ServiceName::from(*name)).collect()
+}
+
+fn targets(desired: &Desired) -> Vec<(&str, Target)> {
+    desired.containers.iter().map(|(name, one)| (name.as_str(), one.target)).collect()
+}
+
+#[test]
+fn stop_and_start() {
+    let timeout = Some(Duration::from_secs(1));
+    let stopped = edit(&desired(), &Edit::Stop { services: set(&["web", "db"]), timeout }, &now()).unwrap();
+    assert_eq!(stopped.generation, 5);
+    let states = [Target::Running, Target::Running, Target::Stopped, Target::Stopped];
+    assert_eq!(targets(&stopped).iter().map(|one| one.1).collect::<Vec<_>>(), states);
+    assert_eq!(stopped.containers["p-web-1"].stop.grace, Duration::from_secs(1));
+    let started = edit(&stopped, &Edit::Start { services: set(&["web"]) }, &now()).unwrap();
+    assert!(targets(&started).iter().all(|one| one.1 == Target::Running), "what it depends on comes along");
+    assert_eq!(started.containers["p-web-1"].stop, StopSpec::default());
+    assert_eq!(started.containers["p-web-1"].start_before, Some(now()));
+    assert_eq!(started.containers["p-web-1"].restart_before, None);
+    assert_eq!(started.applied, desired().applied);
+}
+
+#[test]
+fn restart_takes_along_those_whose_dependency_says_so() {
+    let restarted = |services: &[&str], no_deps| {
+        let verb = Edit::Restart { services: set(services), timeout: None, no_deps };
+        let next = edit(&desired(), &verb, &now()).unwrap();
+        let names = next.containers.iter().filter(|(_, one)| one.restart_before == Some(now()));
+        names.map(|(name, _)| name.to_string()).collect::<Vec<_>>()
+    };
+    assert_eq!(restarted(&["db"], false), ["p-api-1", "p-db-1"]);
+    assert_eq!(restarted(&["db"], true), ["p-db-1"]);
+    assert_eq!(restarted(&["api"], false), ["p-api-1"]);
+    assert_eq!(restarted(&[], false), ["p-api-1", "p-db-1", "p-web-1"]);
+    let stopped = edit(&desired(), &Edit::Stop { services: set(&["api"]), timeout: None }, &now()).unwrap();
+    let verb = Edit::Restart { services: set(&["db"]), timeout: None, no_deps: false };
+    assert_eq!(edit(&stopped, &verb, &now()).unwrap().containers["p-api-1"].target, Target::Stopped);
+}
+
+#[test]
+fn unknown_services_are_told_with_what_there_is() {
+    let error = edit(&desired(), &Edit::Start { services: set(&["wbe"]) }, &now()).unwrap_err();
+    assert_eq!(error.to_string(), "there is no service `wbe` in project `p`; it has `api`, `db`, `spare`, `web`");
+    let error = edit(&desired(), &Edit::Start { services: set(&["spare"]) }, &now()).unwrap_err();
+    assert_eq!(error, EditError::NoContainer { service: "spare".into() });
+    assert!(edit(&desired(), &Edit::Stop { services: set(&["spare"]), timeout: None }, &now()).is_ok());
+}
+
+#[test]
+fn pause_and_unpause() {
+    let paused = edit(&desired(), &Edit::Pause { services: set(&["db"]) }, &now()).unwrap();
+    assert_eq!(paused.containers["p-db-1"].target, Target::Paused);
+    let thawed = edit(&paused, &Edit::Unpause { services: set(&[]) }, &now()).unwrap();
+    assert_eq!(targets(&thawed), targets(&desired()));
+    let stopped = edit(&desired(), &Edit::Stop { services: set(&["db"]), timeout: None }, &now()).unwrap();
+    let error = edit(&stopped, &Edit::Pause { services: set(&["db"]) }, &now()).unwrap_err();
+    assert_eq!(error, EditError::NotRunning { service: "db".into() });
+    let all = edit(&stopped, &Edit::Pause { services: set(&[]) }, &now()).unwrap();
+    assert_eq!(all.containers["p-db-1"].target, Target::Stopped);
+    let error = edit(&desired(), &Edit::Unpause { services: set(&["db"]) }, &now()).unwrap_err();
+    assert_eq!(error, EditError::NotPaused { service: "db".into() });
+}
+
+#[test]
+fn kill_is_a_stop_without_grace() {
+    let killed = edit(&desired(), &Edit::Kill { services: set(&["api"]) }, &now()).unwrap();
+    for name in ["p-api-1", "p-api-run-1"] {
+        let one = &killed.containers[name];
+        assert_eq!((one.target, one.stop.signal, one.stop.grace), (Target::Stopped, 9, Duration::ZERO));
+    }
+}
+
+#[test]
+fn remove_takes_containers_and_their_anonymous_volumes() {
+    let all = Edit::Remove { services: set(&["web", "api"]), only: None, volumes: true };
+    let next = edit(&desired(), &all, &now()).unwrap();
+    assert_eq!(next.containers.keys().map(|name| name.as_str()).collect::<Vec<_>>(), ["p-api-run-1", "p-db-1"]);
+    assert_eq!(next.remove_volumes, BTreeSet::from(["anon".into()]));
+    assert!(next.volumes.contains_key("shared") && next.services.contains("web"));
+    let some = Edit::Remove { services: set(&[]), only: Some(["p-api-run-1".into()].into()), volumes: false };
+    let next = edit(&desired(), &some, &now()).unwrap();
+    assert_eq!((next.containers.len(), next.remove_volumes.len()), (3, 0));
+}
+
+fn down(services: &[&str], volumes: bool) -> Edit {
+    let declared = ["p_never".into()].into();
+    Edit::Down { services: set(services), timeout: None, volumes, declared, remove_orphans: true }
+}
+
+#[test]
+fn down_leaves_nothing_and_volumes_only_go_when_asked() {
+    let next = edit(&desired(), &down(&[], false), &now()).unwrap();
+    assert!(next.is_empty() && next.remove_orphans && next.remove_volumes.is_empty());
+    let next = edit(&desired(), &down(&[], true), &now()).unwrap();
+    let expected = ["anon", "p_data", "p_never", "shared"].map(VolumeName::from);
+    assert_eq!(next.remove_volumes, BTreeSet::from(expected), "not the external one");
+    assert_eq!(down(&["db"], true).before(), Some(Edit::Stop { services: set(&["db"]), timeout: None }));
+}
+
+#[test]
+fn down_of_some_keeps_what_the_others_use() {
+    let next = edit(&desired(), &down(&["db"], true), &now()).unwrap();
+    assert_eq!(next.remove_volumes, BTreeSet::from(["p_data".into()]));
+    assert!(next.networks.contains_key("p_default") && next.volumes.contains_key("shared"));
+    assert_eq!(next.containers.len(), 3);
+}
+
+#[test]
+fn edits_travel_as_json() {
+    for verb in [down(&["db"], true), Edit::Start { services: set(&[]) }] {
+        let text = serde_json::to_string(&verb).unwrap();
+        assert_eq!(serde_json::from_str::<Edit>(&text).unwrap(), verb);
+    }
+}
