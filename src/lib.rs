@@ -37,3 +37,5 @@ pub mod name;
 pub mod observed;
 #[forbid(unsafe_code)]
 pub mod plan;
+#[forbid(unsafe_code)]
+pub mod supervisor;

@@ -1,1 +1,159 @@
-//! (to come)
+//! What is told to people about their files: a message, the place, what to do. [`render`] draws it, [`Diagnostic::to_json`]
+//! gives it to programs.
+
+mod render;
+mod source;
+#[cfg(test)]
+mod tests;
+
+use std::fmt;
+
+pub use render::render;
+pub use source::{FileId, Place, SourceMap, Span};
+
+/// How bad it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Severity {
+    /// It cannot go on.
+    Error,
+    /// It goes on.
+    Warning,
+}
+
+/// A place and what to say about it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Label {
+    /// The place.
+    pub span: Span,
+    /// A few words, or nothing.
+    pub text: String,
+}
+
+/// One message.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Diagnostic {
+    /// How bad it is.
+    pub severity: Severity,
+    /// One line: what is wrong with what.
+    pub message: String,
+    /// Where; the first is the main place, the others are what it has to do with.
+    pub labels: Vec<Label>,
+    /// What to do.
+    pub help: Option<String>,
+}
+
+impl Diagnostic {
+    /// An error without a place yet.
+    pub fn error(message: impl Into<String>) -> Self {
+        Self { severity: Severity::Error, message: message.into(), labels: Vec::new(), help: None }
+    }
+
+    /// A warning without a place yet.
+    pub fn warning(message: impl Into<String>) -> Self {
+        Self { severity: Severity::Warning, ..Self::error(message) }
+    }
+
+    /// Adds a place.
+    pub fn at(mut self, span: Span, text: impl Into<String>) -> Self {
+        if span.is_known() {
+            self.labels.push(Label { span, text: text.into() });
+        }
+        self
+    }
+
+    /// Adds what to do.
+    pub fn help(mut self, help: impl Into<String>) -> Self {
+        self.help = Some(help.into());
+        self
+    }
+
+    /// Adds `did you mean …?` when one of the known words is near.
+    pub fn did_you_mean<'a>(self, word: &str, known: impl IntoIterator<Item = &'a str>) -> Self {
+        match nearest(word, known) {
+            Some(near) => self.help(format!("did you mean `{near}`?")),
+            None => self,
+        }
+    }
+
+    /// The main place.
+    pub fn span(&self) -> Option<Span> {
+        self.labels.first().map(|label| label.span)
+    }
+
+    /// For programs: severity, message, file, line, column, label and help.
+    pub fn to_json(&self, sources: &SourceMap) -> serde_json::Value {
+        let labels = self.labels.iter().map(|label| {
+            let place = sources.place(label.span);
+            serde_json::json!({
+                "file": place.as_ref().map(|p| p.file), "line": place.as_ref().map(|p| p.line),
+                "column": place.as_ref().map(|p| p.column), "text": label.text,
+            })
+        });
+        serde_json::json!({
+            "severity": self.severity.to_string(), "message": self.message,
+            "labels": labels.collect::<Vec<_>>(), "help": self.help,
+        })
+    }
+}
+
+impl fmt::Display for Severity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Severity::Error => "error",
+            Severity::Warning => "warning",
+        })
+    }
+}
+
+/// The known word that a mistyped one most probably stands for.
+pub fn nearest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    let limit = 1 + word.chars().count() / 4;
+    known
+        .into_iter()
+        .map(|candidate| (strsim::damerau_levenshtein(word, candidate), candidate))
+        .filter(|(distance, _)| *distance <= limit)
+        .min()
+        .map(|(_, candidate)| candidate)
+}
+
+/// All that is wrong, with the texts it points into. As an error it prints itself in the look of [`render`].
+#[derive(Clone, Debug, Default)]
+pub struct Diagnostics {
+    /// In the order of the files.
+    pub list: Vec<Diagnostic>,
+    /// The texts.
+    pub sources: SourceMap,
+}
+
+impl Diagnostics {
+    /// Sorts by place, drops repetitions.
+    pub fn new(mut list: Vec<Diagnostic>, sources: SourceMap) -> Self {
+        list.sort_by_key(|d| (d.severity, d.span().unwrap_or_default()));
+        list.dedup();
+        Self { list, sources }
+    }
+
+    /// Is one of them an error?
+    pub fn has_errors(&self) -> bool {
+        self.list.iter().any(|d| d.severity == Severity::Error)
+    }
+
+    /// For programs.
+    pub fn to_json(&self) -> serde_json::Value {
+        self.list.iter().map(|d| d.to_json(&self.sources)).collect()
+    }
+}
+
+impl fmt::Display for Diagnostics {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (i, diagnostic) in self.list.iter().enumerate() {
+            if i > 0 {
+                f.write_str("\n")?;
+            }
+            f.write_str(&render(diagnostic, &self.sources))?;
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for Diagnostics {}

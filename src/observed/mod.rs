@@ -76,6 +76,9 @@ pub struct Exit {
     pub oom: bool,
     /// When.
     pub at: Stamp,
+    /// A plan stopped it: where it is to run, it is started again, whatever its restart policy.
+    #[serde(default)]
+    pub stopped: bool,
     /// Why it could not be started or is not known, for people.
     pub error: Option<String>,
 }

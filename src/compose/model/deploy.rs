@@ -55,7 +55,7 @@ pub struct Build {
     /// Bytes of /dev/shm.
     #[serde(deserialize_with = "decode::bytes_opt")]
     pub shm_size: Option<i64>,
-    /// SSH agents: `default` or `id=path`.
+    /// SSH agents: `default` or `id: path`.
     pub ssh: Vec<String>,
     /// Further names of the image.
     pub tags: Vec<String>,

@@ -1,0 +1,289 @@
+//! Whether the things of a project fit together: references, circles, values said twice (spec.md section 1, step 7).
+
+use std::collections::BTreeMap;
+
+use super::bind::services;
+use super::node::{Kind, Map, Node};
+use crate::diag::Diagnostic;
+
+/// Checks the enabled services of a finished tree against each other and against `disabled` ones.
+pub fn check(tree: &Node, disabled: &Map, diags: &mut Vec<Diagnostic>) {
+    let mut names: BTreeMap<&str, &str> = BTreeMap::new();
+    for (name, service) in services(tree) {
+        let mut check = Check { tree, disabled, name, service, diags };
+        check.image();
+        check.networks();
+        check.dependencies();
+        check.mounts();
+        check.grants();
+        check.platforms();
+        check.twice();
+        check.watch();
+        if let Some(node) = service.get("container_name")
+            && let Some(text) = node.as_str()
+            && let Some(other) = names.insert(text, name)
+        {
+            diags.push(
+                Diagnostic::error(format!("the services `{other}` and `{name}` have the same container name `{text}`"))
+                    .at(node.span, "a container's name is unique"),
+            );
+        }
+    }
+    circles(tree, diags);
+    for (name, secret) in tree.get("secrets").and_then(Node::as_map).into_iter().flatten() {
+        let has = |key| secret.get(key).is_some();
+        if !has("external") && !has("file") && !has("environment") {
+            let text = format!("the secret `{name}` has neither `file` nor `environment`");
+            diags.push(Diagnostic::error(text).at(secret.place(), ""));
+        }
+    }
+}
+
+struct Check<'a> {
+    tree: &'a Node,
+    disabled: &'a Map,
+    name: &'a str,
+    service: &'a Node,
+    diags: &'a mut Vec<Diagnostic>,
+}
+
+impl Check<'_> {
+    fn error(&mut self, text: String, at: &Node, label: &str) {
+        self.diags.push(Diagnostic::error(text).at(at.place(), label));
+    }
+
+    fn image(&mut self) {
+        let has = |key| self.service.get(key).is_some();
+        if !has("image") && !has("build") && !has("provider") {
+            let text = format!("service `{}` has neither `image` nor `build`", self.name);
+            self.error(text, self.service, "an image or a build is needed here");
+        }
+        if let Some(name) = self.service.get("container_name") {
+            let valid = name.as_str().is_some_and(|text| {
+                let bytes = text.as_bytes();
+                bytes
+                    .windows(2)
+                    .any(|w| w[0].is_ascii_alphanumeric() && (w[1].is_ascii_alphanumeric() || b"_.-".contains(&w[1])))
+            });
+            if !valid {
+                self.error("a container's name has at least two letters or digits".to_owned(), name, "");
+            }
+        }
+    }
+
+    /// Tells that a name of a section is not known there.
+    fn unknown(&mut self, section: &str, what: &str, name: &str, at: &Node) {
+        let known: Vec<&str> =
+            self.tree.get(section).and_then(Node::as_map).into_iter().flat_map(Map::keys).map(String::as_str).collect();
+        let diag = Diagnostic::error(format!("service `{}` uses the unknown {what} `{name}`", self.name))
+            .at(at.place(), format!("no {what} has this name"));
+        let diag = match crate::diag::nearest(name, known.iter().copied()) {
+            Some(near) => diag.help(format!("did you mean `{near}`?")),
+            None => diag.help(format!("declare it at the top level, under `{section}`")),
+        };
+        self.diags.push(diag);
+    }
+
+    fn known(&self, section: &str, name: &str) -> bool {
+        self.tree.get(section).is_some_and(|section| section.get(name).is_some())
+    }
+
+    fn networks(&mut self) {
+        let networks = self.service.get("networks").and_then(Node::as_map);
+        if let (Some(mode), Some(networks)) = (self.service.get("network_mode"), networks)
+            && !networks.is_empty()
+        {
+            let text = format!("service `{}` has both `network_mode` and `networks`", self.name);
+            self.error(text, mode, "only one of them");
+        }
+        for (network, node) in networks.into_iter().flatten() {
+            if !self.known("networks", network) {
+                self.unknown("networks", "network", network, node);
+            }
+        }
+    }
+
+    fn dependencies(&mut self) {
+        for (other, node) in self.service.get("depends_on").and_then(Node::as_map).into_iter().flatten() {
+            if self.known("services", other) {
+                continue;
+            }
+            let required = node.get("required").is_none_or(|r| r.kind != Kind::Bool(false));
+            if self.disabled.contains_key(other) {
+                if required {
+                    let text = format!("service `{}` depends on `{other}`, whose profile is off", self.name);
+                    self.error(text, node, "enable the profile, or say `required: false`");
+                }
+            } else if required {
+                let known = services(self.tree).map(|(name, _)| name.as_str());
+                let diag = Diagnostic::error(format!("service `{}` depends on unknown service `{other}`", self.name))
+                    .at(node.place(), "no service has this name")
+                    .did_you_mean(other, known);
+                self.diags.push(diag);
+            }
+        }
+    }
+
+    fn mounts(&mut self) {
+        let mut targets: BTreeMap<String, &Node> = BTreeMap::new();
+        for mount in items(self.service, "volumes") {
+            if let (Some("volume"), Some(source)) = (mount.get_str("type"), mount.get("source"))
+                && let Some(name) = source.as_str()
+                && !name.is_empty()
+                && !self.known("volumes", name)
+            {
+                self.unknown("volumes", "volume", name, source);
+            }
+            if let Some(target) = mount.get_str("target") {
+                targets.insert(target.to_owned(), mount);
+            }
+        }
+        for tmpfs in items(self.service, "tmpfs") {
+            let target =
+                super::paths::clean_target(tmpfs.as_str().unwrap_or_default().split(':').next().unwrap_or_default());
+            if targets.contains_key(&target) {
+                let text = format!("service `{}` has two mounts on `{target}`", self.name);
+                self.error(text, tmpfs, "a volume is there already");
+            }
+        }
+    }
+
+    /// One of the platforms that are built must be the one that is run.
+    fn platforms(&mut self) {
+        let (Some(platform), Some(build)) = (self.service.get("platform"), self.service.get("build")) else { return };
+        let platforms = items(build, "platforms");
+        if !platforms.is_empty() && !platforms.contains(platform) {
+            let text = format!("service `{}` runs on a platform that it is not built for", self.name);
+            self.error(text, platform, "add it to `build.platforms`");
+        }
+    }
+
+    fn grants(&mut self) {
+        for section in ["secrets", "configs"] {
+            let what = section.trim_end_matches('s');
+            let of_build = self.service.get("build").map_or(&[][..], |build| items(build, section));
+            for grant in items(self.service, section).iter().chain(of_build) {
+                if let Some(source) = grant.get("source")
+                    && let Some(name) = source.as_str()
+                    && !self.known(section, name)
+                {
+                    self.unknown(section, what, name, source);
+                }
+            }
+        }
+        for (model, node) in self.service.get("models").and_then(Node::as_map).into_iter().flatten() {
+            if !self.known("models", model) {
+                self.unknown("models", "model", model, node);
+            }
+        }
+    }
+
+    /// Values that can be said in two places must be the same in both.
+    fn twice(&mut self) {
+        let Some(deploy) = self.service.get("deploy") else { return self.scale(None) };
+        let side = |side: &str| deploy.get("resources").and_then(|resources| resources.get(side));
+        let rules = [
+            ("cpus", side("limits"), "cpus"),
+            ("mem_limit", side("limits"), "memory"),
+            ("mem_reservation", side("reservations"), "memory"),
+            ("pids_limit", side("limits"), "pids"),
+        ];
+        for (key, there, other) in rules {
+            if let (Some(here), Some(there)) = (self.service.get(key), there)
+                && there.get(other).is_none_or(|there| there != here)
+            {
+                let text = format!("service `{}` says `{key}` and `deploy.resources` differently", self.name);
+                self.diags.push(Diagnostic::error(text).at(here.span, "here").at(there.place(), "and here"));
+            }
+        }
+        self.scale(deploy.get("replicas"));
+    }
+
+    fn scale(&mut self, replicas: Option<&Node>) {
+        let scale = self.service.get("scale");
+        if let (Some(scale), Some(replicas)) = (scale, replicas)
+            && scale != replicas
+        {
+            let text = format!("service `{}` says `scale` and `deploy.replicas` differently", self.name);
+            self.diags.push(Diagnostic::error(text).at(scale.span, "here").at(replicas.span, "and here"));
+        }
+        let Some((node, Kind::Int(count))) = scale.or(replicas).map(|node| (node, &node.kind)) else { return };
+        if *count < 0 {
+            self.error(format!("service `{}` cannot have {count} replicas", self.name), node, "");
+        }
+        if *count > 1
+            && let Some(name) = self.service.get("container_name")
+        {
+            let text = format!("service `{}` cannot have {count} replicas with one `container_name`", self.name);
+            self.diags.push(Diagnostic::error(text).at(node.span, "replicas").at(name.span, "one name"));
+        }
+    }
+
+    fn watch(&mut self) {
+        let rules = self.service.get("develop").map_or(&[][..], |develop| items(develop, "watch"));
+        for rule in rules {
+            let action = rule.get_str("action").unwrap_or_default();
+            if rule.get("target").is_none() && !matches!(action, "rebuild" | "restart") {
+                self.error(format!("the watch action `{action}` needs a `target`"), rule, "");
+            }
+        }
+    }
+}
+
+fn items<'a>(node: &'a Node, key: &str) -> &'a [Node] {
+    node.get(key).and_then(Node::as_list).unwrap_or_default()
+}
+
+/// Services that wait for each other in a circle.
+fn circles(tree: &Node, diags: &mut Vec<Diagnostic>) {
+    let edges: BTreeMap<&str, &Map> = services(tree)
+        .filter_map(|(name, service)| Some((name.as_str(), service.get("depends_on")?.as_map()?)))
+        .collect();
+    let mut done: BTreeMap<&str, bool> = BTreeMap::new();
+    for start in edges.keys() {
+        if let Some(circle) = circle_from(start, &edges, &mut done) {
+            let place = edges.get(circle[0]).and_then(|map| map.get(circle[1])).map(Node::place).unwrap_or_default();
+            diags.push(
+                Diagnostic::error(format!("services depend on each other in a circle: {}", circle.join(" → ")))
+                    .at(place, ""),
+            );
+            return;
+        }
+    }
+}
+
+/// Walks without recursion; `done` is `false` while a service is on the way.
+fn circle_from<'a>(
+    start: &'a str,
+    edges: &BTreeMap<&'a str, &'a Map>,
+    done: &mut BTreeMap<&'a str, bool>,
+) -> Option<Vec<&'a str>> {
+    if done.contains_key(start) {
+        return None;
+    }
+    let next = |name: &str| edges.get(name).map(|map| map.keys());
+    let mut way = vec![(start, next(start))];
+    done.insert(start, false);
+    while let Some((name, rest)) = way.last_mut() {
+        match rest.as_mut().and_then(Iterator::next) {
+            None => {
+                done.insert(name, true);
+                way.pop();
+            }
+            Some(to) => match done.get(to.as_str()) {
+                Some(true) => {}
+                Some(false) => {
+                    let from = way.iter().position(|(name, _)| *name == to)?;
+                    let mut circle: Vec<&str> = way[from..].iter().map(|(name, _)| *name).collect();
+                    circle.push(to);
+                    return Some(circle);
+                }
+                None => {
+                    done.insert(to, false);
+                    way.push((to, next(to)));
+                }
+            },
+        }
+    }
+    None
+}

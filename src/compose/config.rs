@@ -1,0 +1,111 @@
+//! What `config` prints (spec.md section 11).
+
+mod json;
+mod yaml;
+
+use std::collections::BTreeSet;
+
+use super::attributes::{Keys, Out, PROJECT, Shape};
+use super::node::{Kind, Map, Node};
+use super::{LoadOptions, Loaded, bind};
+use crate::diag::Diagnostics;
+
+/// In which form.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Format {
+    /// YAML.
+    #[default]
+    Yaml,
+    /// JSON.
+    Json,
+}
+
+/// A node and how it is printed; the fields of a mapping come in the table's order.
+struct View<'a> {
+    node: &'a Node,
+    shape: &'a Shape,
+}
+
+/// The loaded project as text.
+pub fn print(loaded: &Loaded, format: Format) -> String {
+    text(&loaded.tree, format, true)
+}
+
+/// The merged files with their variables, as text (`--no-interpolate`), and the warnings.
+pub fn print_raw(options: &LoadOptions, format: Format) -> Result<String, Diagnostics> {
+    let options = LoadOptions { no_interpolate: true, ..options.clone() };
+    let mut tree = super::tree(&options)?;
+    if !options.no_normalize {
+        super::normalize::normalize(&mut tree.root, &tree.name, &tree.found.environment);
+    }
+    Ok(text(&tree.root, format, false))
+}
+
+fn text(root: &Node, format: Format, typed: bool) -> String {
+    match format {
+        Format::Yaml => yaml::print(root, &PROJECT, typed),
+        Format::Json => json::print(root, &PROJECT, typed),
+    }
+}
+
+/// Names of the services, sorted.
+pub fn services(loaded: &Loaded) -> Vec<String> {
+    bind::services(&loaded.tree).map(|(name, _)| name.clone()).collect()
+}
+
+/// Keys of a top-level section (`volumes`, `networks`, `models`), sorted.
+pub fn section(loaded: &Loaded, section: &str) -> Vec<String> {
+    loaded.tree.get(section).and_then(Node::as_map).into_iter().flat_map(Map::keys).cloned().collect()
+}
+
+/// All profiles, of services that are off too, sorted.
+pub fn profiles(loaded: &Loaded) -> Vec<String> {
+    let services = bind::services(&loaded.tree).chain(&loaded.disabled);
+    let profiles: BTreeSet<String> = services
+        .flat_map(|(_, service)| service.get("profiles").and_then(Node::as_list).unwrap_or_default())
+        .filter_map(|profile| profile.as_str().map(str::to_owned))
+        .collect();
+    profiles.into_iter().collect()
+}
+
+/// Images of the services, in their order.
+pub fn images(loaded: &Loaded) -> Vec<String> {
+    let name = loaded.tree.get_str("name").unwrap_or_default();
+    let image = |(key, service): (&String, &Node)| match service.get_str("image") {
+        Some(image) => image.to_owned(),
+        None => format!("{name}-{key}"),
+    };
+    bind::services(&loaded.tree).map(image).collect()
+}
+
+impl<'a> View<'a> {
+    /// The members of a mapping in the order of output.
+    fn members(&self, map: &'a Map) -> Vec<(&'a str, View<'a>)> {
+        match self.shape.keys {
+            Keys::Fields(fields) => {
+                let known = fields.iter().filter(|(_, shape)| shape.out != Out::Hidden).filter_map(|(name, shape)| {
+                    map.get_key_value(*name).map(|(key, node)| (key.as_str(), View { node, shape }))
+                });
+                let rest = map.iter().filter(|(key, _)| fields.iter().all(|(name, _)| name != key));
+                known
+                    .chain(rest.map(|(key, node)| (key.as_str(), View { node, shape: &super::attributes::ANY })))
+                    .collect()
+            }
+            _ => map
+                .iter()
+                .map(|(key, node)| {
+                    (key.as_str(), View { node, shape: self.shape.field(key).unwrap_or(&super::attributes::ANY) })
+                })
+                .collect(),
+        }
+    }
+}
+
+/// Doubles dollar signs of values without variables, so that the output can be read again.
+fn escape(text: &str, typed: bool) -> String {
+    if typed { text.replace('$', "$$") } else { text.to_owned() }
+}
+
+fn is_empty_section(key: &str, node: &Node) -> bool {
+    key != "services" && !key.starts_with("x-") && matches!(&node.kind, Kind::Map(map) if map.is_empty())
+}

@@ -1,0 +1,135 @@
+//! `extends`: a service begins as a copy of another one, of this file or of another (spec.md 9.4).
+
+use std::path::{Path, PathBuf};
+
+use super::attributes::{PROJECT, SERVICE};
+use super::load::{Input, Loader, Scope};
+use super::node::{Kind, Map, Node};
+use super::paths::{self, Base};
+use super::{forms, merge, reset, unique};
+use crate::diag::{Diagnostic, Span};
+
+/// The services of a file that others extend.
+#[derive(Clone, Debug, Default)]
+pub struct Extended(Map);
+
+/// Which services led here: file, service, place of its `extends`.
+type Chain = Vec<(PathBuf, String, Span)>;
+
+impl Loader {
+    /// Resolves every `extends` of a document.
+    pub fn extend_all(&mut self, tree: &mut Node, file: &Path, scope: &Scope) {
+        let Some(Kind::Map(services)) = tree.get_mut("services").map(|services| &mut services.kind) else { return };
+        let names: Vec<String> = services
+            .iter()
+            .filter(|(_, service)| service.get("extends").is_some())
+            .map(|(name, _)| name.clone())
+            .collect();
+        for name in names {
+            self.extend(&name, services, file, scope, &mut Vec::new());
+        }
+    }
+
+    fn extend(&mut self, name: &str, services: &mut Map, file: &Path, scope: &Scope, chain: &mut Chain) {
+        let Some(extends) = services.get(name).and_then(|service| service.get("extends")) else { return };
+        if extends.is_null() {
+            return;
+        }
+        let place = extends.span;
+        let Some(of) = extends.as_str().or_else(|| extends.get_str("service")).map(str::to_owned) else { return };
+        let other = extends.get_str("file").map(str::to_owned);
+        if let Some(first) = chain.iter().position(|(f, n, _)| f == file && n == name) {
+            self.cycle(&chain[first..], name, place);
+            services.get_mut(name).and_then(Node::as_map_mut).and_then(|service| service.remove("extends"));
+            return;
+        }
+        chain.push((file.to_owned(), name.to_owned(), place));
+        let base = match other {
+            None => self.base_here(&of, services, file, scope, chain, place),
+            Some(other) => self.base_there(&of, &other, scope, chain, place),
+        };
+        chain.pop();
+        let Some(mut service) = services.remove(name) else { return };
+        if let Some(mut base) = base {
+            reset::strip(&mut base);
+            reset::apply(&mut base, &service);
+            let (span, key) = (service.span, service.key);
+            if !base.is_null() {
+                merge::merge(&mut base, service, &SERVICE, &format!("services.{name}"), &mut self.diags);
+                service = Node { span, key, ..base };
+                service.as_map_mut().and_then(|map| map.remove("extends"));
+            }
+        }
+        services.insert(name.to_owned(), service);
+    }
+
+    fn base_here(
+        &mut self,
+        of: &str,
+        services: &mut Map,
+        file: &Path,
+        scope: &Scope,
+        chain: &mut Chain,
+        place: Span,
+    ) -> Option<Node> {
+        if !services.contains_key(of) {
+            self.diags.push(
+                Diagnostic::error(format!("no service `{of}` to extend"))
+                    .at(place, "no service of this file has this name")
+                    .did_you_mean(of, services.keys().map(String::as_str)),
+            );
+            return None;
+        }
+        self.extend(of, services, file, scope, chain);
+        services.get(of).cloned()
+    }
+
+    fn base_there(&mut self, of: &str, other: &str, scope: &Scope, chain: &mut Chain, place: Span) -> Option<Node> {
+        let home = Base { dir: scope.dir.clone(), home: self.home.clone() };
+        let path = PathBuf::from(home.join(other));
+        let key = (path.clone(), scope.dir.clone());
+        let mut services = match self.extended.remove(&key) {
+            Some(Extended(services)) => services,
+            None => self.read_extended(&path, other, scope, place)?,
+        };
+        let base = self.base_here(of, &mut services, &path, scope, chain, place);
+        self.extended.insert(key, Extended(services));
+        base
+    }
+
+    /// The services of another file, long, with paths as seen from the project's folder.
+    fn read_extended(&mut self, path: &Path, shown: &str, scope: &Scope, place: Span) -> Option<Map> {
+        if !path.is_file() {
+            self.diags.push(
+                Diagnostic::error(format!("cannot read the file to extend from, `{}`: no such file", path.display()))
+                    .at(place, "named here"),
+            );
+            return None;
+        }
+        let input = Input { path: path.to_owned(), shown: shown.to_owned() };
+        let mut merged = Node::empty_map();
+        for document in self.documents(&input) {
+            let mut tree = document.root;
+            self.interpolate(&mut tree, &scope.environment);
+            merge::merge(&mut merged, tree, &PROJECT, "", &mut self.diags);
+            unique::enforce(&mut merged, &PROJECT);
+            forms::canonical(&mut merged, &PROJECT, self.keep_variables, &mut self.diags);
+            unique::enforce(&mut merged, &PROJECT);
+        }
+        let dir = paths::relative(path.parent().unwrap_or(path), &scope.dir);
+        let base = Base { dir, home: self.home.clone() };
+        paths::resolve(&mut merged, &PROJECT, &base, &mut self.diags);
+        match merged.as_map_mut()?.remove("services")?.kind {
+            Kind::Map(services) => Some(services),
+            _ => None,
+        }
+    }
+
+    fn cycle(&mut self, chain: &[(PathBuf, String, Span)], name: &str, place: Span) {
+        let mut names: Vec<&str> = chain.iter().map(|(_, name, _)| name.as_str()).collect();
+        names.push(name);
+        self.diags.push(
+            Diagnostic::error(format!("services extend each other in a circle: {}", names.join(" → "))).at(place, ""),
+        );
+    }
+}

@@ -1,0 +1,125 @@
+//! `include`: another project becomes a part of this one (spec.md 9.5).
+
+use std::path::PathBuf;
+
+use super::interpolate::Environment;
+use super::load::{Input, Loader, Scope};
+use super::node::{Kind, Map, Node};
+use super::paths::{self, Base};
+use super::{env, schema};
+use crate::diag::Diagnostic;
+
+/// The sections that are taken over.
+const SECTIONS: [&str; 6] = ["services", "volumes", "networks", "secrets", "configs", "models"];
+
+/// Takes over all that a document includes.
+pub fn apply(loader: &mut Loader, tree: &mut Node, input: &Input, scope: &Scope) {
+    let Some(include) = tree.as_map_mut().and_then(|map| map.remove("include")) else { return };
+    if let Some(shape) = super::attributes::PROJECT.field("include") {
+        let before = loader.diags.len();
+        schema::check(&include, shape, "include", &mut loader.diags);
+        if loader.diags.len() > before {
+            return;
+        }
+    }
+    let mut chain = scope.chain.clone();
+    chain.push(input.path.clone());
+    for entry in include.as_list().unwrap_or_default() {
+        let scope = Scope { chain: chain.clone(), ..scope.clone() };
+        if let Some(model) = one(loader, entry, &scope) {
+            import(loader, tree, model, entry);
+        }
+    }
+}
+
+fn one(loader: &mut Loader, entry: &Node, scope: &Scope) -> Option<Node> {
+    let home = Base { dir: scope.dir.clone(), home: loader.home.clone() };
+    let shown = match &entry.kind {
+        Kind::Str(text) => vec![text.clone()],
+        _ => texts(entry.get("path")?),
+    };
+    let inputs: Vec<Input> =
+        shown.into_iter().map(|shown| Input { path: PathBuf::from(home.join(&shown)), shown }).collect();
+    let first = &inputs.first()?.path;
+    if scope.chain.contains(first) {
+        let files: Vec<String> = scope.chain.iter().chain([first]).map(|f| f.display().to_string()).collect();
+        loader.diags.push(
+            Diagnostic::error(format!("files include each other in a circle: {}", files.join(" → ")))
+                .at(entry.span, ""),
+        );
+        return None;
+    }
+    let dir = match entry.get_str("project_directory").filter(|dir| !dir.is_empty()) {
+        Some(dir) => PathBuf::from(home.join(dir)),
+        None => first.parent()?.to_owned(),
+    };
+    let environment = environment(loader, entry, &dir, scope)?;
+    let base = Some(paths::relative(&dir, &scope.dir));
+    let inner = Scope { dir, base, environment, chain: scope.chain.clone() };
+    Some(loader.model(&inputs, &inner))
+}
+
+fn texts(node: &Node) -> Vec<String> {
+    match &node.kind {
+        Kind::Str(text) => vec![text.clone()],
+        Kind::List(list) => list.iter().filter_map(|item| item.as_str().map(str::to_owned)).collect(),
+        _ => Vec::new(),
+    }
+}
+
+/// The included project's variables: those of here win over its env files.
+fn environment(loader: &mut Loader, entry: &Node, dir: &std::path::Path, scope: &Scope) -> Option<Environment> {
+    let home = Base { dir: scope.dir.clone(), home: loader.home.clone() };
+    let named: Vec<PathBuf> =
+        entry.get("env_file").map(texts).unwrap_or_default().iter().map(|f| PathBuf::from(home.join(f))).collect();
+    let files = if named.is_empty() {
+        let own = dir.join(".env");
+        if own.is_file() { vec![own] } else { Vec::new() }
+    } else {
+        named
+    };
+    match env::read_files(&files, &scope.environment) {
+        Ok(values) => {
+            let mut environment = scope.environment.clone();
+            for (key, value) in values {
+                environment.entry(key).or_insert(value);
+            }
+            Some(environment)
+        }
+        Err(diag) => {
+            loader.diags.push(diag.at(entry.span, "included here"));
+            None
+        }
+    }
+}
+
+fn import(loader: &mut Loader, tree: &mut Node, model: Node, entry: &Node) {
+    let (Kind::Map(mut model), Some(tree)) = (model.kind, tree.as_map_mut()) else { return };
+    for section in SECTIONS {
+        let Some(Kind::Map(imported)) = model.remove(section).map(|node| node.kind) else { continue };
+        let target = tree.entry(section.to_owned()).or_insert_with(Node::empty_map);
+        if target.is_null() {
+            *target = Node::empty_map();
+        }
+        let Some(target) = target.as_map_mut() else { continue };
+        take_over(loader, section, target, imported, entry);
+    }
+}
+
+fn take_over(loader: &mut Loader, section: &str, target: &mut Map, imported: Map, entry: &Node) {
+    for (name, value) in imported {
+        match target.get(&name) {
+            None => {
+                target.insert(name, value);
+            }
+            Some(own) if *own == value => {}
+            Some(own) => loader.diags.push(
+                Diagnostic::error(format!("`{section}.{name}` stands both here and in an included file"))
+                    .at(own.place(), "here")
+                    .at(value.place(), "and here")
+                    .at(entry.span, "included here")
+                    .help("change the included one in an override file: `include: [{path: [file, override]}]`"),
+            ),
+        }
+    }
+}

@@ -1,0 +1,191 @@
+//! Runs the passes over the files of a project, or of an included one (spec.md section 1, step 5 and 6).
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use super::attributes::PROJECT;
+use super::extends::Extended;
+use super::interpolate::{self, Environment, Told};
+use super::node::{Kind, Node};
+use super::paths::{self, Base};
+use super::{defaults, forms, include, merge, reset, schema, syntax, template, unique, validate};
+use crate::diag::{Diagnostic, Severity, SourceMap};
+
+/// What all passes share.
+pub struct Loader {
+    /// The texts read so far.
+    pub sources: SourceMap,
+    /// All that was found wrong.
+    pub diags: Vec<Diagnostic>,
+    /// Variables warned of.
+    pub unset: Vec<String>,
+    /// What `~` stands for.
+    pub home: PathBuf,
+    /// Variables stay (`--no-interpolate`).
+    pub keep_variables: bool,
+    /// Standard input, if it was read.
+    pub stdin: Option<String>,
+    /// Files read already, to look for the project's name.
+    pub parsed: BTreeMap<PathBuf, Vec<syntax::Document>>,
+    /// Files that services extend, already read.
+    pub extended: BTreeMap<(PathBuf, PathBuf), Extended>,
+}
+
+/// Where a group of files belongs.
+#[derive(Clone, Debug)]
+pub struct Scope {
+    /// Their project folder, absolute.
+    pub dir: PathBuf,
+    /// What their relative paths are resolved against; `None`: they stay.
+    pub base: Option<PathBuf>,
+    /// Variables.
+    pub environment: Environment,
+    /// Files that led here by `include`.
+    pub chain: Vec<PathBuf>,
+}
+
+/// A file to read: its path, and the name people know it by.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Input {
+    /// Absolute; `-` is standard input.
+    pub path: PathBuf,
+    /// As it was written.
+    pub shown: String,
+}
+
+impl Loader {
+    /// Is anything wrong so far?
+    pub fn failed(&self) -> bool {
+        self.diags.iter().any(|d| d.severity == Severity::Error)
+    }
+
+    /// The merged, checked, long tree of some files.
+    pub fn model(&mut self, inputs: &[Input], scope: &Scope) -> Node {
+        let mut merged = Node::empty_map();
+        for input in inputs {
+            self.file(input, scope, &mut merged);
+        }
+        if self.failed() {
+            return merged;
+        }
+        defaults::set(&mut merged);
+        validate::check(&merged, &mut self.diags);
+        if let Some(dir) = &scope.base {
+            let base = Base { dir: dir.clone(), home: self.home.clone() };
+            paths::resolve(&mut merged, &PROJECT, &base, &mut self.diags);
+        }
+        merged
+    }
+
+    /// The documents of a file; what is wrong with them is told.
+    pub fn documents(&mut self, input: &Input) -> Vec<syntax::Document> {
+        if let Some(documents) = self.parsed.remove(&input.path) {
+            return documents;
+        }
+        let Some(text) = self.read(input) else { return Vec::new() };
+        let file = self.sources.add(&input.shown, &text);
+        match syntax::parse(file, &text) {
+            Ok(documents) => documents,
+            Err(error) => {
+                self.diags.push(error);
+                Vec::new()
+            }
+        }
+    }
+
+    /// The last `name` of the files, with its variables replaced.
+    pub fn name_in_files(&mut self, inputs: &[Input], environment: &Environment) -> Result<Option<String>, Diagnostic> {
+        let mut name = None;
+        for input in inputs {
+            let documents = self.documents(input);
+            for document in &documents {
+                let Some(node) = document.root.get("name") else { continue };
+                let Some(text) = node.as_str() else {
+                    return Err(Diagnostic::error("the project's name must be text").at(node.span, "put it in quotes"));
+                };
+                if text.is_empty() {
+                    continue;
+                }
+                let get = |name: &str| environment.get(name).cloned();
+                let text = template::substitute(text, &mut template::Lookup::new(&get))
+                    .map_err(|error| Diagnostic::error(error.to_string()).at(node.span, ""))?;
+                name = Some(text);
+            }
+            self.parsed.insert(input.path.clone(), documents);
+        }
+        Ok(name)
+    }
+
+    fn read(&mut self, input: &Input) -> Option<String> {
+        if input.path == Path::new("-") {
+            return self.stdin.clone();
+        }
+        let problem = match std::fs::read(&input.path) {
+            Ok(bytes) => match String::from_utf8(bytes) {
+                Ok(text) => return Some(text),
+                Err(_) => "it is not UTF-8 text".to_owned(),
+            },
+            Err(error) => error.to_string(),
+        };
+        self.diags.push(Diagnostic::error(format!("cannot read `{}`: {problem}", input.shown)));
+        None
+    }
+
+    fn file(&mut self, input: &Input, scope: &Scope, merged: &mut Node) {
+        for document in self.documents(input) {
+            if document.root.is_null() {
+                continue;
+            }
+            if document.root.as_map().is_none() {
+                self.diags.push(
+                    Diagnostic::error(format!(
+                        "`{}` must be a mapping, not {}",
+                        input.shown,
+                        document.root.kind_name()
+                    ))
+                    .at(document.root.span, ""),
+                );
+                continue;
+            }
+            self.document(document, input, scope, merged);
+        }
+    }
+
+    fn document(&mut self, document: syntax::Document, input: &Input, scope: &Scope, merged: &mut Node) {
+        let mut tree = document.root;
+        self.interpolate(&mut tree, &scope.environment);
+        self.extend_all(&mut tree, &input.path, scope);
+        if document.tagged {
+            reset::apply(merged, &tree);
+            reset::strip(&mut tree);
+        }
+        include::apply(self, &mut tree, input, scope);
+        merge::merge(merged, tree, &PROJECT, "", &mut self.diags);
+        unique::enforce(merged, &PROJECT);
+        schema::check(merged, &PROJECT, "", &mut self.diags);
+        self.drop_version(merged, input);
+        forms::canonical(merged, &PROJECT, self.keep_variables, &mut self.diags);
+        unique::enforce(merged, &PROJECT);
+    }
+
+    /// Replaces variables, unless they are to stay.
+    pub fn interpolate(&mut self, tree: &mut Node, environment: &Environment) {
+        if self.keep_variables {
+            return;
+        }
+        let mut told = Told { diags: &mut self.diags, unset: &mut self.unset, sources: &self.sources };
+        interpolate::interpolate(tree, &PROJECT, environment, &mut told);
+    }
+
+    fn drop_version(&mut self, merged: &mut Node, input: &Input) {
+        if let Kind::Map(map) = &mut merged.kind
+            && let Some(version) = map.remove("version")
+        {
+            self.diags.push(
+                Diagnostic::warning(format!("`version` in `{}` has no meaning any more", input.shown))
+                    .at(version.place(), "")
+                    .help("remove it"),
+            );
+        }
+    }
+}

@@ -1,0 +1,273 @@
+//! Gives every value its final type and drops what says nothing: the tree that `config` prints and the model is made of.
+
+use super::attributes::{Keys, Out, Shape};
+use super::node::{Kind, Map, Node};
+use super::{scalar, units, words};
+use crate::diag::Diagnostic;
+
+/// Types a tree along the table.
+pub fn finish(node: &mut Node, shape: &Shape, diags: &mut Vec<Diagnostic>) {
+    if shape.out == Out::Hidden {
+        return;
+    }
+    if shape.out == Out::Command {
+        warn_of_shell(node, diags);
+    }
+    if let Err(problem) = convert(node, shape.out) {
+        diags.push(Diagnostic::error(problem).at(node.span, ""));
+        return;
+    }
+    if matches!(shape.out, Out::TextMap | Out::EnvMap | Out::ListMap | Out::Hosts | Out::Command) {
+        return;
+    }
+    match &mut node.kind {
+        Kind::Map(map) => match shape.keys {
+            Keys::No => {}
+            Keys::Own(value) => map.values_mut().for_each(|node| finish(node, value, diags)),
+            Keys::Fields(_) => fields(map, shape, diags),
+        },
+        Kind::List(list) => {
+            if let Some(items) = shape.items {
+                list.iter_mut().for_each(|item| finish(item, items, diags));
+            }
+        }
+        _ => {}
+    }
+}
+
+/// No shell reads a command that is written as text; what only a shell understands is lost, so it is told.
+fn warn_of_shell(node: &Node, diags: &mut Vec<Diagnostic>) {
+    let Some(Ok(words)) = node.as_str().map(words::split) else { return };
+    if !words.rest.is_empty() {
+        diags.push(
+            Diagnostic::warning(format!(
+                "`{}` and what follows is dropped: no shell reads a command",
+                words.rest.trim()
+            ))
+            .at(node.span, "")
+            .help("write [\"sh\", \"-c\", \"…\"] to have a shell run it"),
+        );
+    }
+}
+
+fn fields(map: &mut Map, shape: &Shape, diags: &mut Vec<Diagnostic>) {
+    for (key, value) in map.iter_mut() {
+        if let Some(row) = shape.field(key) {
+            finish(value, row, diags);
+        }
+    }
+    map.retain(|key, value| match shape.field(key) {
+        _ if key.starts_with("x-") => true,
+        Some(row) => !(value.is_null() || !row.keep && is_empty(value)),
+        None => true,
+    });
+}
+
+fn is_empty(node: &Node) -> bool {
+    match &node.kind {
+        Kind::Null | Kind::Bool(false) | Kind::Int(0) => true,
+        Kind::Float(f) => *f == 0.0,
+        Kind::Str(text) => text.is_empty(),
+        Kind::List(list) => list.is_empty(),
+        Kind::Map(map) => map.is_empty(),
+        _ => false,
+    }
+}
+
+fn convert(node: &mut Node, out: Out) -> Result<(), String> {
+    if node.is_null() {
+        return Ok(());
+    }
+    match out {
+        Out::As | Out::Hidden => {}
+        Out::Text => to_text(node),
+        Out::Bool => {
+            if let Kind::Str(text) = &node.kind {
+                node.kind = Kind::Bool(scalar::boolean(text).ok_or_else(|| format!("`{text}` is not true or false"))?);
+            }
+        }
+        Out::Int => int(node)?,
+        Out::Float => float(node)?,
+        Out::Bytes => {
+            if let Some(text) = scalar_text(node) {
+                let bytes = units::bytes(&text)?;
+                node.kind = Kind::Str(if bytes == 0 { String::new() } else { bytes.to_string() });
+            }
+        }
+        Out::Duration => {
+            if let Kind::Str(text) = &node.kind {
+                node.kind = Kind::Str(units::duration_text(units::duration(text)?));
+            }
+        }
+        Out::Mode => mode(node)?,
+        Out::Ulimit => {
+            if matches!(node.kind, Kind::Str(_)) {
+                int(node)?;
+            }
+        }
+        Out::Command => command(node)?,
+        Out::HealthTest => {
+            if let Kind::Str(text) = &node.kind {
+                let list = vec![Node::text_like(node, "CMD-SHELL"), Node::text_like(node, text.clone())];
+                node.kind = Kind::List(list);
+            }
+        }
+        Out::TextMap => text_map(node, true),
+        Out::EnvMap => text_map(node, false),
+        Out::ListMap => {
+            if let Kind::Map(map) = &mut node.kind {
+                map.values_mut().for_each(text_list);
+            }
+        }
+        Out::TextList => text_list(node),
+        Out::Hosts => hosts(node)?,
+        Out::Ssh => {
+            if let Kind::Map(map) = &node.kind {
+                let line = |(key, value): (&String, &Node)| match scalar::text(&value.kind) {
+                    Some(path) => Node::text_like(value, format!("{key}: {path}")),
+                    None => Node::text_like(value, key.clone()),
+                };
+                node.kind = Kind::List(map.iter().map(line).collect());
+            }
+        }
+    }
+    Ok(())
+}
+
+/// A scalar as text; whole numbers with a fraction of nothing lose it.
+fn scalar_text(node: &Node) -> Option<String> {
+    match node.kind {
+        Kind::Float(f) if f.fract() == 0.0 && f.abs() < 9e15 => Some((f as i64).to_string()),
+        _ => scalar::text(&node.kind),
+    }
+}
+
+fn to_text(node: &mut Node) {
+    if let Some(text) = scalar::text(&node.kind) {
+        node.kind = Kind::Str(text);
+    }
+}
+
+fn int(node: &mut Node) -> Result<(), String> {
+    match &node.kind {
+        Kind::Float(f) => node.kind = Kind::Int(*f as i64),
+        Kind::Str(text) => {
+            node.kind = Kind::Int(text.parse().map_err(|_| format!("`{text}` is not a whole number"))?);
+        }
+        _ => {}
+    }
+    Ok(())
+}
+
+/// Numbers of 32 bits, as the peer keeps them; written as short as they can be.
+fn float(node: &mut Node) -> Result<(), String> {
+    let value = match &node.kind {
+        Kind::Str(text) => text.parse::<f32>().map_err(|_| format!("`{text}` is not a number"))?,
+        Kind::Float(f) => *f as f32,
+        _ => return Ok(()),
+    };
+    node.kind = match value.to_string().parse() {
+        Ok(value) => Kind::Float(value),
+        Err(_) => Kind::Float(f64::from(value)),
+    };
+    if let Kind::Float(f) = node.kind
+        && f.fract() == 0.0
+        && f.abs() < 9e15
+    {
+        node.kind = Kind::Int(f as i64);
+    }
+    Ok(())
+}
+
+fn mode(node: &mut Node) -> Result<(), String> {
+    let mode = match &node.kind {
+        Kind::Int(n) => *n,
+        Kind::Str(text) => {
+            i64::from_str_radix(text.trim_start_matches("0o"), 8).map_err(|_| format!("`{text}` is no octal number"))?
+        }
+        _ => return Ok(()),
+    };
+    node.kind = Kind::Str(format!("0{mode:o}"));
+    Ok(())
+}
+
+fn command(node: &mut Node) -> Result<(), String> {
+    match &node.kind {
+        Kind::Str(text) => {
+            let list = words::split(text)?.list;
+            node.kind = Kind::List(list.into_iter().map(|word| Node::text_like(node, word)).collect());
+        }
+        Kind::List(_) => text_list(node),
+        _ => {}
+    }
+    Ok(())
+}
+
+fn text_list(node: &mut Node) {
+    match &mut node.kind {
+        Kind::List(list) => list.iter_mut().for_each(to_text),
+        Kind::Map(_) | Kind::Null => {}
+        _ => {
+            to_text(node);
+            node.kind = Kind::List(vec![node.clone()]);
+        }
+    }
+}
+
+/// A map, or a list of `k=v`, as a map of text. Keys without a value are empty text or nothing.
+fn text_map(node: &mut Node, fill: bool) {
+    let absent = |place: &Node| if fill { Node::text_like(place, "") } else { Node::like(place, Kind::Null) };
+    match &mut node.kind {
+        Kind::Map(map) => {
+            for value in map.values_mut() {
+                if value.is_null() {
+                    *value = absent(value);
+                } else {
+                    to_text(value);
+                }
+            }
+        }
+        Kind::List(list) => {
+            let pairs = list.iter().filter_map(|item| {
+                let text = scalar::text(&item.kind)?;
+                Some(match text.split_once('=') {
+                    Some((key, value)) => (key.to_owned(), Node { key: item.span, ..Node::text_like(item, value) }),
+                    None => (text, Node { key: item.span, ..absent(item) }),
+                })
+            });
+            node.kind = Kind::Map(pairs.collect());
+        }
+        _ => {}
+    }
+}
+
+fn hosts(node: &mut Node) -> Result<(), String> {
+    let mut pairs: Vec<(String, String, Node)> = Vec::new();
+    let mut add = |host: &str, address: &str, place: &Node| {
+        let address = address.strip_prefix('[').and_then(|a| a.strip_suffix(']')).unwrap_or(address);
+        pairs.push((host.to_owned(), address.to_owned(), place.clone()));
+    };
+    match &node.kind {
+        Kind::Map(map) => {
+            for (host, value) in map {
+                match &value.kind {
+                    Kind::List(list) => list.iter().for_each(|a| add(host, a.as_str().unwrap_or_default(), a)),
+                    _ => add(host, value.as_str().unwrap_or_default(), value),
+                }
+            }
+        }
+        Kind::List(list) => {
+            for item in list {
+                let text = item.as_str().unwrap_or_default();
+                let (host, address) =
+                    text.split_once(['=', ':']).ok_or_else(|| format!("`{text}` is no `host=address`"))?;
+                address.split(',').for_each(|address| add(host, address, item));
+            }
+        }
+        _ => return Ok(()),
+    }
+    pairs.sort_by(|a, b| a.0.cmp(&b.0));
+    let lines = pairs.into_iter().map(|(host, address, place)| Node::text_like(&place, format!("{host}={address}")));
+    node.kind = Kind::List(lines.collect());
+    Ok(())
+}

@@ -1,0 +1,136 @@
+//! Unknown keys, wrong kinds, missing keys: everything the table of attributes can tell, all at once.
+
+use super::attributes::{Keys, Shape, takes};
+use super::node::{Kind, Map, Node};
+use super::scalar;
+use crate::diag::Diagnostic;
+
+/// Checks a tree against the table.
+pub fn check(node: &Node, shape: &Shape, path: &str, diags: &mut Vec<Diagnostic>) {
+    match &node.kind {
+        Kind::Map(map) if !matches!(shape.keys, Keys::No) => mapping(node, map, shape, path, diags),
+        Kind::List(list) if shape.items.is_some() => items(list, shape, path, diags),
+        Kind::Str(text) if shape.scalars & takes::STR != 0 && shape.scalars != takes::ANY => {
+            value(node, text, shape, path, diags)
+        }
+        Kind::Int(n) if *n < shape.least => diags
+            .push(Diagnostic::error(format!("`{}` must be at least {}", shown(path), shape.least)).at(node.span, "")),
+        kind if takes_scalar(kind, shape.scalars) => {}
+        _ => diags.push(
+            Diagnostic::error(format!("`{}` must be {}, not {}", shown(path), wanted(shape), node.kind_name()))
+                .at(if node.is_null() { node.place() } else { node.span }, format!("{} is needed here", wanted(shape))),
+        ),
+    }
+}
+
+fn takes_scalar(kind: &Kind, scalars: u8) -> bool {
+    let bit = match kind {
+        _ if scalars == takes::ANY => return true,
+        Kind::Null => takes::NULL,
+        Kind::Bool(_) => takes::BOOL,
+        Kind::Int(_) => takes::INT | takes::NUM,
+        Kind::Float(f) if f.fract() == 0.0 => takes::INT | takes::NUM,
+        Kind::Float(_) => takes::NUM,
+        Kind::Str(_) => takes::STR,
+        Kind::Date(_) | Kind::List(_) | Kind::Map(_) => return false,
+    };
+    scalars & bit != 0
+}
+
+fn wanted(shape: &Shape) -> String {
+    let mut words = Vec::new();
+    if !matches!(shape.keys, Keys::No) {
+        words.push("a mapping");
+    }
+    if shape.items.is_some() {
+        words.push("a list");
+    }
+    for (bit, word) in
+        [(takes::STR, "text"), (takes::NUM, "a number"), (takes::INT, "a whole number"), (takes::BOOL, "a boolean")]
+    {
+        if shape.scalars & bit != 0 {
+            words.push(word);
+        }
+    }
+    match words.split_last() {
+        None => "nothing".to_owned(),
+        Some((last, [])) => (*last).to_owned(),
+        Some((last, rest)) => format!("{} or {last}", rest.join(", ")),
+    }
+}
+
+fn mapping(node: &Node, map: &Map, shape: &Shape, path: &str, diags: &mut Vec<Diagnostic>) {
+    for (key, value) in map {
+        match shape.field(key) {
+            Some(row) => {
+                if shape.names && !is_name(key) {
+                    diags.push(
+                        Diagnostic::error(format!("`{key}` is no name for an entry of `{}`", shown(path)))
+                            .at(value.place(), "")
+                            .help("a name has letters, digits, `.`, `_` and `-` only"),
+                    );
+                }
+                check(value, row, &format!("{path}.{key}"), diags);
+            }
+            None => diags.push(unknown(key, value, shape, path)),
+        }
+    }
+    for key in shape.required {
+        if !map.contains_key(*key) {
+            diags.push(
+                Diagnostic::error(format!("`{}` needs `{key}`", shown(path)))
+                    .at(node.place(), format!("`{key}` is missing here")),
+            );
+        }
+    }
+}
+
+fn unknown(key: &str, value: &Node, shape: &Shape, path: &str) -> Diagnostic {
+    let Keys::Fields(fields) = shape.keys else { return Diagnostic::error(format!("unknown key `{key}`")) };
+    let place = if path.is_empty() { "at the top level".to_owned() } else { format!("in `{}`", shown(path)) };
+    let diag = Diagnostic::error(format!("unknown key `{key}` {place}")).at(value.place(), "no such attribute");
+    let known = fields.iter().map(|(name, _)| *name);
+    let diag = diag.did_you_mean(key, known);
+    if path.is_empty()
+        && diag.help.is_none()
+        && value.as_map().is_some_and(|m| m.contains_key("image") || m.contains_key("build"))
+    {
+        return diag.help("services stand under the key `services`");
+    }
+    diag
+}
+
+fn items(list: &[Node], shape: &Shape, path: &str, diags: &mut Vec<Diagnostic>) {
+    let Some(row) = shape.items else { return };
+    for (at, item) in list.iter().enumerate() {
+        check(item, row, &format!("{path}[{at}]"), diags);
+        if shape.distinct
+            && let Some(first) = list[..at].iter().find(|first| *first == item)
+        {
+            let what = scalar::text(&item.kind).map_or_else(|| "an entry".to_owned(), |text| format!("`{text}`"));
+            diags.push(
+                Diagnostic::error(format!("{what} stands twice in `{}`", shown(path)))
+                    .at(item.span, "again")
+                    .at(first.span, "first"),
+            );
+        }
+    }
+}
+
+fn value(node: &Node, text: &str, shape: &Shape, path: &str, diags: &mut Vec<Diagnostic>) {
+    if !shape.values.is_empty() && !shape.values.contains(&text) {
+        diags.push(
+            Diagnostic::error(format!("`{}` cannot be `{text}`", shown(path)))
+                .at(node.span, format!("one of {}", shape.values.join(", ")))
+                .did_you_mean(text, shape.values.iter().copied()),
+        );
+    }
+}
+
+fn is_name(key: &str) -> bool {
+    !key.is_empty() && key.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-".contains(&b))
+}
+
+fn shown(path: &str) -> &str {
+    path.trim_start_matches('.')
+}

@@ -1,0 +1,139 @@
+//! Which files make the project, where it lives, what it is called (spec.md section 1, steps 1 to 4).
+
+use std::path::{Path, PathBuf};
+
+use super::LoadOptions;
+use super::env;
+use super::interpolate::Environment;
+use super::load::Input;
+use super::paths;
+use crate::diag::Diagnostic;
+
+const FILES: [&str; 4] = ["compose.yaml", "compose.yml", "docker-compose.yml", "docker-compose.yaml"];
+const OVERRIDES: [&str; 4] =
+    ["compose.override.yml", "compose.override.yaml", "docker-compose.override.yml", "docker-compose.override.yaml"];
+
+/// What was found.
+#[derive(Debug)]
+pub struct Found {
+    /// The files, in the order of their merge.
+    pub inputs: Vec<Input>,
+    /// The project's folder.
+    pub dir: PathBuf,
+    /// All variables: the caller's win over those of env files.
+    pub environment: Environment,
+    /// The env files that were read.
+    pub env_files: Vec<PathBuf>,
+    /// Things to tell.
+    pub warnings: Vec<Diagnostic>,
+}
+
+/// Looks for the files of a project.
+pub fn find(options: &LoadOptions) -> Result<Found, Diagnostic> {
+    let mut warnings = Vec::new();
+    let mut environment = options.env.clone();
+    environment.entry("PWD".to_owned()).or_insert_with(|| options.cwd.display().to_string());
+    let abs = |text: &str| PathBuf::from(paths::clean(&options.cwd.join(text)));
+    let given = options.project_directory.as_ref().map(|dir| PathBuf::from(paths::clean(&options.cwd.join(dir))));
+    let first = given.clone().or_else(|| options.files.first().and_then(|file| folder(&abs(file), file)));
+    let first = first.unwrap_or_else(|| options.cwd.clone());
+
+    let mut env_files: Vec<PathBuf> = named_env_files(options, &environment).iter().map(|file| abs(file)).collect();
+    let named = !env_files.is_empty();
+    let disabled = flag(&environment, "COMPOSE_DISABLE_ENV_FILE");
+    if !named && !disabled {
+        env_files.extend(dot_env(&first));
+    }
+    add(&mut environment, &env_files)?;
+
+    let files = files(options, &environment, &mut warnings)?;
+    let inputs: Vec<Input> = files
+        .into_iter()
+        .map(|shown| Input { path: if shown == "-" { PathBuf::from("-") } else { abs(&shown) }, shown })
+        .collect();
+    let dir = given.or_else(|| inputs.first().and_then(|input| folder(&input.path, &input.shown)));
+    let dir = dir.unwrap_or_else(|| options.cwd.clone());
+    if !named && !disabled && dir != first {
+        let more: Vec<PathBuf> = dot_env(&dir).into_iter().collect();
+        add(&mut environment, &more)?;
+        env_files.extend(more);
+    }
+    Ok(Found { inputs, dir, environment, env_files, warnings })
+}
+
+fn folder(path: &Path, shown: &str) -> Option<PathBuf> {
+    if shown == "-" { None } else { path.parent().map(Path::to_owned) }
+}
+
+fn named_env_files(options: &LoadOptions, environment: &Environment) -> Vec<String> {
+    if !options.env_files.is_empty() {
+        return options.env_files.clone();
+    }
+    let listed = environment.get("COMPOSE_ENV_FILES").map(String::as_str).unwrap_or_default();
+    listed.split(',').filter(|file| !file.is_empty()).map(str::to_owned).collect()
+}
+
+fn dot_env(dir: &Path) -> Option<PathBuf> {
+    Some(dir.join(".env")).filter(|file| file.is_file())
+}
+
+fn add(environment: &mut Environment, files: &[PathBuf]) -> Result<(), Diagnostic> {
+    for (key, value) in env::read_files(files, environment)? {
+        environment.entry(key).or_insert(value);
+    }
+    Ok(())
+}
+
+/// Is a variable set to something that means yes?
+pub fn flag(environment: &Environment, name: &str) -> bool {
+    environment.get(name).is_some_and(|v| matches!(v.to_ascii_lowercase().as_str(), "1" | "t" | "true"))
+}
+
+fn files(
+    options: &LoadOptions,
+    environment: &Environment,
+    warnings: &mut Vec<Diagnostic>,
+) -> Result<Vec<String>, Diagnostic> {
+    if !options.files.is_empty() {
+        return Ok(options.files.clone());
+    }
+    if let Some(listed) = environment.get("COMPOSE_FILE").filter(|listed| !listed.is_empty()) {
+        let separator = environment.get("COMPOSE_PATH_SEPARATOR").filter(|s| !s.is_empty()).map_or(":", String::as_str);
+        return Ok(listed.split(separator).filter(|file| !file.is_empty()).map(str::to_owned).collect());
+    }
+    let start = options.project_directory.as_ref().map_or_else(|| options.cwd.clone(), |dir| options.cwd.join(dir));
+    for dir in start.ancestors() {
+        let present = |names: &[&str]| -> Vec<PathBuf> {
+            names.iter().map(|name| dir.join(name)).filter(|file| file.is_file()).collect()
+        };
+        let here = present(&FILES);
+        let Some(first) = here.first() else { continue };
+        let overrides = present(&OVERRIDES);
+        for (all, what) in [(&here, "compose files"), (&overrides, "override files")] {
+            if all.len() > 1 {
+                warnings.push(Diagnostic::warning(format!("several {what} here; only `{}` is used", all[0].display())));
+            }
+        }
+        return Ok([Some(first), overrides.first()].into_iter().flatten().map(|f| f.display().to_string()).collect());
+    }
+    Err(Diagnostic::error(format!("no compose file in `{}` or any folder above it", start.display()))
+        .help("make a `compose.yaml`, or name a file with -f"))
+}
+
+/// A text as a project's name: lower case, nothing but letters, digits, `_` and `-`.
+pub fn normal_name(text: &str) -> String {
+    let allowed = |c: &char| c.is_ascii_lowercase() || c.is_ascii_digit() || "_-".contains(*c);
+    let name: String = text.to_lowercase().chars().filter(allowed).collect();
+    name.trim_start_matches(['_', '-']).to_owned()
+}
+
+/// Checks a name that was given with `-p` or `COMPOSE_PROJECT_NAME`, which must be normal already.
+pub fn given_name(name: &str) -> Result<String, Diagnostic> {
+    if normal_name(name) == name {
+        return Ok(name.to_owned());
+    }
+    Err(Diagnostic::error(format!("`{name}` is no name for a project")).help(format!(
+        "a name has lower-case letters, digits, `_` and `-`, and begins with a letter or digit, as `{}`",
+        normal_name(name)
+    )))
+}

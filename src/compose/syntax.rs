@@ -1,0 +1,267 @@
+//! YAML text → [`Node`] trees, with the meaning go-yaml gives to it (spec.md 10.2): anchors, aliases and `<<` are gone
+//! afterwards, `!reset` and `!override` are marks on their nodes.
+
+use granit_parser::{Event, Parser, ScalarStyle, Span as RawSpan, StrInput, Tag as RawTag};
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+
+use super::node::{Kind, Map, Node, Tag};
+use super::scalar;
+use crate::diag::{Diagnostic, FileId, Span};
+
+/// How many nodes aliases and merges may add to one file: real files stay far below, nine levels of nine aliases far above.
+const ALIAS_BUDGET: usize = 200_000;
+/// How deep collections may be nested.
+const DEEPEST: usize = 120;
+
+/// A document and whether `!reset` or `!override` stand anywhere in it.
+pub struct Document {
+    /// Its tree.
+    pub root: Node,
+    /// Are there tags for the merge?
+    pub tagged: bool,
+}
+
+/// All documents of a file. Errors are those of the YAML itself; one at a time, as nothing behind it can be trusted.
+pub fn parse(file: FileId, text: &str) -> Result<Vec<Document>, Diagnostic> {
+    let text = text.strip_prefix('\u{feff}').map_or(text, |_| text);
+    let mut options =
+        granit_parser::options! { emit_comments: false, block_nesting_limit: 200, flow_nesting_limit: 200 };
+    options.block_scalar_eof_without_line_feed = true;
+    let mut reader = Reader {
+        file,
+        text,
+        events: Parser::new_from_str_with_options(text, options),
+        anchors: BTreeMap::new(),
+        open: Vec::new(),
+        added: 0,
+        depth: 0,
+        tagged: false,
+    };
+    reader.documents()
+}
+
+struct Reader<'a> {
+    file: FileId,
+    text: &'a str,
+    events: Parser<'a, StrInput<'a>>,
+    anchors: BTreeMap<usize, (Node, usize)>,
+    /// Anchors of the collections that are being read: an alias to one of them would contain itself.
+    open: Vec<usize>,
+    added: usize,
+    depth: usize,
+    tagged: bool,
+}
+
+type Read<T> = Result<T, Diagnostic>;
+
+impl<'a> Reader<'a> {
+    fn documents(&mut self) -> Read<Vec<Document>> {
+        let mut documents = Vec::new();
+        while let Some((event, span)) = self.next()? {
+            match event {
+                Event::DocumentStart(..) => {
+                    self.anchors.clear();
+                    self.tagged = false;
+                }
+                Event::StreamStart | Event::StreamEnd | Event::DocumentEnd | Event::Comment(..) => {}
+                event => {
+                    let (root, _) = self.node(event, span)?;
+                    documents.push(Document { root, tagged: self.tagged });
+                }
+            }
+        }
+        Ok(documents)
+    }
+
+    fn next(&mut self) -> Read<Option<(Event<'a>, RawSpan)>> {
+        match self.events.next_event() {
+            None => Ok(None),
+            Some(Ok(next)) => Ok(Some(next)),
+            Some(Err(error)) => {
+                let at = error.marker().byte_offset().unwrap_or(self.text.len());
+                let place = Span::new(self.file, at, at + 1);
+                Err(Diagnostic::error(format!("this is not valid YAML: {}", error.info())).at(place, ""))
+            }
+        }
+    }
+
+    fn must_next(&mut self) -> Read<(Event<'a>, RawSpan)> {
+        self.next()?.ok_or_else(|| Diagnostic::error("the YAML ends too early"))
+    }
+
+    fn span(&self, raw: RawSpan) -> Span {
+        raw.byte_range().map_or_else(Span::default, |range| Span::new(self.file, range.start, range.end))
+    }
+
+    /// The node that begins with an event, and how many nodes it consists of.
+    fn node(&mut self, event: Event<'a>, raw: RawSpan) -> Read<(Node, usize)> {
+        let span = self.span(raw);
+        let (mut node, count, anchor, tag) = match event {
+            Event::Alias(id) => return self.alias(id, span),
+            Event::Scalar(text, style, anchor, tag) => {
+                let kind = self.scalar(&text, style, tag.as_deref(), span)?;
+                (Node { kind, span: self.trimmed(span), ..Node::default() }, 1, anchor, tag)
+            }
+            Event::SequenceStart(_, anchor, tag) => {
+                let (kind, count) = self.nested(anchor, span, Self::list)?;
+                (Node { kind, span, ..Node::default() }, count, anchor, tag)
+            }
+            Event::MappingStart(_, anchor, tag) => {
+                let (kind, count) = self.nested(anchor, span, Self::map)?;
+                (Node { kind, span, ..Node::default() }, count, anchor, tag)
+            }
+            _ => return Err(Diagnostic::error("this is not valid YAML").at(span, "")),
+        };
+        node.tag = self.merge_tag(tag.as_ref());
+        if anchor != 0 {
+            self.anchors.insert(anchor, (node.clone(), count));
+        }
+        Ok((node, count))
+    }
+
+    /// Block scalars reach to the next line; what is shown should not.
+    fn trimmed(&self, span: Span) -> Span {
+        let text = self.text.get(span.start as usize..span.end as usize).unwrap_or_default();
+        span.part(0, text.trim_end().len().max(1))
+    }
+
+    fn nested(
+        &mut self,
+        anchor: usize,
+        span: Span,
+        read: impl FnOnce(&mut Self) -> Read<(Kind, usize)>,
+    ) -> Read<(Kind, usize)> {
+        self.depth += 1;
+        if self.depth > DEEPEST {
+            return Err(Diagnostic::error(format!("more than {DEEPEST} levels inside each other")).at(span, ""));
+        }
+        self.open.push(anchor);
+        let result = read(self)?;
+        self.open.pop();
+        self.depth -= 1;
+        Ok(result)
+    }
+
+    fn list(&mut self) -> Read<(Kind, usize)> {
+        let (mut list, mut count) = (Vec::new(), 1);
+        loop {
+            let (event, span) = self.must_next()?;
+            if matches!(event, Event::SequenceEnd) {
+                return Ok((Kind::List(list), count));
+            }
+            let (node, nodes) = self.node(event, span)?;
+            count += nodes;
+            list.push(node);
+        }
+    }
+
+    fn map(&mut self) -> Read<(Kind, usize)> {
+        let (mut map, mut count) = (Map::new(), 1);
+        let mut merges: Option<Node> = None;
+        loop {
+            let (event, raw) = self.must_next()?;
+            if matches!(event, Event::MappingEnd) {
+                break;
+            }
+            let place = self.span(raw);
+            let (key, is_merge) = self.key(event, raw, place)?;
+            let (event, raw) = self.must_next()?;
+            let (mut value, nodes) = self.node(event, raw)?;
+            count += nodes + 1;
+            value.key = place;
+            let earlier = if is_merge { merges.replace(value) } else { map.insert(key.clone(), value) };
+            if let Some(earlier) = earlier {
+                return Err(Diagnostic::error(format!("the key `{key}` stands here twice"))
+                    .at(place, "again")
+                    .at(earlier.key, "first"));
+            }
+        }
+        if let Some(merges) = merges {
+            self.merge(&mut map, merges)?;
+        }
+        Ok((Kind::Map(map), count))
+    }
+
+    /// A key's text, and whether it is the merge key.
+    fn key(&mut self, event: Event<'a>, raw: RawSpan, place: Span) -> Read<(String, bool)> {
+        let is_merge = matches!(&event, Event::Scalar(text, ScalarStyle::Plain, _, None) if text == "<<");
+        if is_merge {
+            return Ok(("<<".to_owned(), true));
+        }
+        let (node, _) = self.node(event, raw)?;
+        match node.kind {
+            Kind::Str(text) => Ok((text, false)),
+            kind => {
+                let shown = scalar::text(&kind).unwrap_or_default();
+                Err(Diagnostic::error(format!(
+                    "a key must be text, `{shown}` is {}",
+                    Node { kind, ..node }.kind_name()
+                ))
+                .at(place, "")
+                .help(format!("put it in quotes: \"{shown}\"")))
+            }
+        }
+    }
+
+    /// `<<`: what the mapping itself has wins, then the first of the list.
+    fn merge(&mut self, map: &mut Map, from: Node) -> Read<()> {
+        let place = from.place();
+        let sources = match from.kind {
+            Kind::Map(source) => vec![source],
+            Kind::List(list) => {
+                let maps: Option<Vec<Map>> = list
+                    .into_iter()
+                    .map(|node| match node.kind {
+                        Kind::Map(map) => Some(map),
+                        _ => None,
+                    })
+                    .collect();
+                maps.ok_or_else(|| Diagnostic::error("`<<` takes a mapping or a list of mappings").at(place, ""))?
+            }
+            _ => return Err(Diagnostic::error("`<<` takes a mapping or a list of mappings").at(place, "")),
+        };
+        for source in sources {
+            for (key, value) in source {
+                map.entry(key).or_insert(value);
+            }
+        }
+        Ok(())
+    }
+
+    fn alias(&mut self, id: usize, span: Span) -> Read<(Node, usize)> {
+        if self.open.contains(&id) {
+            return Err(Diagnostic::error("this alias contains itself").at(span, ""));
+        }
+        let Some((node, count)) = self.anchors.get(&id) else {
+            return Err(Diagnostic::error("no anchor with this name stands above").at(span, ""));
+        };
+        self.added += count;
+        if self.added > ALIAS_BUDGET {
+            return Err(Diagnostic::error(format!("aliases make this file grow beyond {ALIAS_BUDGET} values"))
+                .at(span, "")
+                .help("repeat less by aliases, or split the file"));
+        }
+        Ok((node.clone(), *count))
+    }
+
+    fn scalar(&self, text: &Cow<'a, str>, style: ScalarStyle, tag: Option<&RawTag>, span: Span) -> Read<Kind> {
+        let core = tag.filter(|tag| tag.is_yaml_core_schema()).map(RawTag::suffix);
+        match (core, style) {
+            (Some(core), _) => scalar::tagged(core, text)
+                .ok_or_else(|| Diagnostic::error(format!("`{text}` is no value for the tag !!{core}")).at(span, "")),
+            (None, ScalarStyle::Plain) => Ok(scalar::plain(text)),
+            (None, _) => Ok(Kind::Str(text.to_string())),
+        }
+    }
+
+    fn merge_tag(&mut self, tag: Option<&Cow<'a, RawTag>>) -> Tag {
+        let tag = match tag.map(|tag| tag.original()).as_deref() {
+            Some("!reset") => Tag::Reset,
+            Some("!override") => Tag::Override,
+            _ => return Tag::None,
+        };
+        self.tagged = true;
+        tag
+    }
+}

@@ -1,0 +1,99 @@
+//! Rules between the attributes of one thing (spec.md sections 4 and 8).
+
+use std::net::IpAddr;
+
+use super::node::{Map, Node};
+use crate::diag::Diagnostic;
+
+/// Checks a merged, long tree.
+pub fn check(tree: &Node, diags: &mut Vec<Diagnostic>) {
+    for section in ["volumes", "networks"] {
+        for (name, node) in entries(tree, section) {
+            external(section, name, node, diags);
+        }
+    }
+    for (name, node) in entries(tree, "secrets") {
+        file_object("secrets", name, node, &["file", "environment"], diags);
+    }
+    for (name, node) in entries(tree, "configs") {
+        file_object("configs", name, node, &["file", "environment", "content"], diags);
+    }
+    for (name, service) in entries(tree, "services") {
+        self::service(name, service, diags);
+    }
+}
+
+fn entries<'a>(tree: &'a Node, section: &str) -> impl Iterator<Item = (&'a String, &'a Node)> {
+    tree.get(section).and_then(Node::as_map).into_iter().flat_map(Map::iter)
+}
+
+fn items<'a>(node: &'a Node, key: &str) -> &'a [Node] {
+    node.get(key).and_then(Node::as_list).unwrap_or_default()
+}
+
+/// What exists already cannot be described.
+fn external(section: &str, name: &str, node: &Node, diags: &mut Vec<Diagnostic>) {
+    let Some(map) = node.as_map() else { return };
+    let is_external = map.get("external").is_some_and(|e| matches!(e.kind, super::node::Kind::Bool(true)));
+    if !is_external {
+        return;
+    }
+    for (key, value) in map {
+        if !(key == "name" || key == "external" || key.starts_with("x-")) {
+            diags.push(
+                Diagnostic::error(format!("`{section}.{name}` is external, so it cannot have `{key}`"))
+                    .at(value.place(), "")
+                    .help("external things are used as they are: give only `name`"),
+            );
+        }
+    }
+}
+
+fn file_object(section: &str, name: &str, node: &Node, keys: &[&str], diags: &mut Vec<Diagnostic>) {
+    let Some(map) = node.as_map() else { return };
+    let given: Vec<&&str> = keys.iter().filter(|key| map.contains_key(**key)).collect();
+    if given.len() > 1 {
+        diags.push(
+            Diagnostic::error(format!("`{section}.{name}` has more than one of {}", keys.join(", ")))
+                .at(node.place(), ""),
+        );
+    }
+    if given.is_empty() && !map.contains_key("driver") && !map.contains_key("external") {
+        diags.push(
+            Diagnostic::error(format!("`{section}.{name}` needs one of {}", keys.join(", "))).at(node.place(), ""),
+        );
+    }
+}
+
+fn service(name: &str, service: &Node, diags: &mut Vec<Diagnostic>) {
+    for port in items(service, "ports") {
+        if let Some(ip) = port.get("host_ip")
+            && let Some(text) = ip.as_str()
+            && !text.is_empty()
+            && text.parse::<IpAddr>().is_err()
+        {
+            diags.push(Diagnostic::error(format!("`{text}` is no address")).at(ip.span, "an address is needed here"));
+        }
+    }
+    let watch = service.get("develop").map_or(&[][..], |develop| items(develop, "watch"));
+    for rule in watch {
+        if let Some(path) = rule.get("path")
+            && path.as_str() == Some("")
+        {
+            diags.push(
+                Diagnostic::error(format!("a rule of `services.{name}.develop.watch` has an empty path"))
+                    .at(path.span, ""),
+            );
+        }
+    }
+    let reservations = service.get("deploy").and_then(|d| d.get("resources")).and_then(|r| r.get("reservations"));
+    let devices = reservations.map_or(&[][..], |reservations| items(reservations, "devices"));
+    for device in devices.iter().chain(items(service, "gpus")) {
+        if device.get("count").is_some() && device.get("device_ids").is_some() {
+            diags.push(
+                Diagnostic::error("devices are asked for by `count` or by `device_ids`, not by both")
+                    .at(device.span, ""),
+            );
+        }
+    }
+}

@@ -1,0 +1,93 @@
+//! What the engine tells of what it does.
+
+use serde::{Deserialize, Serialize};
+
+use crate::name::{ContainerId, ContainerName};
+use crate::observed::Health;
+
+/// Something that happened.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "what", rename_all = "kebab-case")]
+pub enum Progress {
+    /// A step began.
+    Began {
+        /// Which.
+        step: StepName,
+    },
+    /// A step was done.
+    Done {
+        /// Which.
+        step: StepName,
+        /// How long it took.
+        millis: u64,
+    },
+    /// A step failed.
+    Failed {
+        /// Which.
+        step: StepName,
+        /// Why.
+        reason: String,
+    },
+    /// A container's start waits for others.
+    Waiting {
+        /// The container.
+        container: ContainerName,
+        /// For whom, and what of them: `db is healthy`.
+        waits: Vec<String>,
+    },
+    /// A container's process has ended, or was found to have.
+    Exited {
+        /// The container.
+        container: ContainerName,
+        /// Its id.
+        id: ContainerId,
+        /// The exit code.
+        code: i32,
+        /// Killed for want of memory.
+        oom: bool,
+    },
+    /// A container's health has changed.
+    Health {
+        /// The container.
+        container: ContainerName,
+        /// Its id.
+        id: ContainerId,
+        /// What it is now.
+        health: Health,
+    },
+    /// Something to tell.
+    Warning {
+        /// What.
+        text: String,
+    },
+    /// There is nothing left that can be done at the moment.
+    Settled(Settled),
+}
+
+/// A step, by what people call it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StepName {
+    /// `create container`, …
+    pub action: String,
+    /// On what.
+    pub object: String,
+    /// The container's id, if it is one.
+    pub id: Option<ContainerId>,
+    /// Why.
+    pub causes: Vec<String>,
+}
+
+/// How things stand when nothing is left to do.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Settled {
+    /// Of this desired state.
+    pub generation: u64,
+    /// What could not be reached, and why, a sentence each.
+    pub failures: Vec<String>,
+    /// Containers that run but are not healthy yet.
+    pub unready: Vec<ContainerName>,
+    /// Containers that are unhealthy, or ended badly, each with what there is to say.
+    pub broken: Vec<String>,
+    /// Nothing of the project is left.
+    pub empty: bool,
+}

@@ -1,0 +1,293 @@
+//! The loop itself. It owns all of its state; there is no lock.
+//!
+//! ```text
+//!        ┌────────────────────────────── something changed, a step failed, a time is due ───────────────┐
+//!        ▼                                                                                              │
+//!     observe ─▶ plan ─▶ execute: begin what is ready, take in what ends, until all is over ─▶ await ────┘
+//! ```
+//!
+//! When something changes in the middle of an execution, the steps under way go on to their end, the rest of the plan is
+//! dropped, and a new one is made; nobody acts twice on one object at the same time. Cancelling the loop at any point
+//! leaves half-made things, which the next observation finds.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+
+use super::Engine;
+use super::failure::Failures;
+use super::port::{Clock, Host, HostError};
+use super::probe::Probes;
+use super::progress::{Progress, Settled, StepName};
+use super::round::{Round, objects};
+use crate::desired::{Desired, RestartPolicy, Stamp, Target};
+use crate::name::ContainerId;
+use crate::observed::{Health, Observed, State};
+use crate::plan::{Action, Plan, Step, plan};
+
+/// How a step ended.
+struct Ended {
+    step: Step,
+    /// Of this round; an older round's steps are dropped but for those under way.
+    round: u64,
+    result: Result<(), HostError>,
+    millis: u64,
+}
+
+/// The state of the loop.
+pub struct Loop<'a, H, C> {
+    engine: &'a Engine<H, C>,
+    desired: watch::Receiver<Option<Arc<Desired>>>,
+    under_way: JoinSet<Ended>,
+    busy: BTreeSet<String>,
+    failures: Failures,
+    probes: Probes,
+    seen: BTreeMap<ContainerId, (State, Health)>,
+    warned: BTreeSet<String>,
+    settled: Option<Settled>,
+    rounds: u64,
+}
+
+impl<'a, H: Host, C: Clock> Loop<'a, H, C> {
+    /// A loop that has seen nothing yet.
+    pub fn new(engine: &'a Engine<H, C>) -> Self {
+        Self {
+            engine,
+            desired: engine.desired.subscribe(),
+            under_way: JoinSet::new(),
+            busy: BTreeSet::new(),
+            failures: Failures::default(),
+            probes: Probes::new(engine.verdict.clone()),
+            seen: BTreeMap::new(),
+            warned: BTreeSet::new(),
+            settled: None,
+            rounds: 0,
+        }
+    }
+
+    /// Runs for ever.
+    pub async fn run(mut self) {
+        loop {
+            let desired = self.desired.borrow_and_update().clone();
+            let Some(desired) = desired else {
+                // The sender lives in the engine, which outlives this loop.
+                let _ = self.desired.changed().await;
+                continue;
+            };
+            self.failures.begin(desired.generation);
+            match self.engine.host.observe(&desired).await {
+                Ok(observed) => self.pass(&desired, &observed).await,
+                Err(error) => {
+                    self.warn(error.to_string());
+                    self.engine.clock.sleep(Duration::from_secs(1)).await;
+                }
+            }
+        }
+    }
+
+    /// One plan, from its making to the next change.
+    async fn pass(&mut self, desired: &Arc<Desired>, observed: &Observed) {
+        self.tell_changes(observed);
+        self.probes.follow(&self.engine.host, &self.engine.clock, desired, observed);
+        let now = self.engine.clock.now();
+        let plan = plan(desired, observed, &now);
+        for warning in &plan.warnings {
+            self.warn(warning.clone());
+        }
+        self.rounds += 1;
+        let mut round = Round::new(&plan);
+        self.tell_waiting(&round);
+        loop {
+            self.begin_ready(&mut round, &now);
+            if self.under_way.is_empty() && (round.is_over() || round.is_stuck(|a| self.failures.holds(a, &now))) {
+                self.settle(desired, observed, &plan);
+            }
+            if self.under_way.is_empty() && round.is_over() && !plan.is_empty() {
+                // All done: look again, for what the steps made.
+                return;
+            }
+            if self.step_or_change(&mut round, plan.due.as_ref()).await {
+                return;
+            }
+        }
+    }
+
+    fn begin_ready(&mut self, round: &mut Round, now: &Stamp) {
+        let ready = round.ready(|action| {
+            !self.failures.holds(action, now) && objects(action).iter().all(|object| !self.busy.contains(object))
+        });
+        for step in ready {
+            if self.under_way.len() >= self.engine.settings.parallel {
+                return;
+            }
+            round.begin(step.id);
+            self.busy.extend(objects(&step.action));
+            self.settled = None;
+            self.engine.tell(Progress::Began { step: name(&step) });
+            let (host, number) = (self.engine.host.clone(), self.rounds);
+            self.under_way.spawn(async move {
+                let began = Instant::now();
+                let result = host.apply(&step.action).await;
+                let millis = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
+                Ended { step, round: number, result, millis }
+            });
+        }
+    }
+
+    /// Waits for the end of a step or for a change; `true`: look again.
+    async fn step_or_change(&mut self, round: &mut Round, due: Option<&Stamp>) -> bool {
+        let now = self.engine.clock.now();
+        let again = self.failures.due();
+        let next = [due, again.as_ref()].into_iter().flatten().map(|due| now.until(due)).min();
+        let timer = async {
+            match next {
+                Some(time) => self.engine.clock.sleep(time).await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            // Ends of steps first: what they changed is then no change from outside.
+            biased;
+            Some(ended) = self.under_way.join_next() => match ended {
+                Ok(ended) => !self.take_in(ended, round),
+                Err(_) => true,
+            },
+            _ = self.desired.changed() => true,
+            () = self.engine.host.changed() => true,
+            () = self.engine.verdict.notified() => true,
+            () = timer => true,
+        }
+    }
+
+    /// Takes in how a step ended; whether the plan goes on.
+    fn take_in(&mut self, ended: Ended, round: &mut Round) -> bool {
+        let step = name(&ended.step);
+        for object in objects(&ended.step.action) {
+            self.busy.remove(&object);
+        }
+        match ended.result {
+            Ok(()) => {
+                self.failures.clear(&ended.step.action);
+                self.engine.tell(Progress::Done { step, millis: ended.millis });
+                if ended.round != self.rounds {
+                    return false;
+                }
+                round.done(ended.step.id);
+                true
+            }
+            Err(error) => {
+                tracing::warn!(%error, action = step.action, object = step.object, "a step failed");
+                let generation = self.desired.borrow().as_ref().map_or(0, |d| d.generation);
+                self.failures.add(&ended.step.action, generation, &error, &self.engine.clock.now());
+                self.engine.tell(Progress::Failed { step, reason: error.to_string() });
+                false
+            }
+        }
+    }
+
+    fn tell_changes(&mut self, observed: &Observed) {
+        let mut seen = BTreeMap::new();
+        for (id, container) in &observed.containers {
+            let before = self.seen.get(id);
+            let name = container.spec.name.clone();
+            if let State::Exited(exit) = &container.state
+                && !matches!(before, Some((State::Exited(old), _)) if old == exit)
+            {
+                let (container, id, code, oom) = (name.clone(), id.clone(), exit.code, exit.oom);
+                self.engine.tell(Progress::Exited { container, id, code, oom });
+            }
+            if container.health != Health::None && before.is_none_or(|(_, health)| *health != container.health) {
+                let (id, health) = (id.clone(), container.health);
+                self.engine.tell(Progress::Health { container: name, id, health });
+            }
+            seen.insert(id.clone(), (container.state.clone(), container.health));
+        }
+        self.seen = seen;
+    }
+
+    fn tell_waiting(&self, round: &Round) {
+        for step in round.waiting() {
+            let waits = step.waits.iter().map(|wait| format!("{} {}", wait.service, condition(wait.condition)));
+            let mut waits: Vec<String> = waits.collect();
+            waits.dedup();
+            self.engine.tell(Progress::Waiting { container: step.action.object().into(), waits });
+        }
+    }
+
+    fn warn(&mut self, text: String) {
+        if self.warned.insert(text.clone()) {
+            tracing::warn!("{text}");
+            self.engine.tell(Progress::Warning { text });
+        }
+    }
+
+    /// Tells that nothing is left to do, and how things stand. Once for each way they stand.
+    fn settle(&mut self, desired: &Desired, observed: &Observed, plan: &Plan) {
+        let mut failures: Vec<String> = self.failures.reasons();
+        failures.extend(plan.failures.iter().map(|failure| match failure.container.as_str() {
+            "" => failure.reason.clone(),
+            name => format!("{name} can't be started: {}", failure.reason),
+        }));
+        let mut settled = Settled {
+            generation: desired.generation,
+            failures,
+            empty: desired.is_empty()
+                && observed.containers.is_empty()
+                && !observed.networks.values().any(|n| n.spec.project.as_ref() == Some(&desired.project)),
+            ..Settled::default()
+        };
+        standing(desired, observed, &mut settled);
+        if self.settled.as_ref() != Some(&settled) {
+            self.engine.tell(Progress::Settled(settled.clone()));
+            self.settled = Some(settled);
+        }
+    }
+}
+
+/// Which containers are not as `--wait` wants them.
+fn standing(desired: &Desired, observed: &Observed, settled: &mut Settled) {
+    for container in observed.containers.values() {
+        let name = &container.spec.name;
+        let Some(declared) = desired.containers.get(name).filter(|d| d.target == Target::Running) else { continue };
+        match &container.state {
+            State::Running { .. } if declared.health.is_some() => match container.health {
+                Health::Healthy => {}
+                Health::Unhealthy => settled.broken.push(format!("{name} is unhealthy")),
+                Health::Starting | Health::None => settled.unready.push(name.clone()),
+            },
+            State::Exited(exit) if exit.code == 0 && declared.restart == RestartPolicy::No => {}
+            State::Exited(exit) => settled.broken.push(format!("{name} exited with {}", exit.code)),
+            _ => {}
+        }
+    }
+}
+
+fn condition(condition: crate::desired::Condition) -> &'static str {
+    use crate::desired::Condition;
+    match condition {
+        Condition::ServiceStarted => "to start",
+        Condition::ServiceHealthy => "to be healthy",
+        Condition::ServiceCompletedSuccessfully => "to end with 0",
+    }
+}
+
+fn name(step: &Step) -> StepName {
+    let id = match &step.action {
+        Action::CreateContainer { id, .. }
+        | Action::StartContainer { id, .. }
+        | Action::StopContainer { id, .. }
+        | Action::PauseContainer { id, .. }
+        | Action::UnpauseContainer { id, .. }
+        | Action::RemoveContainer { id, .. } => Some(id.clone()),
+        _ => None,
+    };
+    StepName {
+        action: step.action.verb().to_owned(),
+        object: step.action.object().to_owned(),
+        id,
+        causes: step.causes.iter().map(|cause| cause.0.clone()).collect(),
+    }
+}

@@ -1,0 +1,82 @@
+//! The execution of one plan: which steps may begin now. Pure bookkeeping.
+
+use std::collections::BTreeSet;
+
+use crate::plan::{Action, Plan, Step, StepId};
+
+/// A plan under execution.
+#[derive(Debug, Default)]
+pub struct Round {
+    steps: Vec<Step>,
+    begun: BTreeSet<StepId>,
+    done: BTreeSet<StepId>,
+}
+
+impl Round {
+    /// Begins a plan.
+    pub fn new(plan: &Plan) -> Self {
+        Self { steps: plan.steps.clone(), ..Self::default() }
+    }
+
+    /// The steps that may begin: what they come after is done, what they wait for holds, and `free` says that nobody is
+    /// at work on their object.
+    pub fn ready(&self, free: impl Fn(&Action) -> bool) -> Vec<Step> {
+        let mut taken = BTreeSet::new();
+        self.steps
+            .iter()
+            .filter(|step| !self.begun.contains(&step.id) && step.waits.is_empty())
+            .filter(|step| step.after.iter().all(|id| self.done.contains(id)))
+            .filter(|step| free(&step.action) && taken.insert(objects(&step.action)))
+            .cloned()
+            .collect()
+    }
+
+    /// A step has begun.
+    pub fn begin(&mut self, id: StepId) {
+        self.begun.insert(id);
+    }
+
+    /// A step has succeeded.
+    pub fn done(&mut self, id: StepId) {
+        self.done.insert(id);
+    }
+
+    /// Whether every step that has not begun is, or comes after, one that `failed`.
+    pub fn is_stuck(&self, failed: impl Fn(&Action) -> bool) -> bool {
+        let mut hopeless = BTreeSet::new();
+        // Steps stand in an order that respects `after`.
+        for step in &self.steps {
+            if failed(&step.action) || step.after.iter().any(|id| hopeless.contains(id)) {
+                hopeless.insert(step.id);
+            }
+        }
+        self.steps.iter().all(|step| self.begun.contains(&step.id) || hopeless.contains(&step.id))
+    }
+
+    /// Steps that wait for a condition of another container and for nothing else.
+    pub fn waiting(&self) -> impl Iterator<Item = &Step> {
+        self.steps.iter().filter(|step| !step.waits.is_empty() && !self.begun.contains(&step.id))
+    }
+
+    /// Whether all has been done.
+    pub fn is_over(&self) -> bool {
+        self.steps.iter().all(|step| self.done.contains(&step.id))
+    }
+}
+
+/// What an action acts on: no two steps act on one of these at the same time.
+pub fn objects(action: &Action) -> Vec<String> {
+    match action {
+        Action::PullImage { id, .. } => vec![format!("image {id}")],
+        Action::CreateNetwork { .. } | Action::RemoveNetwork { .. } => vec![format!("network {}", action.object())],
+        Action::CreateVolume { .. } | Action::RemoveVolume { .. } => vec![format!("volume {}", action.object())],
+        Action::CreateContainer { id, .. }
+        | Action::StartContainer { id, .. }
+        | Action::StopContainer { id, .. }
+        | Action::PauseContainer { id, .. }
+        | Action::UnpauseContainer { id, .. }
+        | Action::RemoveContainer { id, .. } => {
+            vec![format!("container {id}"), format!("name {}", action.object())]
+        }
+    }
+}

@@ -1,0 +1,196 @@
+//! A bundle: all that a shim needs to start a container's process. Nothing in it is left to choose.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+use crate::desired::{ContainerSpec, FileSource, MountSource, NetMode, NsMode, SCHEMA, Secret};
+use crate::name::{ContainerId, Digest, VolumeName};
+
+/// What a container is made of, and where its parts are on this machine.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Bundle {
+    /// [`SCHEMA`]; a shim refuses what is newer than itself.
+    pub schema: u32,
+    /// The container's id.
+    pub id: ContainerId,
+    /// The specification.
+    pub spec: ContainerSpec,
+    /// Where things are.
+    pub host: Resolved,
+}
+
+/// Where the parts of a container are on this machine.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Resolved {
+    /// The container's state folder (`<root>/containers/<id>`): upper, work, hosts, …, exit record.
+    pub state: PathBuf,
+    /// The container's run folder (`<run>/containers/<id>`): socket and records.
+    pub run: PathBuf,
+    /// Folders of the image's layers, lowest first; never empty.
+    pub layers: Vec<PathBuf>,
+    /// The writable layer is not synced when the container ends (overlay option `volatile`): right for what is removed
+    /// or made anew after a power cut; saves most of the time that an end takes.
+    pub volatile: bool,
+    /// Folders of the volumes that the mounts name.
+    pub volumes: BTreeMap<VolumeName, PathBuf>,
+    /// Layers of the images that the mounts name, lowest first, by image id.
+    pub images: BTreeMap<Digest, Vec<PathBuf>>,
+    /// Text of /etc/hosts; `None`: leave the image's own alone.
+    pub hosts: Option<String>,
+    /// Text of /etc/resolv.conf; `None`: leave the image's own alone.
+    pub resolv_conf: Option<String>,
+    /// Host name.
+    pub hostname: String,
+    /// How the process enters its cgroups.
+    pub cgroup: CgroupEntry,
+    /// The compiled system call filter; `None`: none.
+    pub seccomp: Option<Filter>,
+    /// Where the log goes; `None`: nowhere.
+    pub log: Option<PathBuf>,
+}
+
+/// A compiled system call filter.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Filter {
+    /// `struct sock_filter` after `struct sock_filter`, in hexadecimal: ten times smaller than as JSON numbers.
+    pub code: String,
+    /// `SECCOMP_FILTER_FLAG_*`.
+    pub flags: u32,
+}
+
+/// How a process enters its cgroups without an RCU grace period: born in the v2 one, writing `0` into the v1 `tasks`.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct CgroupEntry {
+    /// Folder of the v2 cgroup.
+    pub v2: Option<PathBuf>,
+    /// The `tasks` files of the v1 cgroups.
+    pub v1_tasks: Vec<PathBuf>,
+    /// File that counts kills for want of memory in a line `oom_kill N` (v2 `memory.events`, v1 `memory.oom_control`).
+    pub oom: Option<PathBuf>,
+}
+
+impl Filter {
+    /// Of instructions `(code, jt, jf, k)`.
+    pub fn new(instructions: impl IntoIterator<Item = (u16, u8, u8, u32)>, flags: u32) -> Filter {
+        let mut code = String::new();
+        for (operation, jt, jf, k) in instructions {
+            let [a, b] = operation.to_ne_bytes();
+            let [e, f, g, h] = k.to_ne_bytes();
+            for byte in [a, b, jt, jf, e, f, g, h] {
+                // Writing to a String can't fail.
+                let _ = write!(code, "{byte:02x}");
+            }
+        }
+        Filter { code, flags }
+    }
+}
+
+/// Why a bundle can't be made.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+pub enum BundleError {
+    /// The layers of its image are not there.
+    #[error("container {0} has an image without layers: pull it again")]
+    NoLayers(String),
+    /// A volume's folder is not known.
+    #[error("container {0} mounts volume {1}, which has no folder: create it first")]
+    NoVolume(String, VolumeName),
+    /// The layers of a mounted image are not known.
+    #[error("container {0} mounts image {1}, whose layers are not there: pull it first")]
+    NoImage(String, String),
+    /// There is nothing to run.
+    #[error("container {0} has no command: its image names none, so the compose file must")]
+    NoCommand(String),
+    /// A kernel parameter of a namespace that is not the container's own.
+    #[error("container {container} sets {key}: {reason}")]
+    Sysctl {
+        /// Its name.
+        container: String,
+        /// The parameter.
+        key: String,
+        /// What forbids it.
+        reason: &'static str,
+    },
+}
+
+impl Bundle {
+    /// Puts a bundle together and checks that everything it needs is known.
+    ///
+    /// # Errors
+    /// When a part is missing.
+    pub fn new(id: ContainerId, spec: ContainerSpec, host: Resolved) -> Result<Bundle, BundleError> {
+        let name = || spec.name.to_string();
+        if spec.argv.is_empty() {
+            return Err(BundleError::NoCommand(name()));
+        }
+        if host.layers.is_empty() {
+            return Err(BundleError::NoLayers(name()));
+        }
+        for mount in &spec.mounts {
+            match &mount.source {
+                MountSource::Volume { name: volume, .. } if !host.volumes.contains_key(volume) => {
+                    return Err(BundleError::NoVolume(name(), volume.clone()));
+                }
+                MountSource::Image { image, .. } if host.images.get(&image.id).is_none_or(Vec::is_empty) => {
+                    return Err(BundleError::NoImage(name(), image.name.clone()));
+                }
+                _ => {}
+            }
+        }
+        for key in spec.sysctls.keys() {
+            if let Some(reason) = super::sysctl::refusal(key, &spec.namespaces) {
+                return Err(BundleError::Sysctl { container: name(), key: key.clone(), reason });
+            }
+        }
+        Ok(Bundle { schema: SCHEMA, id, spec, host })
+    }
+
+    /// Whether the sandbox has a network namespace of its own.
+    pub fn own_net(&self) -> bool {
+        matches!(self.spec.namespaces.net, NetMode::Bridge | NetMode::None)
+    }
+
+    /// The values of all inline secrets, for whoever must keep them out of a message.
+    pub fn secrets(&self) -> impl Iterator<Item = &Secret> {
+        self.spec.files.iter().filter_map(|file| match &file.source {
+            FileSource::Inline { value } => Some(value),
+            FileSource::Host { .. } => None,
+        })
+    }
+}
+
+/// Which namespaces of a container are not its own and have to be handed to its shim, by kind.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Shared {
+    /// Network.
+    Net,
+    /// Message queues and shared memory.
+    Ipc,
+    /// Host name.
+    Uts,
+    /// Processes.
+    Pid,
+    /// The /dev/shm of the other container; goes with [`Shared::Ipc`].
+    Shm,
+}
+
+/// The kinds that the supervisor passes in from another container's shim, for these namespaces.
+pub fn shared(namespaces: &crate::desired::Namespaces) -> Vec<Shared> {
+    let mut kinds = Vec::new();
+    if matches!(namespaces.net, NetMode::Container(_)) {
+        kinds.push(Shared::Net);
+    }
+    if matches!(namespaces.ipc, NsMode::Container(_)) {
+        kinds.extend([Shared::Ipc, Shared::Shm]);
+    }
+    if matches!(namespaces.uts, NsMode::Container(_)) {
+        kinds.push(Shared::Uts);
+    }
+    if matches!(namespaces.pid, NsMode::Container(_)) {
+        kinds.push(Shared::Pid);
+    }
+    kinds
+}

@@ -1,0 +1,146 @@
+//! Health probes: a program in a container with a time limit and bounded output, of which nothing stays behind.
+
+use std::fs;
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use rustix::fs::{Mode, OFlags};
+use tokio::time::{Instant, timeout_at};
+
+use super::super::protocol::StartError;
+use super::super::sys;
+use super::client::{self, Streams};
+use super::ExecSpec;
+
+/// So much of a probe's output is kept; the rest is read and dropped, so that the probe does not block.
+const OUTPUT: usize = 4096;
+/// What follows a probe's end in its pipes is waited for so long: a child of it may hold them open for ever
+/// (CVE-2026-53495).
+const DRAIN: Duration = Duration::from_millis(100);
+
+static NEXT: AtomicU64 = AtomicU64::new(0);
+
+/// A cgroup for one probe: a child without controllers of the container's v2 group, so that its limits count and a kill
+/// reaches all that the probe started.
+#[derive(Debug)]
+pub struct ProbeGroup {
+    folder: PathBuf,
+}
+
+impl ProbeGroup {
+    /// Makes one below `container`, the v2 group of the container.
+    ///
+    /// # Errors
+    /// When the folder can't be made.
+    pub fn make(container: &Path) -> io::Result<ProbeGroup> {
+        let number = NEXT.fetch_add(1, Ordering::Relaxed);
+        let folder = container.join(format!("probe-{}-{number}", std::process::id()));
+        fs::create_dir(&folder)?;
+        Ok(ProbeGroup { folder })
+    }
+
+    /// Kills all that is in it (cgroup.kill is new in 5.14) and waits until the group can be removed.
+    async fn end(self) {
+        let _ = fs::write(self.folder.join("cgroup.kill"), "1");
+        for wait in [0, 1, 2, 5, 10, 20, 50, 100, 200] {
+            tokio::time::sleep(Duration::from_millis(wait)).await;
+            if fs::remove_dir(&self.folder).is_ok() {
+                return;
+            }
+        }
+    }
+}
+
+/// How a probe went.
+pub type Outcome = crate::engine::port::ProbeResult;
+
+/// Runs `spec` (without terminal) and returns its exit code and the first 4 KiB of its output; -1 if it did not end in
+/// `limit` or could not be started. Whatever it started is killed.
+pub async fn probe(program: BorrowedFd<'_>, mut spec: ExecSpec, limit: Duration) -> Outcome {
+    let deadline = Instant::now() + limit;
+    spec.tty = None;
+    spec.bound = true;
+    let group = match &spec.cgroup.v2 {
+        Some(folder) => ProbeGroup::make(folder).ok(),
+        None => None,
+    };
+    if let Some(group) = &group {
+        spec.cgroup.v2 = Some(group.folder.clone());
+    }
+    let mut output = Vec::new();
+    let result = run(program, &spec, deadline, &mut output).await;
+    if let Some(group) = group {
+        group.end().await;
+    }
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    match result {
+        Ok(Some(code)) => Outcome { code, output: text(&output) },
+        Ok(None) => {
+            let note = format!("the probe took longer than {limit:?} and was killed");
+            let output = if output.is_empty() { note } else { format!("{}\n{note}", text(&output)) };
+            Outcome { code: -1, output }
+        }
+        Err(error) => Outcome { code: if error.code == 125 { -1 } else { error.code }, output: error.to_string() },
+    }
+}
+
+async fn run(
+    program: BorrowedFd<'_>,
+    spec: &ExecSpec,
+    deadline: Instant,
+    output: &mut Vec<u8>,
+) -> Result<Option<i32>, StartError> {
+    let failed = |cause: io::Error| StartError::new("probe", cause);
+    let (reader, streams) = streams().map_err(failed)?;
+    let reader = sys::watch(reader).map_err(failed)?;
+    let started = timeout_at(deadline, client::start(program, spec, Some(streams))).await;
+    let Ok(exec) = started else { return Ok(None) };
+    let exec = exec?;
+    let ended = timeout_at(deadline, async {
+        let wait = exec.wait();
+        tokio::pin!(wait);
+        loop {
+            tokio::select! {
+                code = &mut wait => return code.map(Some),
+                more = read(&reader, output) => if !more { return wait.await.map(Some) },
+            }
+        }
+    })
+    .await;
+    match ended {
+        Ok(code) => {
+            // What the program wrote last is in the pipe still.
+            let _ = tokio::time::timeout(DRAIN, async { while read(&reader, output).await {} }).await;
+            exec.abandon().await;
+            code
+        }
+        Err(_) => {
+            exec.abandon().await;
+            Ok(None)
+        }
+    }
+}
+
+fn streams() -> io::Result<(OwnedFd, Streams)> {
+    let (read, write) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC)?;
+    rustix::io::ioctl_fionbio(&read, true)?;
+    let null = rustix::fs::open("/dev/null", OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?;
+    Ok((read, Streams { stdin: null, stdout: write.try_clone()?, stderr: write }))
+}
+
+/// Reads a chunk; `false` at the end.
+async fn read(reader: &tokio::io::unix::AsyncFd<OwnedFd>, output: &mut Vec<u8>) -> bool {
+    let mut buffer = [0; 4096];
+    let read = reader.async_io(tokio::io::Interest::READABLE, |fd| Ok(rustix::io::read(fd.as_fd(), &mut buffer)?)).await;
+    match read {
+        Ok(length @ 1..) => {
+            let room = OUTPUT.saturating_sub(output.len()).min(length);
+            output.extend_from_slice(&buffer[..room]);
+            true
+        }
+        _ => false,
+    }
+}

@@ -1,0 +1,71 @@
+//! This program as a descriptor that nothing inside a container can write through.
+//!
+//! Whoever enters a container shows its own file there as /proc/PID/exe; CVE-2019-5736 overwrote runc that way. So what
+//! enters runs from a sealed copy in memory, or from a detached mount that is read-only.
+
+use std::fs::File;
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::path::PathBuf;
+
+use rustix::fs::{MemfdFlags, SealFlags};
+use rustix::mount::OpenTreeFlags;
+
+use super::sys::{self, MountAttr};
+
+/// Why there is no safe descriptor of this program.
+#[derive(Debug, thiserror::Error)]
+#[error("can't make a protected copy of the windlass program: {step}")]
+pub struct ExecutableError {
+    step: &'static str,
+    #[source]
+    source: io::Error,
+}
+
+/// A copy of this program in sealed memory. Costs as much memory as the program is large: share it.
+///
+/// # Errors
+/// When memory is short or executable memory files are forbidden (`vm.memfd_noexec=2`): use [`read_only`].
+pub fn sealed() -> Result<OwnedFd, ExecutableError> {
+    let at = |step| move |source: io::Error| ExecutableError { step, source };
+    let mut program = File::open("/proc/self/exe").map_err(at("open /proc/self/exe"))?;
+    // MFD_EXEC is new in 6.3 and needed where memory files are not executable by default; older kernels refuse it.
+    let make = |exec| rustix::fs::memfd_create("windlass", MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING | exec);
+    let memory = make(MemfdFlags::EXEC)
+        .or_else(|_| make(MemfdFlags::empty()))
+        .map_err(|cause| at("memfd_create")(cause.into()))?;
+    let mut copy = File::from(memory);
+    io::copy(&mut program, &mut copy).map_err(at("copy into memory"))?;
+    let seals = SealFlags::WRITE | SealFlags::SHRINK | SealFlags::GROW | SealFlags::SEAL;
+    rustix::fs::fcntl_add_seals(&copy, seals).map_err(|cause| at("seal")(cause.into()))?;
+    // Executing a file that is open for writing is ETXTBSY; the seals allow only readers from here on.
+    let reader = File::open(format!("/proc/self/fd/{}", copy.as_raw_fd())).map_err(at("open the sealed copy"))?;
+    Ok(reader.into())
+}
+
+/// This program on a detached read-only mount: as safe against writing, no copy; needs CAP_SYS_ADMIN.
+///
+/// # Errors
+/// When mounting is forbidden.
+pub fn read_only() -> Result<OwnedFd, ExecutableError> {
+    let at = |step| move |source: io::Error| ExecutableError { step, source };
+    let flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC;
+    let tree = rustix::mount::open_tree(rustix::fs::CWD, "/proc/self/exe", flags)
+        .map_err(|cause| at("open_tree /proc/self/exe")(cause.into()))?;
+    let attr = MountAttr { set: libc::MOUNT_ATTR_RDONLY, ..MountAttr::default() };
+    sys::mount_setattr(tree.as_fd(), false, attr).map_err(at("mount_setattr"))?;
+    Ok(tree)
+}
+
+/// [`sealed`], or where that fails [`read_only`].
+///
+/// # Errors
+/// When both fail.
+pub fn protected() -> Result<OwnedFd, ExecutableError> {
+    sealed().or_else(|_| read_only())
+}
+
+/// The path by which this process or its child executes `fd`.
+pub(crate) fn path(fd: impl AsFd) -> PathBuf {
+    PathBuf::from(format!("/proc/self/fd/{}", fd.as_fd().as_raw_fd()))
+}

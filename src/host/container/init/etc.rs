@@ -1,0 +1,61 @@
+//! /etc/hosts, /etc/hostname and /etc/resolv.conf: files of the container's state folder, mounted over the image's.
+
+use std::fs;
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::Path;
+
+use rustix::fs::{Mode, OFlags};
+
+use super::problem::{Step, doing};
+use super::super::bundle::Bundle;
+use super::super::{inroot, tree};
+
+/// A file that waits to be mounted: its target, and the tree.
+pub(crate) struct Ready {
+    target: &'static str,
+    tree: OwnedFd,
+}
+
+/// Writes the files and takes them, except those that a mount of the user's replaces.
+pub(crate) fn prepare(bundle: &Bundle) -> Step<Vec<Ready>> {
+    let hostname = format!("{}\n", bundle.host.hostname);
+    let files = [
+        ("/etc/hosts", "hosts", bundle.host.hosts.as_deref()),
+        ("/etc/hostname", "hostname", Some(hostname.as_str())),
+        ("/etc/resolv.conf", "resolv.conf", bundle.host.resolv_conf.as_deref()),
+    ];
+    let mut ready = Vec::new();
+    for (target, name, text) in files {
+        let Some(text) = text else { continue };
+        let replaced = bundle.spec.mounts.iter().any(|mount| mount.target == target)
+            || bundle.spec.files.iter().any(|file| file.target == target);
+        if !replaced {
+            ready.push(Ready { target, tree: prepare_one(&bundle.host.state.join(name), text)? });
+        }
+    }
+    Ok(ready)
+}
+
+fn prepare_one(path: &Path, text: &str) -> Step<OwnedFd> {
+    let at = |what: &str| format!("{what} {}", path.display());
+    // Unchanged files are left alone: a write costs more than a read.
+    if fs::read_to_string(path).map_or(true, |old| old != text) {
+        fs::write(path, text).map_err(doing(at("write")))?;
+        fs::set_permissions(path, std::os::unix::fs::PermissionsExt::from_mode(0o644)).map_err(doing(at("open up")))?;
+    }
+    let file = rustix::fs::open(path, OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC, Mode::empty())
+        .map_err(doing(at("open")))?;
+    let tree = tree::copy(&file, false).map_err(doing(at("take")))?;
+    tree::set(tree.as_fd(), false, 0, libc::MS_PRIVATE).map_err(doing(at("detach")))?;
+    Ok(tree)
+}
+
+/// Mounts the files; where the image has a symlink, on what it names inside the root.
+pub(crate) fn mount(root: &OwnedFd, files: Vec<Ready>) -> Step {
+    for Ready { target, tree } in files {
+        let point = inroot::mount_point(root.as_fd(), Path::new(target), false)
+            .map_err(doing(format!("make {target}")))?;
+        tree::attach(&tree, &point).map_err(doing(format!("mount {target}")))?;
+    }
+    Ok(())
+}

@@ -1,0 +1,117 @@
+//! The container's own mounts, in their order: binds, volumes, tmpfs, images.
+
+use std::fmt::Write as _;
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::Path;
+
+use rustix::mount::MountAttrFlags;
+
+use super::problem::{Problem, Step, doing};
+use super::sources::Source;
+use super::super::bundle::Resolved;
+use super::super::{inroot, tree};
+use super::{copy_up, rootfs};
+use crate::desired::{MountSource, MountSpec};
+
+/// Mounts each of `mounts` on its target, which is made inside the root if it is missing.
+pub(crate) fn mount(root: &OwnedFd, mounts: &[MountSpec], sources: Vec<Option<Source>>, host: &Resolved) -> Step {
+    for (mount, source) in mounts.iter().zip(sources) {
+        super::procguard::check(mount)?;
+        let at = |what: &str| format!("{what} {}", mount.target);
+        let is_folder = source.as_ref().is_none_or(|source| source.is_folder);
+        let target = inroot::mount_point(root.as_fd(), Path::new(&mount.target), is_folder)
+            .map_err(doing(at("make the mount point")))?;
+        match (&mount.source, source) {
+            (MountSource::Volume { copy: true, name, .. }, Some(source)) => {
+                let content = inroot::open(root.as_fd(), Path::new(&mount.target), rustix::fs::OFlags::RDONLY)
+                    .map_err(doing(at("open the image's")))?;
+                let volume = host.volumes.get(name).ok_or_else(|| Problem::new(at("find the volume of")))?;
+                if source.is_folder {
+                    copy_up::fill(&content, &source.folder, volume)?;
+                }
+                tree::attach(&source.tree, &target).map_err(doing(at("mount on")))?;
+            }
+            (_, Some(source)) => tree::attach(&source.tree, &target).map_err(doing(at("mount on")))?,
+            (MountSource::Tmpfs { size, mode, options }, None) => {
+                let tree = tmpfs(mount, *size, *mode, options)?;
+                tree::attach(&tree, &target).map_err(doing(at("mount on")))?;
+            }
+            (MountSource::Image { image, subpath }, None) => {
+                let layers = host.images.get(&image.id).ok_or_else(|| Problem::new(at("find the image of")))?;
+                mount_image(root, mount, layers, subpath, &target)?;
+            }
+            (MountSource::Bind { .. } | MountSource::Volume { .. }, None) => {
+                return Err(Problem::new(at("find the source of")));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// A tmpfs with docker's defaults (nosuid, nodev, noexec), each of which an option can turn round.
+fn tmpfs(mount: &MountSpec, size: u64, mode: Option<u32>, options: &[String]) -> Step<OwnedFd> {
+    let mut attributes = tree::SAFE;
+    let mut settings: Vec<(String, Option<String>)> = vec![("mode".into(), Some(format!("{:o}", mode.unwrap_or(0o1777))))];
+    if size > 0 {
+        settings.push(("size".into(), Some(size.to_string())));
+    }
+    for option in options {
+        match attribute(option) {
+            Some((flag, on)) => attributes.set(flag, on),
+            None if option == "rw" || option.is_empty() => {}
+            None => {
+                let (key, value) = option.split_once('=').map_or((option.as_str(), None), |(k, v)| (k, Some(v)));
+                settings.retain(|(known, _)| known != key);
+                settings.push((key.to_owned(), value.map(str::to_owned)));
+            }
+        }
+    }
+    attributes.set(MountAttrFlags::MOUNT_ATTR_RDONLY, mount.read_only || attributes.contains(MountAttrFlags::MOUNT_ATTR_RDONLY));
+    let settings: Vec<_> = settings.iter().map(|(key, value)| (key.as_str(), value.as_deref())).collect();
+    tree::filesystem("tmpfs", &settings, attributes).map_err(|cause| {
+        let mut text = format!("make the tmpfs for {}", mount.target);
+        let _ = write!(text, " with `{}`: {cause}", options.join(","));
+        Problem::new(text)
+    })
+}
+
+/// The mount attribute that an option sets or clears.
+fn attribute(option: &str) -> Option<(MountAttrFlags, bool)> {
+    Some(match option {
+        "ro" => (MountAttrFlags::MOUNT_ATTR_RDONLY, true),
+        "nosuid" => (MountAttrFlags::MOUNT_ATTR_NOSUID, true),
+        "suid" => (MountAttrFlags::MOUNT_ATTR_NOSUID, false),
+        "nodev" => (MountAttrFlags::MOUNT_ATTR_NODEV, true),
+        "dev" => (MountAttrFlags::MOUNT_ATTR_NODEV, false),
+        "noexec" => (MountAttrFlags::MOUNT_ATTR_NOEXEC, true),
+        "exec" => (MountAttrFlags::MOUNT_ATTR_NOEXEC, false),
+        "noatime" => (MountAttrFlags::MOUNT_ATTR_NOATIME, true),
+        "nodiratime" => (MountAttrFlags::MOUNT_ATTR_NODIRATIME, true),
+        "strictatime" => (MountAttrFlags::MOUNT_ATTR_STRICTATIME, true),
+        "relatime" => (MountAttrFlags::MOUNT_ATTR_RELATIME, true),
+        _ => return None,
+    })
+}
+
+fn mount_image(
+    root: &OwnedFd,
+    mount: &MountSpec,
+    layers: &[std::path::PathBuf],
+    subpath: &str,
+    target: &OwnedFd,
+) -> Step {
+    let whole = rootfs::mount_image(layers, target)?;
+    if subpath.is_empty() {
+        return Ok(());
+    }
+    // The whole image is on the target now; a copy of the part covers it.
+    let at = |what: &str| format!("{what} {subpath} of the image for {}", mount.target);
+    let part = inroot::open(whole.as_fd(), Path::new(subpath), rustix::fs::OFlags::PATH).map_err(doing(at("open")))?;
+    if !inroot::is_folder(&part).map_err(doing(at("look at")))? {
+        return Err(Problem::new(at("mount the file")));
+    }
+    let tree = tree::copy(&part, false).map_err(doing(at("take")))?;
+    let target = inroot::open(root.as_fd(), Path::new(&mount.target), rustix::fs::OFlags::PATH)
+        .map_err(doing(at("find the place for")))?;
+    tree::attach(&tree, &target).map_err(doing(at("mount")))
+}

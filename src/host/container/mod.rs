@@ -1,0 +1,46 @@
+//! Containers: the shim that holds one, the init that sets its process up, and what joins it later.
+//!
+//! ```text
+//!  supervisor ── client ──▶ shim (one a container; host's mounts, no threads but the log's)
+//!                            │  sandbox: net, ipc, uts, /dev/shm; outlives the process
+//!                            └─ clone3 ─▶ init: one file a step, then exec, or PID 1 itself for `init: true`
+//!  windlass exec, health probes ──▶ exec: joins a living container
+//! ```
+//!
+//! The client side is [`client::Shim`]; [`Bundle`] is what it starts; [`record`] reads what became of it without asking
+//! anybody. [`dispatch`] is the other side: what this program does when it is executed as one of the processes.
+
+pub mod bundle;
+pub mod client;
+pub mod exec;
+pub mod executable;
+mod init;
+mod inroot;
+pub mod protocol;
+pub mod record;
+mod shim;
+mod sys;
+pub mod sysctl;
+mod tree;
+mod wire;
+
+use std::process::ExitCode;
+
+pub use bundle::{Bundle, BundleError, CgroupEntry, Filter, Resolved};
+pub use client::{Running, Sandbox, Shim, ShimError, SpawnRequest};
+pub use protocol::{Event, StartError};
+
+/// The first argument of a shim.
+pub const SHIM: &str = "__shim";
+/// The first argument of a process that joins a container.
+pub const EXEC: &str = "__exec";
+
+/// Runs the process that the first argument names, if it is one of a container's; call it before anything else.
+pub fn dispatch() -> Option<ExitCode> {
+    let mut arguments = std::env::args_os().skip(1);
+    match arguments.next()?.to_str()? {
+        SHIM => Some(shim::main(arguments)),
+        EXEC => Some(exec::main()),
+        _ => None,
+    }
+}

@@ -1,0 +1,174 @@
+//! Starts the process: pipes, clone3, and the child's way into init.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+use nix::sys::socket::{AddressFamily, SockFlag, SockType, socketpair};
+use rustix::fs::{Mode, OFlags};
+use rustix::pipe::PipeFlags;
+
+use super::Shim;
+use super::log::Log;
+use super::process::{Process, Stage};
+use super::streams::Streams;
+use super::super::bundle::{Bundle, Shared};
+use super::super::init::{self, Job};
+use super::super::protocol::{Part, StartError};
+use super::super::record::{self, EXIT};
+use super::super::sys::{self, Cloned};
+use crate::desired::{NetMode, NsMode, SCHEMA};
+
+impl Shim {
+    /// Starts the process of `bundle`. The answer to `caller` follows when init has ended its work.
+    pub(super) fn start(
+        &mut self,
+        bundle: &Bundle,
+        shared: &[Shared],
+        fds: Vec<OwnedFd>,
+        caller: (u64, u64),
+    ) -> Result<(), StartError> {
+        if bundle.schema > SCHEMA {
+            return Err(StartError::new("shim", "the supervisor is newer than this shim: re-create the container"));
+        }
+        if self.process.is_some() {
+            return Err(StartError::new("shim", "the process runs already"));
+        }
+        let shared: BTreeMap<_, _> = shared.iter().copied().zip(fds).collect();
+        let at = |what: &'static str| move |cause: io::Error| StartError::new(what, cause);
+        self.forget_last().map_err(at("records"))?;
+        let (mine, theirs) = Streams::make(&bundle.spec).map_err(at("standard streams"))?;
+        let (status, report) = socketpair(AddressFamily::Unix, SockType::SeqPacket, None, SockFlag::SOCK_CLOEXEC)
+            .map_err(|cause| StartError::new("shim", cause))?;
+        let namespaces = self.namespaces(bundle, &shared)?;
+        let shm = match bundle.spec.namespaces.ipc {
+            NsMode::Host => None,
+            NsMode::Private => Some(self.own(Part::Shm)?),
+            NsMode::Container(_) => Some(passed(&shared, Shared::Shm)?),
+        };
+        let oom = super::process::oom_kills(bundle);
+        let cloned = clone(bundle, &shared)?;
+        let (pid, pidfd) = match cloned {
+            Cloned::Parent { pid, pidfd } => (pid, pidfd),
+            Cloned::Child => {
+                drop(status);
+                init::run(Job { bundle, namespaces, shm, streams: theirs, status: report })
+            }
+        };
+        drop((report, theirs));
+        let ticks = sys::start_ticks(pid).map_err(at("shim"))?;
+        // The log's thread must not be there while a clone is made, so it starts now.
+        let log = Log::start(bundle).map_err(|cause| StartError::new("log", cause))?;
+        self.process = Some(Process {
+            pid,
+            ticks,
+            pidfd,
+            started: record::now(),
+            stage: Stage::SettingUp { status, caller, failure: None },
+            warnings: Vec::new(),
+            root: None,
+            streams: mine,
+            log,
+            reaper: bundle.spec.init,
+            oom_file: bundle.host.cgroup.oom.clone(),
+            oom,
+        });
+        // The bundle was large, and nothing else will need so much.
+        trim();
+        Ok(())
+    }
+
+    /// What the last process left: the end of its log's thread, its exit records.
+    fn forget_last(&mut self) -> io::Result<()> {
+        self.exit = None;
+        for folder in [&self.place.run, &self.place.state] {
+            match fs::remove_file(folder.join(EXIT)) {
+                Err(cause) if cause.kind() != io::ErrorKind::NotFound => return Err(cause),
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// The namespaces that init enters.
+    fn namespaces<'a>(
+        &'a self,
+        bundle: &Bundle,
+        shared: &'a BTreeMap<Shared, OwnedFd>,
+    ) -> Result<Vec<(BorrowedFd<'a>, libc::c_int)>, StartError> {
+        let spec = &bundle.spec.namespaces;
+        let mut list = Vec::new();
+        match spec.net {
+            NetMode::Bridge | NetMode::None => list.push((self.own(Part::Net)?, libc::CLONE_NEWNET)),
+            NetMode::Container(_) => list.push((passed(shared, Shared::Net)?, libc::CLONE_NEWNET)),
+            NetMode::Host => {}
+        }
+        for (mode, part, kind, flag) in [
+            (&spec.ipc, Part::Ipc, Shared::Ipc, libc::CLONE_NEWIPC),
+            (&spec.uts, Part::Uts, Shared::Uts, libc::CLONE_NEWUTS),
+        ] {
+            match mode {
+                NsMode::Private => list.push((self.own(part)?, flag)),
+                NsMode::Container(_) => list.push((passed(shared, kind)?, flag)),
+                NsMode::Host => {}
+            }
+        }
+        Ok(list)
+    }
+
+    fn own(&self, part: Part) -> Result<BorrowedFd<'_>, StartError> {
+        let found = self.sandbox.as_ref().and_then(|sandbox| sandbox.part(part));
+        found.ok_or_else(|| StartError::new("sandbox", format!("it has no {part:?}: create it first, as the container is")))
+    }
+}
+
+fn passed(shared: &BTreeMap<Shared, OwnedFd>, kind: Shared) -> Result<BorrowedFd<'_>, StartError> {
+    let found = shared.get(&kind).map(AsFd::as_fd);
+    found.ok_or_else(|| StartError::new("sandbox", format!("the other container's {kind:?} was not handed over")))
+}
+
+/// Clones this process into new mount and process namespaces.
+fn clone(bundle: &Bundle, shared: &BTreeMap<Shared, OwnedFd>) -> Result<Cloned, StartError> {
+    let failed = |what: &'static str| move |cause: io::Error| StartError::new("clone", format!("{what}: {cause}"));
+    let open = |path: &std::path::Path| {
+        rustix::fs::open(path, OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())
+    };
+    let cgroup = match &bundle.host.cgroup.v2 {
+        Some(path) => Some(open(path).map_err(|cause| failed("open the cgroup")(cause.into()))?),
+        None => None,
+    };
+    let mut flags = libc::CLONE_NEWNS as u64;
+    let mut home = None;
+    match &bundle.spec.namespaces.pid {
+        NsMode::Private => flags |= libc::CLONE_NEWPID as u64,
+        NsMode::Host => {}
+        NsMode::Container(_) => {
+            // A process namespace is entered by children only, so it is this process that has to name it.
+            let own = fs::File::open("/proc/self/ns/pid").map_err(failed("open the process namespace"))?;
+            let other = passed(shared, Shared::Pid)?;
+            sys::setns(other, libc::CLONE_NEWPID).map_err(failed("enter the other process namespace"))?;
+            home = Some(own);
+        }
+    }
+    // SAFETY: the log's thread, the only other one this process ever has, has ended with the last process.
+    let cloned = unsafe { sys::clone3(flags, cgroup.as_ref().map(AsFd::as_fd)) };
+    if let (Some(home), false) = (home, matches!(cloned, Ok(Cloned::Child))) {
+        sys::setns(home.as_fd(), libc::CLONE_NEWPID).map_err(failed("leave the other process namespace"))?;
+    }
+    cloned.map_err(failed("clone3"))
+}
+
+/// Gives free memory back to the kernel.
+pub(super) fn trim() {
+    #[cfg(target_env = "gnu")]
+    // SAFETY: malloc_trim only touches the allocator's own free memory.
+    unsafe {
+        libc::malloc_trim(0);
+    }
+}
+
+/// A pipe whose shim end does not block.
+pub(super) fn pipe() -> io::Result<(OwnedFd, OwnedFd)> {
+    Ok(rustix::pipe::pipe_with(PipeFlags::CLOEXEC)?)
+}

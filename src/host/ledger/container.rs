@@ -1,0 +1,149 @@
+//! A container's records. In its state folder: what it is made of and that its making was finished. In its run folder:
+//! health, restart counts, ports. (The records of its process are the shim's: `host::container`.)
+
+use std::fs;
+use std::io;
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+
+use super::LedgerError;
+use super::record::{self, Durability};
+use crate::desired::{ContainerSpec, PortSpec, Stamp};
+use crate::engine::port::HealthRecord;
+use crate::host::paths::Paths;
+use crate::name::{ContainerId, ProjectName};
+
+/// What a container is made of.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Made {
+    /// What it is made of.
+    pub spec: ContainerSpec,
+    /// The hash of that.
+    pub hash: String,
+    /// When its making was finished.
+    pub created: Stamp,
+}
+
+/// How often it was restarted by its policy.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Counters {
+    /// Since somebody started it.
+    pub restarts: u32,
+    /// In a row, each within 10 s of its start.
+    pub streak: u32,
+}
+
+/// Records that a container is about to be made: whatever is found of it later without [`finish`] is half-made.
+///
+/// # Errors
+/// When it can't be written.
+pub fn begin(paths: &Paths, project: &ProjectName, id: &ContainerId) -> Result<(), LedgerError> {
+    let folder = paths.project_containers(project);
+    let path = folder.join(id);
+    let failed = |source| LedgerError::Write { path: path.clone(), source };
+    fs::create_dir_all(&folder).map_err(failed)?;
+    fs::write(&path, b"").map_err(failed)?;
+    let folder = paths.container(id);
+    fs::create_dir_all(&folder).map_err(|source| LedgerError::Write { path: folder, source })
+}
+
+/// Records that its making was finished.
+///
+/// # Errors
+/// When it can't be written.
+pub fn finish(paths: &Paths, id: &ContainerId, made: &Made) -> Result<(), LedgerError> {
+    record::write(&paths.container(id).join("spec.json"), made, Durability::Lazy)
+}
+
+/// What it is made of; `None`: its making was not finished.
+///
+/// # Errors
+/// When the record is damaged, newer, or can't be read.
+pub fn made(paths: &Paths, id: &ContainerId) -> Result<Option<Made>, LedgerError> {
+    record::read(&paths.container(id).join("spec.json"))
+}
+
+/// Its restart counts.
+///
+/// # Errors
+/// When the record is damaged, newer, or can't be read.
+pub fn counters(paths: &Paths, id: &ContainerId) -> Result<Counters, LedgerError> {
+    Ok(record::read(&paths.container_run(id).join("counters.json"))?.unwrap_or_default())
+}
+
+/// Records its restart counts.
+///
+/// # Errors
+/// When it can't be written.
+pub fn set_counters(paths: &Paths, id: &ContainerId, counters: &Counters) -> Result<(), LedgerError> {
+    record::write(&paths.container_run(id).join("counters.json"), counters, Durability::Lazy)
+}
+
+/// Its health.
+///
+/// # Errors
+/// When the record is damaged, newer, or can't be read.
+pub fn health(paths: &Paths, id: &ContainerId) -> Result<Option<HealthRecord>, LedgerError> {
+    record::read(&paths.container_run(id).join("health.json"))
+}
+
+/// Records its health.
+///
+/// # Errors
+/// When it can't be written.
+pub fn set_health(paths: &Paths, id: &ContainerId, health: &HealthRecord) -> Result<(), LedgerError> {
+    record::write(&paths.container_run(id).join("health.json"), health, Durability::Lazy)
+}
+
+/// The ports that it holds, with the numbers that were picked.
+///
+/// # Errors
+/// When the record is damaged, newer, or can't be read.
+pub fn ports(paths: &Paths, id: &ContainerId) -> Result<Vec<PortSpec>, LedgerError> {
+    Ok(record::read(&paths.container_run(id).join("ports.json"))?.unwrap_or_default())
+}
+
+/// Records the ports that it holds.
+///
+/// # Errors
+/// When it can't be written.
+pub fn set_ports(paths: &Paths, id: &ContainerId, ports: &[PortSpec]) -> Result<(), LedgerError> {
+    record::write(&paths.container_run(id).join("ports.json"), &ports, Durability::Lazy)
+}
+
+/// Forgets a container: its folders, and at last its name in the project's list, so that a removal that is cut short
+/// is found and ended by the next.
+///
+/// # Errors
+/// When something can't be removed.
+pub fn forget(paths: &Paths, project: &ProjectName, id: &ContainerId) -> Result<(), LedgerError> {
+    remove_tree(&paths.container_run(id))?;
+    let folder = paths.container(id);
+    // Half a spec must not be found: the record goes first.
+    remove_file(&folder.join("spec.json"))?;
+    remove_tree(&folder)?;
+    remove_file(&paths.project_containers(project).join(id))
+}
+
+fn remove_file(path: &Path) -> Result<(), LedgerError> {
+    match fs::remove_file(path) {
+        Err(source) if source.kind() != io::ErrorKind::NotFound => {
+            Err(LedgerError::Remove { path: path.to_owned(), source })
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Removes a folder and all that is in it; one that is not there is no error.
+///
+/// # Errors
+/// When something in it can't be removed.
+pub fn remove_tree(path: &Path) -> Result<(), LedgerError> {
+    match fs::remove_dir_all(path) {
+        Err(source) if source.kind() != io::ErrorKind::NotFound => {
+            Err(LedgerError::Remove { path: path.to_owned(), source })
+        }
+        _ => Ok(()),
+    }
+}

@@ -1,0 +1,167 @@
+//! One record: a file with a header line (schema version, checksum) and a JSON body, replaced as a whole.
+
+use std::fs::{self, File};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use sha2::{Digest, Sha256};
+
+use super::LedgerError;
+
+/// The newest layout of records that this program reads; a newer one belongs to a newer windlass.
+const SCHEMA: u32 = 1;
+
+#[derive(serde::Serialize, serde::Deserialize)]
+struct Header {
+    schema: u32,
+    sha256: String,
+}
+
+/// Whether a record has to be on the disk before the call returns.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Durability {
+    /// Synced: intent that a power cut must not lose.
+    Synced,
+    /// Not synced: what is made again, or found, after a power cut. The checksum tells a torn one.
+    Lazy,
+}
+
+/// Writes a record: temporary name, (sync,) rename.
+///
+/// # Errors
+/// When the file can't be written, for instance for want of space; the old record is then still whole.
+pub fn write<T: Serialize>(path: &Path, value: &T, durability: Durability) -> Result<(), LedgerError> {
+    let failed = |source| LedgerError::Write { path: path.to_owned(), source };
+    let body = serde_json::to_vec(value).map_err(|e| failed(e.into()))?;
+    let header = Header { schema: SCHEMA, sha256: hex(&Sha256::digest(&body)) };
+    let mut text = serde_json::to_vec(&header).map_err(|e| failed(e.into()))?;
+    text.push(b'\n');
+    text.extend_from_slice(&body);
+    text.push(b'\n');
+    replace(path, &text, durability).map_err(failed)
+}
+
+fn replace(path: &Path, text: &[u8], durability: Durability) -> io::Result<()> {
+    let folder = path.parent().unwrap_or(Path::new("/"));
+    let mut file = match tempfile::Builder::new().prefix(".new-").tempfile_in(folder) {
+        Err(e) if e.kind() == io::ErrorKind::NotFound => {
+            fs::create_dir_all(folder)?;
+            tempfile::Builder::new().prefix(".new-").tempfile_in(folder)?
+        }
+        other => other?,
+    };
+    file.write_all(text)?;
+    if durability == Durability::Synced {
+        file.as_file().sync_all()?;
+    }
+    file.persist(path)?;
+    if durability == Durability::Synced {
+        File::open(folder)?.sync_all()?;
+    }
+    Ok(())
+}
+
+/// Reads a record; `None` if there is none.
+///
+/// # Errors
+/// [`LedgerError::Damaged`] for a record that is torn or no record at all: it has then been moved aside, and the caller
+/// goes on without it. [`LedgerError::Newer`] for one that a newer windlass wrote.
+pub fn read<T: DeserializeOwned>(path: &Path) -> Result<Option<T>, LedgerError> {
+    let text = match fs::read(path) {
+        Ok(text) => text,
+        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(source) => return Err(LedgerError::Read { path: path.to_owned(), source }),
+    };
+    match parse(&text) {
+        Ok(value) => Ok(Some(value)),
+        Err(Bad::Newer(schema)) => Err(LedgerError::Newer { path: path.to_owned(), schema }),
+        Err(Bad::Damaged(reason)) => Err(LedgerError::Damaged { path: quarantine(path), reason }),
+    }
+}
+
+enum Bad {
+    Newer(u32),
+    Damaged(String),
+}
+
+fn parse<T: DeserializeOwned>(text: &[u8]) -> Result<T, Bad> {
+    let damaged = |reason: &str| Bad::Damaged(reason.to_owned());
+    let end = text.iter().position(|b| *b == b'\n').ok_or_else(|| damaged("it has no header line"))?;
+    let header: Header = serde_json::from_slice(&text[..end]).map_err(|_| damaged("its header is not one"))?;
+    if header.schema > SCHEMA {
+        return Err(Bad::Newer(header.schema));
+    }
+    let body = text[end + 1..].strip_suffix(b"\n").ok_or_else(|| damaged("it is cut short"))?;
+    if hex(&Sha256::digest(body)) != header.sha256 {
+        return Err(damaged("its checksum does not match"));
+    }
+    serde_json::from_slice(body).map_err(|e| Bad::Damaged(e.to_string()))
+}
+
+/// Moves a bad record aside under a name that nobody reads, and says which. It never stops the rest.
+fn quarantine(path: &Path) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(".bad");
+    let aside = PathBuf::from(name);
+    match fs::rename(path, &aside) {
+        Ok(()) => aside,
+        Err(_) => path.to_owned(),
+    }
+}
+
+/// Bytes as lower-case hexadecimal digits.
+pub fn hex(bytes: &[u8]) -> String {
+    use std::fmt::Write as _;
+    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
+        // Writing to a String cannot fail.
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn folder() -> tempfile::TempDir {
+        tempfile::tempdir().expect("a temporary folder")
+    }
+
+    #[test]
+    fn reads_what_it_wrote() {
+        let folder = folder();
+        let path = folder.path().join("below").join("record");
+        write(&path, &vec!["a", "b"], Durability::Synced).expect("written");
+        assert_eq!(read::<Vec<String>>(&path).expect("read"), Some(vec!["a".to_owned(), "b".to_owned()]));
+    }
+
+    #[test]
+    fn a_missing_record_is_none() {
+        assert!(read::<u32>(&folder().path().join("none")).expect("read").is_none());
+    }
+
+    #[test]
+    fn a_damaged_record_is_moved_aside_and_named() {
+        let folder = folder();
+        let path = folder.path().join("record");
+        write(&path, &7, Durability::Lazy).expect("written");
+        let mut text = fs::read(&path).expect("there");
+        let last = text.len() - 2;
+        text[last] = b'8';
+        fs::write(&path, text).expect("changed");
+        let error = read::<u32>(&path).expect_err("it is damaged");
+        assert!(error.to_string().contains("record.bad"), "{error}");
+        assert!(read::<u32>(&path).expect("gone").is_none());
+    }
+
+    #[test]
+    fn a_newer_record_is_left_alone() {
+        let folder = folder();
+        let path = folder.path().join("record");
+        fs::write(&path, "{\"schema\":99,\"sha256\":\"\"}\n7\n").expect("written");
+        assert!(matches!(read::<u32>(&path), Err(LedgerError::Newer { schema: 99, .. })));
+        assert!(path.exists());
+    }
+}

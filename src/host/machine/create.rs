@@ -1,0 +1,37 @@
+//! Makes a container: its record and its folders. No process, no sandbox.
+
+use std::fs;
+
+use super::{Machine, MachineError};
+use crate::desired::{ContainerSpec, MountSource};
+use crate::host::clock;
+use crate::host::ledger::container::{self as ledger, Made};
+use crate::name::ContainerId;
+
+impl Machine {
+    pub(super) fn create(&self, id: &ContainerId, spec: &ContainerSpec) -> Result<(), MachineError> {
+        ledger::begin(&self.paths, &self.project, id)?;
+        self.check_bind_sources(spec)?;
+        let state = self.paths.container(id);
+        for folder in ["upper", "work"] {
+            let path = state.join(folder);
+            fs::create_dir_all(&path).map_err(MachineError::file("make", &path))?;
+        }
+        let made = Made { spec: spec.clone(), hash: spec.hash(), created: clock::now() };
+        Ok(ledger::finish(&self.paths, id, &made)?)
+    }
+
+    fn check_bind_sources(&self, spec: &ContainerSpec) -> Result<(), MachineError> {
+        for mount in &spec.mounts {
+            let MountSource::Bind { path, create, .. } = &mount.source else { continue };
+            if path.exists() {
+                continue;
+            }
+            if !create {
+                return Err(MachineError::NoBindSource { container: spec.name.clone(), path: path.clone() });
+            }
+            fs::create_dir_all(path).map_err(MachineError::file("make the bind source", path))?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,143 @@
+//! This machine as the engine sees it: `observe`, and `apply` with a file an action.
+//!
+//! | file | what |
+//! | --- | --- |
+//! | [`observe`] | what exists, from the ledger and the kernel |
+//! | [`create`], [`start`], [`stop`], [`remove`] | containers |
+//! | [`sandbox`] | what a container has beside its process: shim, links, ports, names |
+//! | [`adopt`] | taking over what a former supervisor left running |
+//! | [`etc`] | the texts of /etc/hosts and /etc/resolv.conf |
+//! | [`names`] | the table of the embedded name server |
+
+mod adopt;
+mod create;
+mod error;
+pub mod etc;
+mod names;
+pub mod observe;
+mod probe;
+mod remove;
+mod sandbox;
+mod start;
+mod stop;
+
+use std::collections::BTreeMap;
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+
+use tokio::sync::{Notify, RwLock};
+
+use super::cgroup::Layout;
+use super::container;
+use super::image::{self, Store};
+use super::ledger;
+use super::net::Net;
+use super::paths::Paths;
+use super::volume;
+use crate::desired::{Desired, HealthSpec};
+use crate::engine::port::{HealthRecord, Host, HostError, ProbeResult};
+use crate::name::{ContainerId, ProjectName};
+use crate::observed::Observed;
+use crate::plan::Action;
+
+pub use error::{MachineError, with_causes};
+use sandbox::Live;
+
+/// One project's view of this machine. It lives in the project's supervisor; nobody else changes anything.
+pub struct Machine {
+    paths: Paths,
+    project: ProjectName,
+    layout: Layout,
+    images: Store,
+    net: Net,
+    /// The containers that have a shim.
+    live: RwLock<BTreeMap<ContainerId, Arc<Live>>>,
+    detaching: sandbox::Detaching,
+    changed: Arc<Notify>,
+    /// What shims and whoever enters a container run: a sealed copy of this program.
+    executable: OwnedFd,
+    cache: observe::Cache,
+}
+
+impl Machine {
+    /// Opens the machine for a project. Nothing is changed but that folders are made; [`Machine::adopt`] comes next.
+    ///
+    /// # Errors
+    /// When a part of the machine can't be used.
+    pub fn open(paths: &Paths, project: &ProjectName) -> Result<Self, MachineError> {
+        let net = Net::open(&paths.root, &paths.run)?;
+        Ok(Self {
+            paths: paths.clone(),
+            project: project.clone(),
+            layout: Layout::open(&observe::cgroup_name(paths, project))?,
+            images: Store::open(&paths.root)?,
+            detaching: sandbox::Detaching::start(net.clone()),
+            net,
+            live: RwLock::default(),
+            changed: Arc::new(Notify::new()),
+            executable: container::executable::protected()?,
+            cache: observe::Cache::default(),
+        })
+    }
+
+    async fn act(&self, action: &Action) -> Result<(), MachineError> {
+        match action {
+            Action::PullImage { name, id } => self.pull(name, id).await,
+            Action::CreateNetwork { spec } => {
+                for told in self.net.create(spec).await? {
+                    tracing::info!(network = %spec.name, "{told}");
+                }
+                Ok(())
+            }
+            Action::RemoveNetwork { name } => Ok(self.net.remove(name).await?),
+            Action::CreateVolume { spec } => Ok(volume::create(&self.paths, spec)?),
+            Action::RemoveVolume { name } => {
+                let (paths, name) = (self.paths.clone(), name.clone());
+                Ok(tokio::task::spawn_blocking(move || volume::remove(&paths, &name)).await??)
+            }
+            Action::CreateContainer { id, spec } => self.create(id, spec),
+            Action::StartContainer { id, name, restart } => self.start(id, name, *restart).await,
+            Action::StopContainer { id, name, signal, grace } => self.stop(id, name, *signal, *grace).await,
+            Action::PauseContainer { id, .. } => self.pause(id),
+            Action::UnpauseContainer { id, .. } => self.unpause(id),
+            Action::RemoveContainer { id, .. } => self.remove(id).await,
+        }
+    }
+
+    /// Fetches layers that went missing since the client resolved the image; without anybody's login.
+    async fn pull(&self, name: &str, id: &crate::name::Digest) -> Result<(), MachineError> {
+        let client = Arc::new(image::Client::new(image::Settings::from_env())?);
+        Ok(self.images.fetch_id(&client, name, id, &(Arc::new(image::Quiet) as image::Watcher)).await?)
+    }
+
+    /// Ends what the supervisor holds of this machine when nothing of the project is left.
+    ///
+    /// # Errors
+    /// When something can't be removed.
+    pub fn close(&self) -> Result<(), MachineError> {
+        self.layout.remove()?;
+        Ok(ledger::project::forget(&self.paths, &self.project)?)
+    }
+}
+
+impl Host for Machine {
+    async fn observe(&self, desired: &Desired) -> Result<Observed, HostError> {
+        Ok(observe::observe(&self.paths, &self.project, Some(desired), &self.cache).await?)
+    }
+
+    async fn apply(&self, action: &Action) -> Result<(), HostError> {
+        Ok(self.act(action).await?)
+    }
+
+    async fn probe(&self, id: &ContainerId, spec: &HealthSpec) -> ProbeResult {
+        self.run_probe(id, spec).await
+    }
+
+    async fn record_health(&self, id: &ContainerId, record: &HealthRecord) -> Result<(), HostError> {
+        ledger::container::set_health(&self.paths, id, record).map_err(|e| MachineError::from(e).into())
+    }
+
+    async fn changed(&self) {
+        self.changed.notified().await;
+    }
+}

@@ -1,0 +1,169 @@
+//! Reads what exists of a project. Works with and without a supervisor: the ledger says what was made of what, the
+//! kernel says what runs.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use super::MachineError;
+use crate::desired::{Desired, Stamp};
+use crate::host::container::record;
+use crate::host::image::Store;
+use crate::host::ledger::container::{self as ledger, Made};
+use crate::host::ledger::project;
+use crate::host::net::Net;
+use crate::host::paths::Paths;
+use crate::host::{cgroup, clock, volume};
+use crate::name::{ContainerId, ProjectName};
+use crate::observed::{Exit, Health, Observed, ObservedContainer, ObservedNetwork, ObservedVolume, State};
+
+/// What containers are made of never changes: read once.
+#[derive(Debug, Default)]
+pub struct Cache(Mutex<BTreeMap<ContainerId, Arc<Made>>>);
+
+impl Cache {
+    fn made(&self, paths: &Paths, id: &ContainerId) -> Option<Arc<Made>> {
+        let mut cache = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(made) = cache.get(id) {
+            return Some(made.clone());
+        }
+        // A damaged record was moved aside: what is left of the container is half-made, and is made anew.
+        let made = Arc::new(ledger::made(paths, id).ok().flatten()?);
+        cache.insert(id.clone(), made.clone());
+        Some(made)
+    }
+
+    /// Forgets a container that was removed.
+    pub fn forget(&self, id: &ContainerId) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(id);
+    }
+}
+
+/// Everything of a project that exists, and what its desired state names besides.
+///
+/// # Errors
+/// When the networks can't be read.
+pub async fn observe(
+    paths: &Paths,
+    project: &ProjectName,
+    desired: Option<&Desired>,
+    cache: &Cache,
+) -> Result<Observed, MachineError> {
+    let mut observed = Observed::default();
+    for id in project::containers(paths, project) {
+        observed.containers.insert(id.clone(), container(paths, project, &id, cache));
+    }
+    networks(paths, project, desired, &mut observed).await?;
+    let named = |name: &str| desired.is_some_and(|d| d.volumes.contains_key(name));
+    for spec in volume::list(paths) {
+        if spec.project.as_ref() == Some(project) || named(&spec.name) {
+            observed.volumes.insert(spec.name.clone(), ObservedVolume { spec });
+        }
+    }
+    if let Some(desired) = desired {
+        let store = Store::open(&paths.root)?;
+        let images: BTreeMap<_, _> = desired.containers.values().map(|c| (&c.spec.image.id, &c.spec.image)).collect();
+        observed.images =
+            images.into_iter().filter(|(_, image)| store.layers_present(image)).map(|(id, _)| id.clone()).collect();
+    }
+    Ok(observed)
+}
+
+async fn networks(
+    paths: &Paths,
+    project: &ProjectName,
+    desired: Option<&Desired>,
+    observed: &mut Observed,
+) -> Result<(), MachineError> {
+    let named = |name: &str| desired.is_some_and(|d| d.networks.contains_key(name));
+    for network in Net::open(&paths.root, &paths.run)?.list().await? {
+        if network.spec.project.as_ref() == Some(project) || named(&network.spec.name) {
+            let name = network.spec.name.clone();
+            let (spec, present, endpoints) = (network.spec, network.present, network.endpoints);
+            observed.networks.insert(name, ObservedNetwork { spec, present, endpoints });
+        }
+    }
+    Ok(())
+}
+
+fn container(paths: &Paths, project: &ProjectName, id: &ContainerId, cache: &Cache) -> ObservedContainer {
+    let Some(made) = cache.made(paths, id) else { return half_made(project, id) };
+    let run = paths.container_run(id);
+    let process = record::living(&run).ok().flatten();
+    let counters = ledger::counters(paths, id).unwrap_or_default();
+    let (state, started) = match process {
+        Some(process) if is_paused(paths, id) => (State::Paused { pid: process.pid }, Some(process.started)),
+        Some(process) => (State::Running { pid: process.pid }, Some(process.started)),
+        None => ended(paths, id, &made),
+    };
+    let health = health(paths, id, &state, started.as_ref());
+    ObservedContainer {
+        id: id.clone(),
+        spec: made.spec.clone(),
+        hash: made.hash.clone(),
+        created: made.created.clone(),
+        state,
+        started,
+        health,
+        restarts: counters.restarts,
+        streak: counters.streak,
+        ports: ledger::ports(paths, id).unwrap_or_default(),
+    }
+}
+
+fn half_made(project: &ProjectName, id: &ContainerId) -> ObservedContainer {
+    let spec = crate::desired::ContainerSpec { project: project.clone(), ..Default::default() };
+    ObservedContainer {
+        id: id.clone(),
+        spec,
+        hash: String::new(),
+        created: Stamp::default(),
+        state: State::Incomplete,
+        started: None,
+        health: Health::None,
+        restarts: 0,
+        streak: 0,
+        ports: Vec::new(),
+    }
+}
+
+fn is_paused(paths: &Paths, id: &ContainerId) -> bool {
+    super::stop::paused_mark(paths, id).exists()
+}
+
+/// How the last process ended, and when it had been started.
+fn ended(paths: &Paths, id: &ContainerId, made: &Made) -> (State, Option<Stamp>) {
+    let (run, state) = (paths.container_run(id), paths.container(id));
+    if let Ok(Some(end)) = record::ended(&run, &state) {
+        let stopped = super::stop::stopped_mark(paths, id).exists();
+        return (State::Exited(Exit { stopped, ..end.exit }), end.started);
+    }
+    if let Ok(Some(process)) = record::read::<record::ProcessRecord>(&run, record::PROCESS) {
+        let lost = lost("its shim was lost, and its exit code with it", &process.started);
+        return (State::Exited(lost), Some(process.started));
+    }
+    if made.created.boot != clock::boot_id() {
+        return (State::Exited(lost("the machine was restarted", &made.created)), None);
+    }
+    (State::Created, None)
+}
+
+/// An end that nobody saw. 255 is what docker gives those.
+fn lost(why: &str, at: &Stamp) -> Exit {
+    Exit { code: 255, oom: false, at: at.clone(), stopped: false, error: Some(why.to_owned()) }
+}
+
+/// The recorded health, if it speaks of the process that lives.
+fn health(paths: &Paths, id: &ContainerId, state: &State, started: Option<&Stamp>) -> Health {
+    if !matches!(state, State::Running { .. } | State::Paused { .. }) {
+        return Health::None;
+    }
+    match ledger::health(paths, id) {
+        Ok(Some(record)) if record.started.as_ref() == started => record.health,
+        _ => Health::None,
+    }
+}
+
+/// The name of a project's cgroups: several worlds have projects of the same name.
+pub fn cgroup_name(paths: &Paths, project: &ProjectName) -> String {
+    cgroup::world_name(&paths.root, project)
+}

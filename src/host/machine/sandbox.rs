@@ -1,0 +1,231 @@
+//! What a container has beside its process: its shim with the namespaces, its links, its ports. All of it is there before
+//! the process is, and outlives its restarts.
+
+use std::collections::BTreeMap;
+use std::os::fd::{AsFd, OwnedFd};
+use std::sync::Arc;
+
+use tokio::sync::{RwLock, watch};
+
+use super::{Machine, MachineError};
+use crate::desired::{ContainerSpec, NetMode};
+use crate::host::container::client::{Running, SpawnRequest};
+use crate::host::container::protocol::{Event, Part};
+use crate::host::container::{Sandbox, Shim};
+use crate::host::ledger::container as ledger;
+use crate::host::net::Held;
+use crate::name::ContainerId;
+
+/// The name under which a shim keeps the sockets of published ports, so that a new supervisor finds them.
+const PORTS: &str = "ports";
+
+/// A container that has a shim.
+pub struct Live {
+    /// Its shim.
+    pub shim: Shim,
+    /// The descriptors of its namespaces, and the sockets inside.
+    pub sandbox: Sandbox,
+    /// What it is made of.
+    pub spec: ContainerSpec,
+    /// The ports that it holds on the host.
+    pub held: Vec<Held>,
+    /// Its process: what keeps its pipes and its identity while this lives.
+    pub running: RwLock<Option<Running>>,
+    /// Counts the ends of its process.
+    pub ends: watch::Sender<u64>,
+}
+
+impl Machine {
+    /// The container's shim and all that belongs to it; made if it has none.
+    pub(super) async fn sandbox(&self, id: &ContainerId, spec: &ContainerSpec) -> Result<Arc<Live>, MachineError> {
+        if let Some(live) = self.live.read().await.get(id) {
+            return Ok(live.clone());
+        }
+        let made = match self.make_sandbox(id, spec).await {
+            Ok(live) => Arc::new(live),
+            Err(error) => {
+                self.unlink(id, &spec.ports.is_empty()).await;
+                return Err(error);
+            }
+        };
+        self.take_in(id, made.clone()).await;
+        Ok(made)
+    }
+
+    async fn make_sandbox(&self, id: &ContainerId, spec: &ContainerSpec) -> Result<Live, MachineError> {
+        let (run, state) = (self.paths.container_run(id), self.paths.container(id));
+        let request = SpawnRequest {
+            program: self.executable.as_fd(),
+            run: &run,
+            state: &state,
+            project: &self.project,
+            world_root: &self.paths.root,
+            world_run: &self.paths.run,
+        };
+        // The listeners come first: a port that is taken is the likeliest failure and the cheapest to find.
+        let held = self.net.hold(&spec.ports).await?;
+        let shim = Shim::spawn(&request).await?;
+        let made = self.link(id, spec, &shim, &held).await;
+        match made {
+            Ok(sandbox) => Ok(Live::new(shim, sandbox, spec.clone(), held)),
+            Err(error) => {
+                // The error at hand is the one to tell.
+                let _ = shim.shutdown().await;
+                Err(error)
+            }
+        }
+    }
+
+    async fn link(
+        &self,
+        id: &ContainerId,
+        spec: &ContainerSpec,
+        shim: &Shim,
+        held: &[Held],
+    ) -> Result<Sandbox, MachineError> {
+        let keep = self.executable.try_clone().map_err(MachineError::file("keep", "/proc/self/exe"))?;
+        shim.set_executable(keep).await?;
+        let sandbox = shim.sandbox(&spec.namespaces, spec.shm_size).await?;
+        if spec.namespaces.net == NetMode::Bridge
+            && let Some(net) = sandbox.get(&Part::Net)
+        {
+            let mut links = Vec::new();
+            for endpoint in &spec.endpoints {
+                links.push(self.net.attach(id, &self.project, endpoint, net.as_fd()).await?);
+            }
+            if let Some(socket) = sandbox.get(&Part::RouteNetlink) {
+                self.net.finish_inside(socket.as_fd(), &links).await?;
+            }
+        }
+        if !held.is_empty() {
+            shim.store(PORTS, duplicates(held)?).await?;
+            let ports: Vec<_> = held.iter().map(|held| held.spec.clone()).collect();
+            ledger::set_ports(&self.paths, id, &ports)?;
+            self.net.publish(&self.project, id, held).await?;
+        }
+        Ok(sandbox)
+    }
+
+    /// Takes a container in that has a shim: its events count from now on.
+    pub(super) async fn take_in(&self, id: &ContainerId, live: Arc<Live>) {
+        self.live.write().await.insert(id.clone(), live.clone());
+        let changed = self.changed.clone();
+        tokio::spawn(async move {
+            while let Some(Event::Exited(_)) = live.shim.event().await {
+                live.running.write().await.take();
+                live.ends.send_modify(|ends| *ends += 1);
+                changed.notify_one();
+            }
+            // The connection has ended: the shim is lost, or was told to end.
+            changed.notify_one();
+        });
+    }
+
+    /// Takes over a container whose shim a former supervisor started.
+    pub(super) async fn adopt_sandbox(&self, id: &ContainerId, spec: &ContainerSpec) -> Result<(), MachineError> {
+        let shim = Shim::adopt(&self.paths.container_run(id)).await?;
+        let keep = self.executable.try_clone().map_err(MachineError::file("keep", "/proc/self/exe"))?;
+        shim.set_executable(keep).await?;
+        let sandbox = shim.sandbox(&spec.namespaces, spec.shm_size).await?;
+        let state = shim.state().await?;
+        let mut held = Vec::new();
+        if state.stored.iter().any(|name| name == PORTS) {
+            let mut sockets = shim.take(PORTS).await?.into_iter();
+            for port in ledger::ports(&self.paths, id)? {
+                let count = if port.host_ip.is_some() { 1 } else { 2 };
+                held.push(Held::adopt(port, sockets.by_ref().take(count).collect())?);
+            }
+        }
+        let live = Live::new(shim, sandbox, spec.clone(), held);
+        *live.running.write().await = state.running;
+        self.take_in(id, Arc::new(live)).await;
+        Ok(())
+    }
+
+    /// Gives back what a container without a process has: its ports, its links, its shim.
+    pub(super) async fn release(&self, id: &ContainerId) -> Result<(), MachineError> {
+        let live = self.live.write().await.remove(id);
+        let ports = live.as_ref().is_some_and(|live| !live.held.is_empty());
+        if let Some(live) = live {
+            // One that is gone already needs no telling.
+            let _ = live.shim.shutdown().await;
+        }
+        self.unlink(id, &!ports).await;
+        Ok(())
+    }
+
+    /// Takes a container off its networks, with its ports. What fails here is found again by the next sweep.
+    async fn unlink(&self, id: &ContainerId, without_ports: &bool) {
+        if !without_ports && let Err(error) = self.net.withdraw(&self.project, std::slice::from_ref(id)).await {
+            tracing::warn!(%error, container = id.short(), "its ports were not withdrawn");
+        }
+        self.detaching.detach(id.clone()).await;
+        if let Err(error) = ledger::set_ports(&self.paths, id, &[]) {
+            tracing::warn!(%error, container = id.short(), "its ports are still in its record");
+        }
+    }
+}
+
+impl Live {
+    fn new(shim: Shim, sandbox: Sandbox, spec: ContainerSpec, held: Vec<Held>) -> Self {
+        Self { shim, sandbox, spec, held, running: RwLock::new(None), ends: watch::Sender::new(0) }
+    }
+
+    /// A descriptor of the sandbox for another container that shares it.
+    pub fn part(&self, part: Part) -> Option<OwnedFd> {
+        self.sandbox.get(&part)?.try_clone().ok()
+    }
+}
+
+fn duplicates(held: &[Held]) -> Result<Vec<OwnedFd>, MachineError> {
+    let sockets = held.iter().flat_map(|held| &held.listeners);
+    sockets
+        .map(|listener| listener.socket.try_clone())
+        .collect::<Result<_, _>>()
+        .map_err(MachineError::file("keep", "a published port's socket"))
+}
+
+/// Several containers that go at the same time are taken off their networks in one go: the kernel waits for a grace
+/// period under a lock for every deletion of links, however many there are (peers.md, fact 2).
+pub struct Detaching {
+    queue: tokio::sync::mpsc::UnboundedSender<(ContainerId, tokio::sync::oneshot::Sender<()>)>,
+}
+
+impl Detaching {
+    /// Starts the task that takes them off.
+    pub fn start(net: crate::host::net::Net) -> Self {
+        let (queue, mut waiting) = tokio::sync::mpsc::unbounded_channel();
+        tokio::spawn(async move {
+            while let Some(first) = waiting.recv().await {
+                let mut batch: Vec<(ContainerId, tokio::sync::oneshot::Sender<()>)> = vec![first];
+                while let Ok(next) = waiting.try_recv() {
+                    batch.push(next);
+                }
+                let ids: Vec<ContainerId> = batch.iter().map(|(id, _)| id.clone()).collect();
+                if let Err(error) = net.detach_all(&ids).await {
+                    tracing::warn!(%error, "containers were not taken off their networks");
+                }
+                for (_, done) in batch {
+                    // Nobody waits any more: that is no error.
+                    let _ = done.send(());
+                }
+            }
+        });
+        Self { queue }
+    }
+
+    async fn detach(&self, id: ContainerId) {
+        let (done, wait) = tokio::sync::oneshot::channel();
+        if self.queue.send((id, done)).is_ok() {
+            let _ = wait.await;
+        }
+    }
+}
+
+/// Which parts of a sandbox go by which name when they are shared.
+pub fn shared_parts(
+    kinds: &[crate::host::container::bundle::Shared],
+    find: impl Fn(crate::host::container::bundle::Shared) -> Option<OwnedFd>,
+) -> Option<BTreeMap<crate::host::container::bundle::Shared, OwnedFd>> {
+    kinds.iter().map(|kind| Some((*kind, find(*kind)?))).collect()
+}

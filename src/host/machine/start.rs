@@ -1,0 +1,195 @@
+//! Starts a container's process.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::net::IpAddr;
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+
+use super::etc::{self, Surroundings};
+use super::sandbox::{Live, shared_parts};
+use super::{Machine, MachineError, stop};
+use crate::desired::{ContainerSpec, MountSource, NetMode, NsMode};
+use crate::host::cgroup::{DeviceRule, Devices, Version};
+use crate::host::container::bundle::Filter;
+use crate::host::container::bundle::{Shared, shared};
+use crate::host::container::protocol::Part;
+use crate::host::container::{Bundle, CgroupEntry, Resolved};
+use crate::host::ledger::container::{self as ledger, Counters};
+use crate::host::{seccomp, volume};
+use crate::name::{ContainerId, ContainerName, Digest};
+
+impl Machine {
+    pub(super) async fn start(
+        &self,
+        id: &ContainerId,
+        name: &ContainerName,
+        restart: Option<(u32, u32)>,
+    ) -> Result<(), MachineError> {
+        let made = ledger::made(&self.paths, id)?.ok_or_else(|| MachineError::Gone(name.clone()))?;
+        let spec = made.spec;
+        let (restarts, streak) = restart.unwrap_or_default();
+        let run = self.paths.container_run(id);
+        fs::create_dir_all(&run).map_err(MachineError::file("make", &run))?;
+        ledger::set_counters(&self.paths, id, &Counters { restarts, streak })?;
+        let live = self.sandbox(id, &spec).await?;
+        let result = self.start_process(id, &spec, &live).await;
+        if result.is_err() {
+            self.release(id).await?;
+        }
+        result?;
+        stop::clear_marks(&self.paths, id);
+        self.refresh_names().await;
+        Ok(())
+    }
+
+    async fn start_process(
+        &self,
+        id: &ContainerId,
+        spec: &ContainerSpec,
+        live: &Arc<Live>,
+    ) -> Result<(), MachineError> {
+        let bundle = Bundle::new(id.clone(), spec.clone(), self.resolve(id, spec).await?)?;
+        let shared = self.shared(spec).await?;
+        let running = live.shim.start(&bundle, shared).await?;
+        for warning in &running.warnings {
+            tracing::warn!(container = %spec.name, "{warning}");
+        }
+        *live.running.write().await = Some(running);
+        Ok(())
+    }
+
+    /// Where the parts of a container are on this machine.
+    async fn resolve(&self, id: &ContainerId, spec: &ContainerSpec) -> Result<Resolved, MachineError> {
+        let paths = |layers: &[Digest]| layers.iter().map(|layer| self.images.layer_path(layer)).collect::<Vec<_>>();
+        let around = self.surroundings(id, spec).await?;
+        let mut volumes = BTreeMap::new();
+        let mut images = BTreeMap::new();
+        for mount in &spec.mounts {
+            match &mount.source {
+                MountSource::Volume { name, .. } => {
+                    let there = volume::read(&self.paths, name)?;
+                    let there = there.ok_or_else(|| MachineError::NoVolume(spec.name.clone(), name.clone()))?;
+                    volumes.insert(name.clone(), volume::data(&self.paths, &there)?);
+                }
+                MountSource::Image { image, .. } => {
+                    images.insert(image.id.clone(), paths(&image.layers));
+                }
+                MountSource::Bind { .. } | MountSource::Tmpfs { .. } => {}
+            }
+        }
+        let program = seccomp::compile(&spec.security.seccomp, &spec.security.capabilities)?;
+        let unfiltered = spec.security.privileged;
+        Ok(Resolved {
+            state: self.paths.container(id),
+            run: self.paths.container_run(id),
+            layers: paths(&spec.image.layers),
+            // What `run` makes is removed when it ends: nothing of it has to reach the disk.
+            volatile: spec.oneoff,
+            volumes,
+            images,
+            hosts: Some(etc::hosts(spec, &around)),
+            resolv_conf: Some(etc::resolv_conf(spec, &around)),
+            hostname: around.hostname,
+            cgroup: self.cgroup(id, spec)?,
+            seccomp: program.filter(|_| !unfiltered).map(|program| {
+                Filter::new(program.instructions.iter().map(|i| (i.code, i.yes, i.no, i.value)), program.flags)
+            }),
+            log: (spec.log.driver != "none").then(|| {
+                let replica = if spec.oneoff { id.short().to_owned() } else { spec.number.to_string() };
+                self.paths.logs(&self.project, &spec.service, &replica)
+            }),
+        })
+    }
+
+    async fn surroundings(&self, id: &ContainerId, spec: &ContainerSpec) -> Result<Surroundings, MachineError> {
+        let read = |path: &str| fs::read_to_string(path).unwrap_or_default();
+        let own = if spec.namespaces.uts == NsMode::Host || spec.namespaces.net == NetMode::Host {
+            read("/proc/sys/kernel/hostname").trim().to_owned()
+        } else {
+            id.short().to_owned()
+        };
+        let addresses = spec
+            .endpoints
+            .iter()
+            .flat_map(|endpoint| endpoint.ipv4.map(IpAddr::V4).into_iter().chain(endpoint.ipv6.map(IpAddr::V6)));
+        let gateway = match spec.endpoints.first() {
+            _ if spec.namespaces.net == NetMode::Host => Some(IpAddr::from([127, 0, 0, 1])),
+            None => None,
+            Some(endpoint) => {
+                let networks = self.net.list().await?;
+                let network = networks.iter().find(|n| n.spec.name == endpoint.network);
+                network.and_then(|n| n.spec.subnets.first()).map(|subnet| subnet.gateway)
+            }
+        };
+        Ok(Surroundings {
+            hostname: spec.hostname.clone().unwrap_or(own),
+            addresses: addresses.collect(),
+            gateway,
+            host_hosts: read("/etc/hosts"),
+            host_resolv: read("/etc/resolv.conf"),
+        })
+    }
+
+    fn cgroup(&self, id: &ContainerId, spec: &ContainerSpec) -> Result<CgroupEntry, MachineError> {
+        let devices = if spec.security.privileged {
+            Devices::All
+        } else {
+            let rules = spec.device_rules.iter().map(|rule| DeviceRule::parse(rule));
+            let nodes = spec.devices.iter().map(DeviceRule::of);
+            Devices::Rules(rules.chain(nodes).collect::<Result<_, _>>()?)
+        };
+        let created = self.layout.container(id, &spec.resources, &devices)?;
+        for warning in created.warnings {
+            tracing::warn!(container = %spec.name, "{warning}");
+        }
+        let mut entry = CgroupEntry::default();
+        for place in created.cgroup.places() {
+            match place.version {
+                Version::V2 => entry.v2 = Some(place.dir.clone()),
+                Version::V1 => entry.v1_tasks.push(place.dir.join("tasks")),
+            }
+        }
+        entry.oom = created.cgroup.oom_file();
+        Ok(entry)
+    }
+
+    /// The namespaces of other containers that this one joins.
+    async fn shared(&self, spec: &ContainerSpec) -> Result<BTreeMap<Shared, OwnedFd>, MachineError> {
+        let kinds = shared(&spec.namespaces);
+        if kinds.is_empty() {
+            return Ok(BTreeMap::new());
+        }
+        let lives = self.live.read().await;
+        let find = |name: &ContainerName| lives.values().find(|live| live.spec.name == *name).cloned();
+        let other = |mode: &NsMode| match mode {
+            NsMode::Container(name) => find(name),
+            _ => None,
+        };
+        let namespaces = &spec.namespaces;
+        let net = match &namespaces.net {
+            NetMode::Container(name) => find(name),
+            _ => None,
+        };
+        let pid = match other(&namespaces.pid) {
+            Some(live) => live.running.read().await.as_ref().map(|running| running.process.pid),
+            None => None,
+        };
+        let parts = shared_parts(&kinds, |kind| match kind {
+            Shared::Net => net.as_ref()?.part(Part::Net),
+            Shared::Ipc => other(&namespaces.ipc)?.part(Part::Ipc),
+            Shared::Shm => other(&namespaces.ipc)?.part(Part::Shm),
+            Shared::Uts => other(&namespaces.uts)?.part(Part::Uts),
+            Shared::Pid => Some(fs::File::open(format!("/proc/{}/ns/pid", pid?)).ok()?.into()),
+        });
+        let names: BTreeSet<String> = [&namespaces.pid, &namespaces.ipc, &namespaces.uts]
+            .into_iter()
+            .filter_map(|mode| if let NsMode::Container(name) = mode { Some(name.to_string()) } else { None })
+            .chain(if let NetMode::Container(name) = &namespaces.net { Some(name.to_string()) } else { None })
+            .collect();
+        parts.ok_or_else(|| {
+            let names: Vec<String> = names.into_iter().collect();
+            MachineError::NotShared(spec.name.clone(), names.join(", ").into())
+        })
+    }
+}

@@ -1,0 +1,93 @@
+//! Stops, freezes and thaws a container's processes.
+
+use std::fs;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use super::{Machine, MachineError};
+use crate::host::paths::Paths;
+use crate::name::{ContainerId, ContainerName};
+
+/// After a kill the kernel ends a process at once, unless it waits for a device.
+const KILLED: Duration = Duration::from_secs(10);
+
+/// The mark of a container whose processes are frozen.
+pub fn paused_mark(paths: &Paths, id: &ContainerId) -> PathBuf {
+    paths.container_run(id).join("paused")
+}
+
+/// The mark of a container that a plan stopped.
+pub fn stopped_mark(paths: &Paths, id: &ContainerId) -> PathBuf {
+    paths.container_run(id).join("stopped")
+}
+
+/// A new process is neither frozen nor stopped.
+pub fn clear_marks(paths: &Paths, id: &ContainerId) {
+    for mark in [paused_mark(paths, id), stopped_mark(paths, id)] {
+        // Most often there is none.
+        let _ = fs::remove_file(mark);
+    }
+}
+
+impl Machine {
+    /// Signals the first process, waits, kills what is left; then the sandbox goes too.
+    pub(super) async fn stop(
+        &self,
+        id: &ContainerId,
+        name: &ContainerName,
+        signal: i32,
+        grace: Duration,
+    ) -> Result<(), MachineError> {
+        let mark = stopped_mark(&self.paths, id);
+        fs::write(&mark, b"").map_err(MachineError::file("write", &mark))?;
+        self.end_process(id, name, signal, grace).await?;
+        self.release(id).await?;
+        self.refresh_names().await;
+        Ok(())
+    }
+
+    async fn end_process(
+        &self,
+        id: &ContainerId,
+        name: &ContainerName,
+        signal: i32,
+        grace: Duration,
+    ) -> Result<(), MachineError> {
+        let cgroup = self.layout.existing(id)?;
+        let live = self.live.read().await.get(id).cloned();
+        let Some(live) = live else {
+            // Its shim is lost: nobody waits for it any more, and nothing of it may go on.
+            return Ok(cgroup.kill()?);
+        };
+        let mut ends = live.ends.subscribe();
+        let before = *ends.borrow_and_update();
+        if live.running.read().await.is_none() {
+            return Ok(());
+        }
+        if signal != libc::SIGKILL && grace > Duration::ZERO {
+            // A process that has just ended can't be signalled; its end is then on its way.
+            let _ = live.shim.signal(signal).await;
+            if paused_mark(&self.paths, id).exists() {
+                cgroup.thaw()?;
+            }
+            if tokio::time::timeout(grace, ends.wait_for(|ends| *ends > before)).await.is_ok() {
+                return Ok(());
+            }
+        }
+        cgroup.kill()?;
+        let killed = tokio::time::timeout(KILLED, ends.wait_for(|ends| *ends > before)).await;
+        killed.map(|_| ()).map_err(|_| MachineError::Stuck(name.clone()))
+    }
+
+    pub(super) fn pause(&self, id: &ContainerId) -> Result<(), MachineError> {
+        self.layout.existing(id)?.freeze()?;
+        let mark = paused_mark(&self.paths, id);
+        fs::write(&mark, b"").map_err(MachineError::file("write", mark))
+    }
+
+    pub(super) fn unpause(&self, id: &ContainerId) -> Result<(), MachineError> {
+        self.layout.existing(id)?.thaw()?;
+        let mark = paused_mark(&self.paths, id);
+        fs::remove_file(&mark).map_err(MachineError::file("remove", mark))
+    }
+}

@@ -1,0 +1,144 @@
+//! Holding a port on the host: a real listener, so that nobody else can have it, and so that what the rules of the kernel
+//! do not carry still finds somebody.
+
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::os::fd::{AsRawFd, OwnedFd};
+
+use nix::errno::Errno;
+use nix::sys::socket::{
+    AddressFamily, Backlog, SockFlag, SockType, SockaddrStorage, bind, getsockname, listen, setsockopt, socket, sockopt,
+};
+
+use super::error::{Context, NetError, Result};
+use super::owner;
+use crate::desired::{PortSpec, Protocol};
+
+/// So often a port that the kernel picked for IPv4 is tried for IPv6, before the last error is told.
+const PICKS: usize = 64;
+
+/// A port that is held.
+#[derive(Debug)]
+pub struct Held {
+    /// What was asked for, with the number that was picked in `published` and `published_end`.
+    pub spec: PortSpec,
+    /// Its sockets: one, or one for IPv4 and one for IPv6.
+    pub listeners: Vec<Listener>,
+}
+
+/// One socket of a held port.
+#[derive(Debug)]
+pub struct Listener {
+    /// What it is bound to.
+    pub address: SocketAddr,
+    /// The socket: a listening one for TCP.
+    pub socket: OwnedFd,
+}
+
+impl Held {
+    /// Takes a port over whose sockets somebody has kept.
+    ///
+    /// # Errors
+    /// When a descriptor is no bound internet socket.
+    pub fn adopt(spec: PortSpec, sockets: Vec<OwnedFd>) -> Result<Self> {
+        let listeners: io::Result<Vec<Listener>> =
+            sockets.into_iter().map(|socket| Ok(Listener { address: bound_to(&socket)?, socket })).collect();
+        Ok(Self { listeners: listeners.context("take over", format!("port {}", spec.published))?, spec })
+    }
+}
+
+/// Holds ports, all or none. See [`super::Net::hold`].
+pub(crate) fn hold(specs: &[PortSpec]) -> Result<Vec<Held>> {
+    specs.iter().map(hold_one).collect()
+}
+
+fn hold_one(spec: &PortSpec) -> Result<Held> {
+    let addresses: &[IpAddr] = match spec.host_ip {
+        Some(ref address) => std::slice::from_ref(address),
+        None => &[IpAddr::V4(Ipv4Addr::UNSPECIFIED), IpAddr::V6(Ipv6Addr::UNSPECIFIED)],
+    };
+    let mut last = io::Error::from(Errno::EADDRINUSE);
+    for port in candidates(spec) {
+        match open_all(addresses, port, spec.protocol) {
+            Ok(listeners) => {
+                let port = listeners.first().map_or(port, |listener| listener.address.port());
+                let spec = PortSpec { published: port, published_end: port, ..spec.clone() };
+                return Ok(Held { spec, listeners });
+            }
+            Err(error) if error.kind() == io::ErrorKind::AddrInUse => last = error,
+            Err(error) => return Err(refused(spec, error)),
+        }
+    }
+    Err(refused(spec, last))
+}
+
+/// The ports to try, in their order; 0 stands for any.
+fn candidates(spec: &PortSpec) -> Vec<u16> {
+    match (spec.published, spec.published_end) {
+        (0, _) => vec![0; PICKS],
+        (first, last) => (first..=last.max(first)).collect(),
+    }
+}
+
+fn refused(spec: &PortSpec, error: io::Error) -> NetError {
+    let address = spec.host_ip.unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED));
+    let (port, protocol) = (spec.published, spec.protocol);
+    match error.kind() {
+        io::ErrorKind::AddrInUse if spec.published_end > port => {
+            NetError::RangeTaken { address, first: port, last: spec.published_end, protocol }
+        }
+        io::ErrorKind::AddrInUse => {
+            let owner = owner::of(spec.host_ip, port, protocol).flatten();
+            NetError::PortTaken { address, port, protocol, owner }
+        }
+        io::ErrorKind::AddrNotAvailable => NetError::NotLocal(address),
+        _ => NetError::Kernel {
+            operation: "hold",
+            object: format!("port {port}/{protocol} on {address}"),
+            source: error,
+        },
+    }
+}
+
+fn open_all(addresses: &[IpAddr], port: u16, protocol: Protocol) -> io::Result<Vec<Listener>> {
+    let mut listeners: Vec<Listener> = Vec::new();
+    for address in addresses {
+        let port = listeners.first().map_or(port, |first| first.address.port());
+        match open(SocketAddr::new(*address, port), protocol) {
+            Ok(listener) => listeners.push(listener),
+            // A machine without IPv6 publishes on IPv4 alone, where nobody asked for an address.
+            Err(error) if addresses.len() > 1 && address.is_ipv6() && lacks_ipv6(&error) => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(listeners)
+}
+
+fn lacks_ipv6(error: &io::Error) -> bool {
+    matches!(error.raw_os_error(), Some(libc::EAFNOSUPPORT | libc::EADDRNOTAVAIL))
+}
+
+fn open(address: SocketAddr, protocol: Protocol) -> io::Result<Listener> {
+    let family = if address.is_ipv4() { AddressFamily::Inet } else { AddressFamily::Inet6 };
+    let kind = if protocol == Protocol::Tcp { SockType::Stream } else { SockType::Datagram };
+    let socket = socket(family, kind, SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK, None)?;
+    if address.is_ipv6() {
+        setsockopt(&socket, sockopt::Ipv6V6Only, &true)?;
+    }
+    if protocol == Protocol::Tcp {
+        // Connections that have ended lately must not be in the way. Two listeners still exclude each other.
+        setsockopt(&socket, sockopt::ReuseAddr, &true)?;
+    }
+    bind(socket.as_raw_fd(), &SockaddrStorage::from(address))?;
+    if protocol == Protocol::Tcp {
+        listen(&socket, Backlog::MAXCONN)?;
+    }
+    Ok(Listener { address: bound_to(&socket)?, socket })
+}
+
+fn bound_to(socket: &OwnedFd) -> io::Result<SocketAddr> {
+    let name: SockaddrStorage = getsockname(socket.as_raw_fd())?;
+    let v4 = name.as_sockaddr_in().map(|address| SocketAddr::V4((*address).into()));
+    let v6 = name.as_sockaddr_in6().map(|address| SocketAddr::V6((*address).into()));
+    v4.or(v6).ok_or_else(|| io::Error::new(io::ErrorKind::InvalidInput, "not an internet socket"))
+}

@@ -1,0 +1,96 @@
+//! What is set inside a container's network namespace: kernel parameters before its links are up, then loopback, addresses
+//! and routes in one batch over a socket that lives there.
+
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::os::fd::BorrowedFd;
+
+use netlink_packet_core::{NLM_F_ACK, NLM_F_CREATE, NLM_F_REPLACE};
+use netlink_packet_route::RouteNetlinkMessage as Route;
+use serde::{Deserialize, Serialize};
+
+use super::error::{Context, NetError, Result};
+use super::netlink::Netlink;
+use super::{address, link, route, sysctl};
+use crate::name::NetworkName;
+
+/// The loopback link is the first of every namespace.
+const LOOPBACK: u32 = 1;
+
+/// A container's link to a network, as it was made.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Attached {
+    /// The network.
+    pub network: NetworkName,
+    /// Name of the link inside.
+    pub interface: String,
+    /// Name of its other end, on the host.
+    pub link: String,
+    /// Hardware address inside.
+    pub mac: String,
+    /// IPv4 address and prefix.
+    pub ipv4: Option<(Ipv4Addr, u8)>,
+    /// IPv6 address and prefix.
+    pub ipv6: Option<(Ipv6Addr, u8)>,
+    /// Further link-local addresses.
+    pub link_local: Vec<IpAddr>,
+    /// The way out, one a family; none on an internal network.
+    pub gateways: Vec<IpAddr>,
+    /// The default route goes over the link with the highest; among equals over the first.
+    pub gateway_priority: i32,
+}
+
+/// Sets the parameters of a new link that is still down.
+pub(crate) fn protect(netns: BorrowedFd<'_>, interface: &str, ipv6: bool) -> Result<()> {
+    sysctl::inside(netns, || sysctl::protect_link(interface, ipv6))
+}
+
+/// Takes loopback and all links up, gives them their addresses, and sets the default routes. Can be repeated.
+pub(crate) fn configure(socket: BorrowedFd<'_>, links: &[Attached]) -> Result<()> {
+    let object = "the network of the container";
+    let mut netlink = Netlink::duplicate(socket).context("use", "the container's socket")?;
+    let mut requests = vec![(link::up_message(LOOPBACK), NLM_F_ACK)];
+    let mut indexes = Vec::new();
+    for attached in links {
+        let found = link::find(&mut netlink, &attached.interface).context("look for", &attached.interface)?;
+        let index = found.map(|link| link.index).ok_or_else(|| NetError::Kernel {
+            operation: "find inside the container",
+            object: attached.interface.clone(),
+            source: io::Error::from_raw_os_error(libc::ENODEV),
+        })?;
+        indexes.push(index);
+        requests.extend(link_requests(index, attached));
+    }
+    for (index, gateway) in default_gateways(links, &indexes) {
+        requests.push((route::default_message(index, gateway), NLM_F_ACK | NLM_F_CREATE | NLM_F_REPLACE));
+    }
+    netlink.batch(requests).map_err(|(_, error)| error).context("configure", object)
+}
+
+fn link_requests(index: u32, attached: &Attached) -> Vec<(Route, u16)> {
+    let own = attached.ipv4.map(|(address, prefix)| (IpAddr::V4(address), prefix)).into_iter();
+    let own = own.chain(attached.ipv6.map(|(address, prefix)| (IpAddr::V6(address), prefix)));
+    let local = attached.link_local.iter().map(|address| (*address, if address.is_ipv4() { 16 } else { 64 }));
+    let set = NLM_F_ACK | NLM_F_CREATE | NLM_F_REPLACE;
+    let mut requests: Vec<(Route, u16)> =
+        own.chain(local).map(|(address, prefix)| (address::add_message(index, address, prefix), set)).collect();
+    requests.push((link::up_message(index), NLM_F_ACK));
+    requests
+}
+
+/// For each family the link and the gateway of the default route.
+fn default_gateways(links: &[Attached], indexes: &[u32]) -> Vec<(u32, IpAddr)> {
+    let best = |ipv4: bool| {
+        let mut best: Option<(i32, u32, IpAddr)> = None;
+        for (attached, index) in links.iter().zip(indexes) {
+            let gateway = attached.gateways.iter().find(|gateway| gateway.is_ipv4() == ipv4);
+            if let Some(gateway) = gateway
+                && best.is_none_or(|(priority, ..)| attached.gateway_priority > priority)
+            {
+                best = Some((attached.gateway_priority, *index, *gateway));
+            }
+        }
+        best.map(|(_, index, gateway)| (index, gateway))
+    };
+    [best(true), best(false)].into_iter().flatten().collect()
+}

@@ -1,0 +1,295 @@
+//! The machine's networks: making, mending and removing them, and containers coming and going. Blocking: [`super::Net`] calls it
+//! from blocking threads.
+
+use std::net::IpAddr;
+use std::os::fd::BorrowedFd;
+use std::path::{Path, PathBuf};
+
+use netlink_packet_core::{NLM_F_ACK, NLM_F_CREATE, NLM_F_REPLACE};
+
+use super::address::{self, Mac};
+use super::error::{Context, NetError, Result};
+use super::inside::{self, Attached};
+use super::link::{self, Link, Veth};
+use super::netlink::Netlink;
+use super::nft::{Family, apply};
+use super::record::{EndpointRecord, NetworkRecord, Records};
+use super::route::{self, HostRoute};
+use super::rules::{self, Names};
+use super::{forwarding, sysctl};
+use crate::desired::{EndpointSpec, NetworkSpec};
+use crate::name::{ContainerId, NetworkName, ProjectName};
+use crate::observed::ObservedNetwork;
+
+/// The usual state folder: its tables carry no suffix.
+const USUAL_ROOT: &str = "/var/lib/windlass";
+
+/// One world: a state folder, and what it has in this network namespace.
+pub(crate) struct Machine {
+    pub records: Records,
+    pub names: Names,
+    /// The link group of everything that this world makes: other worlds' links are not ours to sweep.
+    pub group: u32,
+    /// The run-time folder.
+    pub run: PathBuf,
+}
+
+impl Machine {
+    pub fn open(root: &Path, run: &Path) -> Result<Self> {
+        let records = Records::open(root)?;
+        let root = root.canonicalize().at("find", root)?;
+        let group = fold(root.as_os_str().as_encoded_bytes()).max(1);
+        let world = if root == Path::new(USUAL_ROOT) { String::new() } else { format!("{group:08x}") };
+        Ok(Self { records, names: Names::new(&world), group, run: run.to_owned() })
+    }
+
+    /// Makes a network or mends it; tells what else had to be changed on the host.
+    pub fn create(&self, spec: &NetworkSpec) -> Result<Vec<String>> {
+        let _lock = self.records.lock()?;
+        let known = self.records.network(&spec.name)?;
+        if let Some(known) = &known {
+            same_or_refuse(&known.spec, spec)?;
+        }
+        // Intent first: what is half made is found by the next look.
+        self.records.put_network(&NetworkRecord { spec: spec.clone(), unowned: false })?;
+        let made = self.make_bridge(spec).and_then(|()| self.apply_rules());
+        if made.is_err() && known.is_none() {
+            self.records.remove_network(&spec.name)?;
+        }
+        made?;
+        if spec.internal { Ok(Vec::new()) } else { forwarding::ensure(has_ipv6(spec)) }
+    }
+
+    fn make_bridge(&self, spec: &NetworkSpec) -> Result<()> {
+        let name = spec.bridge.as_str();
+        let mut netlink = route_socket()?;
+        match link::find(&mut netlink, name).context("look for", name)? {
+            None => {
+                let first = spec.subnets.first().map_or(IpAddr::from([127, 0, 0, 1]), |subnet| subnet.gateway);
+                link::add_bridge(&mut netlink, name, address::mac_of(first), spec.mtu, self.group)
+                    .context("create the bridge", name)?;
+            }
+            Some(link) if link.bridge && link.group == self.group => {}
+            Some(_) => return Err(NetError::BridgeTaken { network: spec.name.clone(), bridge: name.to_owned() }),
+        }
+        sysctl::protect_link(name, has_ipv6(spec))?;
+        let index = self.bridge_index(&mut netlink, spec)?;
+        let set = NLM_F_ACK | NLM_F_CREATE | NLM_F_REPLACE;
+        let gateways = spec.subnets.iter();
+        let mut requests: Vec<_> =
+            gateways.map(|subnet| (address::add_message(index, subnet.gateway, subnet.prefix), set)).collect();
+        requests.push((link::up_message(index), NLM_F_ACK));
+        netlink.batch(requests).map_err(|(_, error)| error).context("set the addresses of", name)
+    }
+
+    fn bridge_index(&self, netlink: &mut Netlink, spec: &NetworkSpec) -> Result<u32> {
+        let found = link::find(netlink, &spec.bridge).context("look for", &spec.bridge)?;
+        found.map(|link| link.index).ok_or_else(|| NetError::Missing(spec.name.clone()))
+    }
+
+    /// Removes a network that nobody is on.
+    pub fn remove(&self, name: &NetworkName) -> Result<()> {
+        let _lock = self.records.lock()?;
+        let Some(mut record) = self.records.network(name)? else { return Ok(()) };
+        let containers: Vec<ContainerId> =
+            self.records.endpoints(name)?.into_iter().map(|endpoint| endpoint.container).collect();
+        if !containers.is_empty() {
+            record.unowned = true;
+            self.records.put_network(&record)?;
+            return Err(NetError::Busy { network: name.clone(), containers });
+        }
+        self.remove_bridge(&record.spec)
+    }
+
+    /// Link, rules and record, in this order: a record without a link is found and mended, the other way round nobody
+    /// would look for the link.
+    fn remove_bridge(&self, spec: &NetworkSpec) -> Result<()> {
+        let mut netlink = route_socket()?;
+        let found = link::find(&mut netlink, &spec.bridge).context("look for", &spec.bridge)?;
+        if let Some(link) = found.filter(|link| link.bridge && link.group == self.group) {
+            link::remove(&mut netlink, link.index).context("remove the bridge", &spec.bridge)?;
+        }
+        self.records.remove_network(&spec.name)?;
+        self.apply_rules()
+    }
+
+    /// Puts the table of the networks in place, as the records have it. The lock must be held.
+    pub fn apply_rules(&self) -> Result<()> {
+        let networks: Vec<NetworkSpec> = self.records.networks()?.into_iter().map(|record| record.spec).collect();
+        let name = self.names.networks();
+        let mut netlink = Netlink::netfilter().context("open", "a netfilter socket")?;
+        if networks.is_empty() {
+            return apply::remove(&mut netlink, Family::Inet, &name).context("remove the table", name);
+        }
+        let table = rules::networks(name, &networks);
+        apply::replace(&mut netlink, &table, false).context("write the table", table.name)
+    }
+
+    /// All networks of the records, with who is on them and whether their bridge is there and up.
+    pub fn list(&self) -> Result<Vec<ObservedNetwork>> {
+        let links = link::list(&mut route_socket()?).context("list", "links")?;
+        let present = |spec: &NetworkSpec| {
+            links.iter().any(|link| link.name == spec.bridge && link.bridge && link.up && link.group == self.group)
+        };
+        let mut found = Vec::new();
+        for record in self.records.networks()? {
+            let endpoints = self.records.endpoints(&record.spec.name)?.into_iter().map(|endpoint| endpoint.container);
+            let endpoints = endpoints.collect();
+            found.push(ObservedNetwork { present: present(&record.spec), spec: record.spec, endpoints });
+        }
+        Ok(found)
+    }
+
+    /// The routes of the host.
+    pub fn routes(&self) -> Result<Vec<HostRoute>> {
+        let mut netlink = route_socket()?;
+        let links = link::list(&mut netlink).context("list", "links")?;
+        route::list(&mut netlink, &links).context("list", "routes")
+    }
+
+    /// Links a container to a network.
+    pub fn attach(
+        &self,
+        container: &ContainerId,
+        project: &ProjectName,
+        endpoint: &EndpointSpec,
+        netns: BorrowedFd<'_>,
+    ) -> Result<Attached> {
+        let lock = self.records.lock_shared()?;
+        let network = self.records.network(&endpoint.network)?;
+        let network = network.ok_or_else(|| NetError::Missing(endpoint.network.clone()))?.spec;
+        let (attached, mac) = plan_link(container, endpoint, &network)?;
+        self.records.put_endpoint(&EndpointRecord {
+            container: container.clone(),
+            project: project.clone(),
+            spec: endpoint.clone(),
+            attached: attached.clone(),
+            published: Vec::new(),
+        })?;
+        drop(lock);
+        let made = self.make_veth(&attached, mac, &network, netns);
+        if made.is_err() {
+            self.records.remove_endpoint(&endpoint.network, container)?;
+        }
+        made.map(|()| attached)
+    }
+
+    fn make_veth(&self, attached: &Attached, mac: Mac, network: &NetworkSpec, netns: BorrowedFd<'_>) -> Result<()> {
+        let mut netlink = route_socket()?;
+        let veth = Veth {
+            host: &attached.link,
+            host_mac: address::outer(mac),
+            bridge: self.bridge_index(&mut netlink, network)?,
+            inside: &attached.interface,
+            inside_mac: mac,
+            netns,
+            mtu: network.mtu,
+            group: self.group,
+            isolated: !network.icc,
+        };
+        let mut result = link::add_veth(&mut netlink, &veth);
+        if matches!(&result, Err(error) if error.raw_os_error() == Some(libc::EEXIST)) {
+            // Left over from an earlier sandbox of this container.
+            let stale = link::find(&mut netlink, veth.host).context("look for", veth.host)?;
+            if let Some(stale) = stale.filter(|link| link.group == self.group) {
+                link::remove(&mut netlink, stale.index).context("remove", veth.host)?;
+                result = link::add_veth(&mut netlink, &veth);
+            }
+        }
+        result.context("create the link", format!("{} of network {}", veth.host, network.name))?;
+        inside::protect(netns, &attached.interface, attached.ipv6.is_some())
+    }
+
+    /// Takes containers off all their networks, and networks away that only waited for that.
+    pub fn detach(&self, containers: &[ContainerId]) -> Result<()> {
+        let _lock = self.records.lock()?;
+        let mut endpoints = Vec::new();
+        for container in containers {
+            endpoints.extend(self.records.endpoints_of(container)?);
+        }
+        let mut netlink = route_socket()?;
+        let links = link::list(&mut netlink).context("list", "links")?;
+        let ours = |link: &&Link| {
+            link.group == self.group && endpoints.iter().any(|endpoint| endpoint.attached.link == link.name)
+        };
+        let doomed: Vec<u32> = links.iter().filter(ours).map(|link| link.index).collect();
+        link::remove_all(&mut netlink, &doomed, self.group).context("remove", "the links of containers")?;
+        for endpoint in &endpoints {
+            self.records.remove_endpoint(&endpoint.attached.network, &endpoint.container)?;
+        }
+        for network in endpoints.iter().map(|endpoint| &endpoint.attached.network) {
+            let unowned = self.records.network(network)?.filter(|record| record.unowned);
+            if let Some(record) = unowned
+                && self.records.endpoints(network)?.is_empty()
+            {
+                self.remove_bridge(&record.spec)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// A socket for links in this namespace.
+pub(crate) fn route_socket() -> Result<Netlink> {
+    Netlink::route().context("open", "a route socket")
+}
+
+fn has_ipv6(spec: &NetworkSpec) -> bool {
+    spec.subnets.iter().any(|subnet| subnet.address.is_ipv6())
+}
+
+fn same_or_refuse(known: &NetworkSpec, wanted: &NetworkSpec) -> Result<()> {
+    let settings = [
+        ("bridge", known.bridge == wanted.bridge),
+        ("subnets", known.subnets == wanted.subnets),
+        ("internal", known.internal == wanted.internal),
+        ("mtu", known.mtu == wanted.mtu),
+    ];
+    match settings.into_iter().find(|(_, same)| !same) {
+        Some((difference, _)) => Err(NetError::Different { network: wanted.name.clone(), difference }),
+        None => Ok(()),
+    }
+}
+
+/// What the link will be like.
+fn plan_link(container: &ContainerId, endpoint: &EndpointSpec, network: &NetworkSpec) -> Result<(Attached, Mac)> {
+    let mut gateways = Vec::new();
+    let mut with_prefix = |address: IpAddr| -> Result<u8> {
+        let subnet = address::subnet_of(network, address)?;
+        if !network.internal {
+            gateways.push(subnet.gateway);
+        }
+        Ok(subnet.prefix)
+    };
+    let ipv4 = endpoint.ipv4.map(|v4| Ok((v4, with_prefix(v4.into())?))).transpose()?;
+    let ipv6 = endpoint.ipv6.map(|v6| Ok((v6, with_prefix(v6.into())?))).transpose()?;
+    let address = endpoint.ipv4.map(IpAddr::V4).or(endpoint.ipv6.map(IpAddr::V6));
+    let mac = match (&endpoint.mac, address) {
+        (Some(text), _) => address::parse_mac(text)?,
+        (None, Some(address)) => address::mac_of(address),
+        (None, None) => address::mac_of(IpAddr::from(fold(container.as_bytes()).to_be_bytes())),
+    };
+    let attached = Attached {
+        network: network.name.clone(),
+        interface: endpoint.interface.clone(),
+        link: link_name(container, &network.name),
+        mac: address::show_mac(mac),
+        ipv4,
+        ipv6,
+        link_local: endpoint.link_local.clone(),
+        gateways,
+        gateway_priority: endpoint.gateway_priority,
+    };
+    Ok((attached, mac))
+}
+
+/// `wl-`, 8 digits of the container's id and 4 of the network's name: 15 characters, all that a link may have.
+pub(crate) fn link_name(container: &ContainerId, network: &NetworkName) -> String {
+    let id = container.get(..8).unwrap_or(container);
+    format!("wl-{id}{:04x}", fold(network.as_bytes()) & 0xffff)
+}
+
+/// FNV-1a: a number that stays the same from version to version.
+fn fold(bytes: &[u8]) -> u32 {
+    bytes.iter().fold(0x811c_9dc5, |hash, byte| (hash ^ u32::from(*byte)).wrapping_mul(0x0100_0193))
+}

@@ -1,0 +1,273 @@
+//! Networks: bridges, the containers' links to them, published ports, and the rules of the kernel that go with both.
+//!
+//! ```text
+//!  Net ── machine ─┬─ record        networks/<name>/{spec, endpoints/<container>}, one lock for the machine
+//!   │              ├─ link, address, route, inside, sysctl, forwarding           what the kernel is told by netlink
+//!   │              └─ rules ── nft  the rule sets: pure; as text; as one transaction
+//!   └─── publish ──┬─ hold, owner   the listener that reserves a port; who else has it
+//!                  └─ conntrack     connections that must be decided anew
+//! ```
+//!
+//! The kernel is told everything by netlink, and answers at once: the work is plain blocking code, which [`Net`] runs on
+//! blocking threads. Everything happens in the network namespace of the process; nothing here changes that of a thread that
+//! is used again. Why it is built so is in docs/architecture.md.
+
+mod address;
+mod conntrack;
+pub mod dnsredirect;
+mod error;
+mod firewall;
+mod foreign;
+mod forwarding;
+mod hold;
+mod inside;
+mod link;
+mod machine;
+mod netlink;
+mod nft;
+pub mod owner;
+mod publish;
+mod record;
+mod route;
+mod rules;
+mod sweep;
+mod sysctl;
+#[cfg(test)]
+mod tests;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::os::fd::{AsFd, BorrowedFd};
+use std::path::Path;
+use std::sync::{Arc, Mutex, MutexGuard};
+
+use crate::desired::{EndpointSpec, NetworkSpec, PortSpec};
+use crate::name::{ContainerId, NetworkName, ProjectName};
+use crate::observed::ObservedNetwork;
+pub use error::{NetError, Result};
+pub use hold::{Held, Listener};
+pub use inside::Attached;
+pub use route::HostRoute;
+
+use error::Context;
+use firewall::Firewall;
+use machine::Machine;
+use publish::Publisher;
+use rules::Relayed;
+
+/// The networks of one state folder, in the network namespace of the process.
+#[derive(Clone)]
+pub struct Net {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    machine: Machine,
+    publishers: Mutex<BTreeMap<ProjectName, Publisher>>,
+}
+
+impl Net {
+    /// Opens the records below the state folder `root`; `run` is the run-time folder.
+    ///
+    /// # Errors
+    /// When the folder can't be made.
+    pub fn open(root: &Path, run: &Path) -> Result<Self> {
+        let machine = Machine::open(root, run)?;
+        Ok(Self { shared: Arc::new(Shared { machine, publishers: Mutex::default() }) })
+    }
+
+    /// Makes a network, or mends one whose bridge or rules are gone. Returns what else had to be changed on the host, to be
+    /// told to the user.
+    ///
+    /// # Errors
+    /// [`NetError::Different`] when it exists with other settings, [`NetError::BridgeTaken`], and the kernel's refusals.
+    pub async fn create(&self, spec: &NetworkSpec) -> Result<Vec<String>> {
+        let spec = spec.clone();
+        self.run(move |shared| shared.machine.create(&spec)).await
+    }
+
+    /// Removes a network; one that does not exist is no error.
+    ///
+    /// # Errors
+    /// [`NetError::Busy`] when containers are on it: then it goes away with the last of them.
+    pub async fn remove(&self, name: &NetworkName) -> Result<()> {
+        let name = name.clone();
+        self.run(move |shared| shared.machine.remove(&name)).await
+    }
+
+    /// All networks of the machine, with the containers on them.
+    ///
+    /// # Errors
+    /// When the records or the kernel can't be read.
+    pub async fn list(&self) -> Result<Vec<ObservedNetwork>> {
+        self.run(|shared| shared.machine.list()).await
+    }
+
+    /// The host's routes: address ranges that a new network must keep clear of.
+    ///
+    /// # Errors
+    /// When the kernel can't be asked.
+    pub async fn routes(&self) -> Result<Vec<HostRoute>> {
+        self.run(|shared| shared.machine.routes()).await
+    }
+
+    /// Links a container to a network: a veth pair whose inner end is born in `netns`. It is still down and without an
+    /// address; [`Net::finish_inside`] follows when all links of the container are made.
+    ///
+    /// # Errors
+    /// [`NetError::Missing`] without the network, [`NetError::Address`] for an address that is not of it, and the kernel's
+    /// refusals. Nothing is left of a link that could not be made.
+    pub async fn attach(
+        &self,
+        container: &ContainerId,
+        project: &ProjectName,
+        endpoint: &EndpointSpec,
+        netns: BorrowedFd<'_>,
+    ) -> Result<Attached> {
+        let netns = netns.try_clone_to_owned().context("keep", "the network namespace")?;
+        let (container, project, endpoint) = (container.clone(), project.clone(), endpoint.clone());
+        self.run(move |shared| shared.machine.attach(&container, &project, &endpoint, netns.as_fd())).await
+    }
+
+    /// Takes loopback and all links of a container up, with their addresses and default routes, in one batch over
+    /// `route_socket`: a bound NETLINK_ROUTE socket that lives in the container's network namespace. A container without links
+    /// gets its loopback.
+    ///
+    /// # Errors
+    /// The kernel's refusals.
+    pub async fn finish_inside(&self, route_socket: BorrowedFd<'_>, links: &[Attached]) -> Result<()> {
+        let socket = route_socket.try_clone_to_owned().context("keep", "the container's socket")?;
+        let links = links.to_vec();
+        self.run(move |_| inside::configure(socket.as_fd(), &links)).await
+    }
+
+    /// Takes containers off all their networks, in one go. Their ports must have been withdrawn.
+    ///
+    /// # Errors
+    /// The kernel's refusals; then it can be repeated.
+    pub async fn detach_all(&self, containers: &[ContainerId]) -> Result<()> {
+        let containers = containers.to_vec();
+        self.run(move |shared| shared.machine.detach(&containers)).await
+    }
+
+    /// Holds ports on the host: all of them, or none. Where a port or a range leaves the choice, one is picked.
+    ///
+    /// # Errors
+    /// [`NetError::PortTaken`] with the process that has it, [`NetError::RangeTaken`], [`NetError::NotLocal`].
+    pub async fn hold(&self, ports: &[PortSpec]) -> Result<Vec<Held>> {
+        let ports = ports.to_vec();
+        self.run(move |_| hold::hold(&ports)).await
+    }
+
+    /// Publishes the ports of a container, in place of those that it published before. The numbers must be picked, and
+    /// held by the caller for as long as they are published.
+    ///
+    /// # Errors
+    /// [`NetError::Unpublishable`] for a container on internal networks only, [`NetError::TableHeld`], the kernel's refusals.
+    pub async fn publish(&self, project: &ProjectName, container: &ContainerId, held: &[Held]) -> Result<()> {
+        let ports: Vec<PortSpec> = held.iter().map(|held| held.spec.clone()).collect();
+        let (project, container) = (project.clone(), container.clone());
+        self.run(move |shared| {
+            shared.with_publisher(&project, |publisher| publisher.publish(&shared.machine, &container, &ports))
+        })
+        .await
+    }
+
+    /// Takes back the ports of containers.
+    ///
+    /// # Errors
+    /// The kernel's refusals; then it can be repeated.
+    pub async fn withdraw(&self, project: &ProjectName, containers: &[ContainerId]) -> Result<()> {
+        let (project, containers) = (project.clone(), containers.to_vec());
+        self.run(move |shared| {
+            shared.with_publisher(&project, |publisher| publisher.withdraw(&shared.machine, &containers))
+        })
+        .await
+    }
+
+    /// Makes the rules anew from the records: those of the machine's networks and those of the project's ports. For a new
+    /// supervisor, and when somebody has flushed them. Changes nothing where all is there.
+    ///
+    /// # Errors
+    /// The kernel's refusals.
+    pub async fn republish_all(&self, project: &ProjectName) -> Result<()> {
+        let project = project.clone();
+        self.run(move |shared| {
+            {
+                let _lock = shared.machine.records.lock()?;
+                shared.machine.apply_rules()?;
+            }
+            shared.with_publisher(&project, |publisher| publisher.restore(&shared.machine, relayed()))
+        })
+        .await
+    }
+
+    /// What the user must be told about networks: other firewalls' chains that drop their traffic, each with the command
+    /// that opens it; with `publishes`, that ports go through the relay; and records that were damaged and put aside.
+    ///
+    /// # Errors
+    /// When the rules can't be read.
+    pub async fn warnings(&self, networks: &[NetworkSpec], publishes: bool) -> Result<Vec<String>> {
+        let networks = networks.to_vec();
+        self.run(move |shared| {
+            let firewall = Firewall::read().context("read", "the rules of other firewalls")?;
+            let mut told: Vec<String> = networks.iter().flat_map(|network| firewall.warnings(network)).collect();
+            told.extend(firewall.relay_note().filter(|_| publishes));
+            let bad = shared.machine.records.take_bad().into_iter();
+            told.extend(bad.map(|path| format!("a damaged record was put aside: {}", path.display())));
+            Ok(told)
+        })
+        .await
+    }
+
+    /// Leads port 53 of 127.0.0.11 inside a container to [`dnsredirect::RESOLVER_PORT`], over a bound NETLINK_NETFILTER socket
+    /// that lives in its network namespace. Can be repeated, to put back what the container has flushed.
+    ///
+    /// # Errors
+    /// The kernel's refusals.
+    pub async fn dns_redirect(&self, netfilter_socket: BorrowedFd<'_>) -> Result<()> {
+        let socket = netfilter_socket.try_clone_to_owned().context("keep", "the container's socket")?;
+        self.run(move |_| dnsredirect::put(socket.as_fd())).await
+    }
+
+    /// Removes what nobody claims: endpoints of containers that are not in `known` (every container of the machine's ledger),
+    /// links without a record, tables of projects that publish nothing. Returns what was removed.
+    ///
+    /// # Errors
+    /// The kernel's refusals.
+    pub async fn sweep(&self, known: &BTreeSet<ContainerId>) -> Result<Vec<String>> {
+        let known = known.clone();
+        self.run(move |shared| sweep::sweep(&shared.machine, &known)).await
+    }
+
+    async fn run<T: Send + 'static>(&self, work: impl FnOnce(&Shared) -> Result<T> + Send + 'static) -> Result<T> {
+        let shared = Arc::clone(&self.shared);
+        match tokio::task::spawn_blocking(move || work(&shared)).await {
+            Ok(result) => result,
+            Err(error) => match error.try_into_panic() {
+                Ok(panic) => std::panic::resume_unwind(panic),
+                Err(_) => Err(std::io::Error::other("windlass is ending")).context("run", "a network operation"),
+            },
+        }
+    }
+}
+
+impl Shared {
+    fn publishers(&self) -> MutexGuard<'_, BTreeMap<ProjectName, Publisher>> {
+        self.publishers.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+    }
+
+    fn with_publisher<T>(&self, project: &ProjectName, work: impl FnOnce(&mut Publisher) -> Result<T>) -> Result<T> {
+        let mut publishers = self.publishers();
+        if !publishers.contains_key(project) {
+            publishers.insert(project.clone(), Publisher::open(&self.machine, project, relayed())?);
+        }
+        // It was put in just now, under the same lock.
+        let publisher = publishers.get_mut(project);
+        publisher.map_or_else(|| Err(std::io::Error::other("lost")).context("find", "the publisher"), work)
+    }
+}
+
+/// Which ports go through the relay. Where the foreign rules can't be read, [`Net::warnings`] tells.
+fn relayed() -> Relayed {
+    Firewall::read().map(|firewall| firewall.filters_input()).unwrap_or_default()
+}

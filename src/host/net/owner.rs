@@ -1,0 +1,113 @@
+//! Who has a port: found in /proc, for the message that names the process.
+
+use std::fmt;
+use std::fs;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use serde::{Deserialize, Serialize};
+
+use crate::desired::Protocol;
+
+/// A TCP socket that listens, in /proc/…/net/tcp.
+const LISTEN: &str = "0A";
+
+/// The process that has a port.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Owner {
+    /// Its id.
+    pub pid: u32,
+    /// Its program, without arguments: those may hold secrets.
+    pub command: String,
+}
+
+impl fmt::Display for Owner {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "process {} ({})", self.pid, self.command)
+    }
+}
+
+/// Whether a socket of this network namespace stands in the way of a port, and who has it.
+///
+/// `None`: the port is free. `Some(None)`: it is taken, by a process that can't be seen from here.
+pub fn of(address: Option<IpAddr>, port: u16, protocol: Protocol) -> Option<Option<Owner>> {
+    let inodes = sockets(address, port, protocol);
+    if inodes.is_empty() { None } else { Some(holder(&inodes)) }
+}
+
+/// The inodes of the sockets in the way.
+fn sockets(address: Option<IpAddr>, port: u16, protocol: Protocol) -> Vec<u64> {
+    let mut found = Vec::new();
+    for (suffix, ipv4) in [("", true), ("6", false)] {
+        // Without IPv6 there is no such file, and no socket.
+        let text = fs::read_to_string(format!("/proc/thread-self/net/{protocol}{suffix}")).unwrap_or_default();
+        for line in text.lines().skip(1) {
+            let Some(socket) = parse(line, ipv4) else { continue };
+            let open = protocol == Protocol::Udp || socket.state == LISTEN;
+            if open && socket.port == port && clash(address, socket.address) {
+                found.push(socket.inode);
+            }
+        }
+    }
+    found
+}
+
+struct Socket {
+    address: IpAddr,
+    port: u16,
+    state: String,
+    inode: u64,
+}
+
+fn parse(line: &str, ipv4: bool) -> Option<Socket> {
+    let fields: Vec<&str> = line.split_whitespace().collect();
+    let (address, port) = fields.get(1)?.split_once(':')?;
+    let address = if ipv4 {
+        // Words of four bytes in the machine's order.
+        IpAddr::V4(Ipv4Addr::from(u32::from_str_radix(address, 16).ok()?.to_ne_bytes()))
+    } else {
+        let mut bytes = [0; 16];
+        for (index, part) in bytes.chunks_mut(4).enumerate() {
+            let word = u32::from_str_radix(address.get(index * 8..index * 8 + 8)?, 16).ok()?;
+            part.copy_from_slice(&word.to_ne_bytes());
+        }
+        IpAddr::V6(Ipv6Addr::from(bytes))
+    };
+    Some(Socket {
+        address,
+        port: u16::from_str_radix(port, 16).ok()?,
+        state: (*fields.get(3)?).to_owned(),
+        inode: fields.get(9)?.parse().ok()?,
+    })
+}
+
+/// Whether a socket bound to `other` keeps one from being bound to `wanted`.
+fn clash(wanted: Option<IpAddr>, other: IpAddr) -> bool {
+    let Some(wanted) = wanted else { return true };
+    let other = other.to_canonical();
+    let both_ways = other == IpAddr::V6(Ipv6Addr::UNSPECIFIED);
+    let same_family = wanted.is_ipv4() == other.is_ipv4();
+    both_ways || same_family && (wanted == other || wanted.is_unspecified() || other.is_unspecified())
+}
+
+fn holder(inodes: &[u64]) -> Option<Owner> {
+    let wanted: Vec<String> = inodes.iter().map(|inode| format!("socket:[{inode}]")).collect();
+    let processes = fs::read_dir("/proc").ok()?.flatten();
+    let mut pids: Vec<u32> = processes.filter_map(|entry| entry.file_name().to_str()?.parse().ok()).collect();
+    // The process that opened a socket is older than those that inherited it.
+    pids.sort_unstable();
+    let pid = pids.into_iter().find(|pid| holds(*pid, &wanted))?;
+    Some(Owner { pid, command: command(pid) })
+}
+
+fn holds(pid: u32, wanted: &[String]) -> bool {
+    let Ok(descriptors) = fs::read_dir(format!("/proc/{pid}/fd")) else { return false };
+    descriptors
+        .flatten()
+        .filter_map(|entry| fs::read_link(entry.path()).ok())
+        .any(|target| wanted.iter().any(|wanted| target.as_os_str() == wanted.as_str()))
+}
+
+fn command(pid: u32) -> String {
+    let name = fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default();
+    name.trim().chars().filter(|letter| !letter.is_control()).collect()
+}

@@ -1,0 +1,177 @@
+//! Networks and the containers' links: as they are on the host, as they are inside, and that nothing is left.
+
+use std::os::fd::AsFd;
+use std::time::Instant;
+
+use super::super::NetError;
+use super::world::*;
+use crate::name::NetworkName;
+use serde_json::Value;
+
+fn links() -> Vec<Value> {
+    serde_json::from_str(&sh("ip -j -d link")).expect("json")
+}
+
+fn link_named<'a>(links: &'a [Value], name: &str) -> &'a Value {
+    links.iter().find(|link| link["ifname"] == name).unwrap_or_else(|| panic!("no {name} in {links:?}"))
+}
+
+#[test]
+fn a_network_is_a_bridge_with_our_settings() {
+    let world = World::new();
+    let mut spec = network6(1);
+    spec.mtu = Some(1400);
+    let told = world.wait(world.net.create(&spec)).expect("create");
+    let links = links();
+    let bridge = link_named(&links, &spec.bridge);
+    assert_eq!(bridge["linkinfo"]["info_kind"], "bridge");
+    assert_eq!((&bridge["mtu"], &bridge["address"]), (&1400.into(), &"02:42:0a:4d:01:01".into()));
+    let addresses = sh(&format!("ip addr show {}", spec.bridge));
+    assert!(addresses.contains("10.77.1.1/24") && addresses.contains("fd00:77:1::1/64"), "{addresses}");
+    assert!(!addresses.contains("tentative"), "{addresses}");
+    assert_eq!(parameter(&format!("ipv6/conf/{}/accept_ra", spec.bridge)), "0");
+    assert_eq!((parameter("ipv4/ip_forward"), parameter("ipv6/conf/all/forwarding")), ("1".into(), "1".into()));
+    assert_eq!(told.len(), 2, "{told:?}");
+    assert!(world.wait(world.net.create(&spec)).expect("again").is_empty());
+}
+
+#[test]
+fn a_link_is_born_in_the_container_and_configured_in_one_batch() {
+    let world = World::new();
+    let spec = network6(2);
+    world.network(&spec);
+    let container = world.container(9, &[&spec]);
+    let links = links();
+    let host = link_named(&links, &container.links[0].link);
+    assert_eq!(host["master"], spec.bridge.as_str());
+    assert!(container.links[0].link.starts_with("wl-") && container.links[0].link.len() <= 15);
+    let inside = container.place.sh("ip addr show eth0; ip addr show lo; ip route; ip -6 route");
+    for wanted in ["10.77.2.9/24", "fd00:77:2::9/64", "02:42:0a:4d:02:09", "127.0.0.1/8", "default via 10.77.2.1"] {
+        assert!(inside.contains(wanted), "{wanted} in {inside}");
+    }
+    assert!(inside.contains("default via fd00:77:2::1") && !inside.contains("tentative"), "{inside}");
+    assert_eq!(container.place.run(|| parameter("ipv6/conf/eth0/accept_ra")), "0");
+    container.place.sh("ping -c1 -W2 10.77.2.1 || true");
+    let again = world.net.finish_inside(container.place.route.as_fd(), &container.links);
+    world.wait(again).expect("can be repeated");
+}
+
+#[test]
+fn without_ipv6_on_the_network_a_container_has_none() {
+    let world = World::new();
+    let spec = network(3);
+    world.network(&spec);
+    let container = world.container(5, &[&spec]);
+    let inside = container.place.sh("ip addr show eth0");
+    assert!(!inside.contains("inet6"), "{inside}");
+    assert_eq!(parameter(&format!("ipv6/conf/{}/disable_ipv6", spec.bridge)), "1");
+}
+
+#[test]
+fn the_default_route_goes_over_the_highest_priority_and_never_over_an_internal_network() {
+    let world = World::new();
+    let (mut inner, one, two) = (network(1), network(2), network(3));
+    inner.internal = true;
+    [&inner, &one, &two].into_iter().for_each(|spec| world.network(spec));
+    let container = world.container(5, &[&inner, &one, &two]);
+    assert!(container.place.sh("ip route").contains("default via 10.77.2.1 dev eth1"));
+    let mut links = container.links.clone();
+    links[2].gateway_priority = 5;
+    world.wait(world.net.finish_inside(container.place.route.as_fd(), &links)).expect("finish");
+    assert!(container.place.sh("ip route").contains("default via 10.77.3.1 dev eth2"));
+    let alone = world.container(6, &[&inner]);
+    assert!(!alone.place.sh("ip route").contains("default"));
+}
+
+#[test]
+fn fifty_links_come_fast_go_in_one_go_and_leave_nothing() {
+    let world = World::new();
+    let before = (sh("ip -o link | wc -l"), sh("nft list ruleset"));
+    let spec = network(4);
+    world.network(&spec);
+    let mut containers = Vec::new();
+    let start = Instant::now();
+    for number in 2..52 {
+        containers.push(world.container(number, &[&spec]));
+    }
+    let made = start.elapsed();
+    let ids: Vec<_> = containers.iter().map(|container| container.id.clone()).collect();
+    let busy = world.wait(world.net.remove(&spec.name)).expect_err("containers are on it");
+    assert!(matches!(&busy, NetError::Busy { containers, .. } if containers.len() == 50), "{busy}");
+    world.network(&spec);
+    let start = Instant::now();
+    world.wait(world.net.detach_all(&ids)).expect("detach");
+    let gone = start.elapsed();
+    let mut err = std::io::stderr();
+    let _ = std::io::Write::write_fmt(&mut err, format_args!("50 attached in {made:?}, detached in {gone:?}\n"));
+    assert!(gone.as_millis() < 1000, "one by one it takes seconds: {gone:?}");
+    world.wait(world.net.remove(&spec.name)).expect("remove");
+    assert_eq!((sh("ip -o link | wc -l"), sh("nft list ruleset")), before);
+    assert_eq!(std::fs::read_dir(world.root.path().join("networks")).expect("folder").count(), 1, "only the lock");
+}
+
+#[test]
+fn the_last_container_takes_a_network_away_that_nobody_owns() {
+    let world = World::new();
+    let spec = network(5);
+    world.network(&spec);
+    let container = world.container(7, &[&spec]);
+    assert!(world.wait(world.net.remove(&spec.name)).is_err());
+    let listed = world.wait(world.net.list()).expect("list");
+    assert!(listed[0].present && listed[0].endpoints.contains(&container.id));
+    world.wait(world.net.detach_all(std::slice::from_ref(&container.id))).expect("detach");
+    assert!(world.wait(world.net.list()).expect("list").is_empty());
+    assert!(!sh("ip -o link").contains(&spec.bridge));
+}
+
+#[test]
+fn a_bridge_that_vanished_is_seen_and_mended() {
+    let world = World::new();
+    let spec = network(6);
+    world.network(&spec);
+    sh(&format!("ip link delete {}", spec.bridge));
+    assert!(!world.wait(world.net.list()).expect("list")[0].present);
+    world.network(&spec);
+    assert!(world.wait(world.net.list()).expect("list")[0].present);
+}
+
+#[test]
+fn foreign_links_and_other_settings_are_refused() {
+    let world = World::new();
+    let spec = network(7);
+    sh(&format!("ip link add {} type bridge", spec.bridge));
+    let taken = world.wait(world.net.create(&spec)).expect_err("taken");
+    assert!(matches!(taken, NetError::BridgeTaken { .. }), "{taken}");
+    assert!(world.wait(world.net.list()).expect("list").is_empty(), "no record is left of it");
+    world.network(&network(8));
+    let mut other = network(8);
+    other.subnets[0].prefix = 16;
+    let different = world.wait(world.net.create(&other)).expect_err("different");
+    assert!(matches!(different, NetError::Different { difference: "subnets", .. }), "{different}");
+    let mut evil = network(9);
+    evil.name = NetworkName::new("../evil");
+    assert!(matches!(world.wait(world.net.create(&evil)).expect_err("evil"), NetError::Name(_)));
+}
+
+#[test]
+fn a_damaged_record_is_put_aside_and_stops_nobody() {
+    let world = World::new();
+    world.network(&network(1));
+    world.network(&network(2));
+    let path = world.root.path().join("networks/shop_n1/spec");
+    let text = std::fs::read_to_string(&path).expect("read").replace("10.77.1.1", "10.77.1.9");
+    std::fs::write(&path, text).expect("write");
+    let names: Vec<String> =
+        world.wait(world.net.list()).expect("list").into_iter().map(|network| network.spec.name.to_string()).collect();
+    assert_eq!(names, ["shop_n2"]);
+    assert!(path.with_extension("bad").exists());
+}
+
+#[test]
+fn the_hosts_routes_are_listed() {
+    let world = World::new();
+    let _outside = world.outside();
+    let routes = world.wait(world.net.routes()).expect("routes");
+    let route = routes.iter().find(|route| route.destination.to_string() == "192.0.2.0").expect("the route");
+    assert_eq!((route.prefix, route.interface.as_deref()), (24, Some("out0")));
+}

@@ -1,0 +1,8 @@
+//! Tests of the network layer against the kernel, each in network namespaces of its own.
+
+mod foreign;
+mod inside;
+mod links;
+mod publishing;
+mod rulesets;
+mod world;

@@ -1,0 +1,78 @@
+//! Where things lie: the state folder, which survives a reboot, and the run folder, which does not.
+
+use std::path::{Path, PathBuf};
+
+use crate::name::{ContainerId, ProjectName, ServiceName, VolumeName};
+
+/// The two folders of one world (design.md section 6). Several worlds live side by side, each with folders of its own.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Paths {
+    /// `/var/lib/windlass`, or `--root`, `WINDLASS_ROOT`.
+    pub root: PathBuf,
+    /// `/run/windlass`, or `WINDLASS_RUN`; below `root` where only that was moved.
+    pub run: PathBuf,
+}
+
+impl Paths {
+    /// The folders of a world. Where only the state folder was moved, the run folder goes with it.
+    pub fn new(root: Option<PathBuf>, run: Option<PathBuf>) -> Self {
+        match (root, run) {
+            (Some(root), Some(run)) => Self { root, run },
+            (Some(root), None) => Self { run: root.join("run"), root },
+            (None, run) => Self {
+                root: PathBuf::from("/var/lib/windlass"),
+                run: run.unwrap_or_else(|| PathBuf::from("/run/windlass")),
+            },
+        }
+    }
+
+    /// All projects' state.
+    pub fn projects(&self) -> PathBuf {
+        self.root.join("projects")
+    }
+
+    /// A project's state.
+    pub fn project(&self, project: &ProjectName) -> PathBuf {
+        self.root.join("projects").join(project)
+    }
+
+    /// A project's run folder: sockets and locks.
+    pub fn project_run(&self, project: &ProjectName) -> PathBuf {
+        self.run.join("projects").join(project)
+    }
+
+    /// The ids of a project's containers, a file each.
+    pub fn project_containers(&self, project: &ProjectName) -> PathBuf {
+        self.project(project).join("containers")
+    }
+
+    /// The log files of a replica. They belong to the service, not to the container: re-creation keeps them.
+    pub fn logs(&self, project: &ProjectName, service: &ServiceName, replica: &str) -> PathBuf {
+        self.project(project).join("logs").join(format!("{service}-{replica}"))
+    }
+
+    /// A container's state.
+    pub fn container(&self, id: &ContainerId) -> PathBuf {
+        self.root.join("containers").join(id)
+    }
+
+    /// A container's run folder: the shim's socket, the records of its process.
+    pub fn container_run(&self, id: &ContainerId) -> PathBuf {
+        self.run.join("containers").join(id)
+    }
+
+    /// All volumes.
+    pub fn volumes(&self) -> PathBuf {
+        self.root.join("volumes")
+    }
+
+    /// A volume's folder.
+    pub fn volume(&self, name: &VolumeName) -> PathBuf {
+        self.root.join("volumes").join(name)
+    }
+}
+
+/// Whether a name that came from outside is a single path component, so that it can't lead elsewhere.
+pub fn is_plain_component(name: &str) -> bool {
+    !name.is_empty() && name != "." && name != ".." && !name.contains(['/', '\0']) && Path::new(name).is_relative()
+}

@@ -1,0 +1,65 @@
+//! What a process takes from its caller, and how it is rid of it.
+
+use std::ffi::OsStr;
+use std::fs::OpenOptions;
+use std::io;
+
+use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, SigmaskHow, Signal, sigaction, sigprocmask};
+use nix::unistd::{ForkResult, dup2_stderr, dup2_stdin, dup2_stdout, fork, setsid};
+
+/// Which process a call of [`detach`] returned in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Side {
+    /// The caller's child: it ends now.
+    Caller,
+    /// The detached process.
+    Detached,
+}
+
+/// Forks twice around a new session. Only for a process that has no threads yet.
+///
+/// # Errors
+/// When the kernel refuses a fork.
+pub fn detach() -> io::Result<Side> {
+    // SAFETY: called first thing in main, before any thread exists, so the child may run any code.
+    if let ForkResult::Parent { .. } = unsafe { fork() }? {
+        return Ok(Side::Caller);
+    }
+    setsid()?;
+    // SAFETY: as above; the child of a process with one thread.
+    if let ForkResult::Parent { .. } = unsafe { fork() }? {
+        // Not by a return: the first child must not run what only the detached process may.
+        std::process::exit(0);
+    }
+    Ok(Side::Detached)
+}
+
+/// Default dispositions, no blocked signals, umask 022, the root folder.
+///
+/// # Errors
+/// When the kernel refuses one of them.
+pub fn clean_slate() -> io::Result<()> {
+    let default = SigAction::new(SigHandler::SigDfl, SaFlags::empty(), SigSet::empty());
+    for signal in Signal::iterator() {
+        if matches!(signal, Signal::SIGKILL | Signal::SIGSTOP | Signal::SIGPIPE) {
+            continue;
+        }
+        // SAFETY: the default disposition runs no code of ours.
+        unsafe { sigaction(signal, &default) }?;
+    }
+    sigprocmask(SigmaskHow::SIG_SETMASK, Some(&SigSet::empty()), None)?;
+    nix::sys::stat::umask(nix::sys::stat::Mode::from_bits_truncate(0o022));
+    Ok(std::env::set_current_dir("/")?)
+}
+
+/// Puts a file, normally /dev/null, in the place of standard input, output and error.
+///
+/// # Errors
+/// When it can't be opened.
+pub fn null_stdio(path: &OsStr) -> io::Result<()> {
+    let file = OpenOptions::new().read(true).write(true).open(path)?;
+    dup2_stdin(&file)?;
+    dup2_stdout(&file)?;
+    dup2_stderr(&file)?;
+    Ok(())
+}

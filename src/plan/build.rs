@@ -1,0 +1,476 @@
+//! The steps of a plan, and what each of them comes after.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use sha2::{Digest as _, Sha256};
+
+use super::action::{Action, Cause, Failure, Plan, Step, StepId, Wait};
+use super::depend::{Standing, standing};
+use super::fate::{self, Fate, Fates, Move};
+use crate::desired::{Condition, Desired, DesiredContainer, NetworkSpec, Stamp, StopSpec, Target};
+use crate::name::{ContainerId, ContainerName, NetworkName, ServiceName, VolumeName};
+use crate::observed::{Observed, ObservedContainer, State};
+
+/// The label by which a container that nobody declares any more tells what it depended on.
+const DEPENDS_ON: &str = "com.docker.compose.depends_on";
+
+/// Puts a plan together.
+pub struct Builder<'a> {
+    desired: &'a Desired,
+    observed: &'a Observed,
+    now: &'a Stamp,
+    plan: Plan,
+    /// Networks that are made anew, with the causes.
+    renewed_networks: BTreeMap<NetworkName, Vec<String>>,
+    networks: BTreeMap<NetworkName, StepId>,
+    volumes: BTreeMap<VolumeName, StepId>,
+    images: BTreeMap<String, StepId>,
+    stops: BTreeMap<ContainerId, StepId>,
+    removals: BTreeMap<ContainerId, StepId>,
+    starts: BTreeMap<ContainerName, StepId>,
+    /// Why a container can't be started.
+    failed: BTreeMap<ContainerName, String>,
+}
+
+impl<'a> Builder<'a> {
+    /// An empty plan between the two.
+    pub fn new(desired: &'a Desired, observed: &'a Observed, now: &'a Stamp) -> Self {
+        Self {
+            desired,
+            observed,
+            now,
+            plan: Plan::default(),
+            renewed_networks: BTreeMap::new(),
+            networks: BTreeMap::new(),
+            volumes: BTreeMap::new(),
+            images: BTreeMap::new(),
+            stops: BTreeMap::new(),
+            removals: BTreeMap::new(),
+            starts: BTreeMap::new(),
+            failed: BTreeMap::new(),
+        }
+    }
+
+    /// Builds it: removals before additions, dependents stopped before and started after what they depend on.
+    pub fn build(mut self) -> Plan {
+        self.compare_networks();
+        let renewed = self.renewed_networks.keys().cloned().collect();
+        let fates = fate::decide(self.desired, self.observed, &renewed, self.now);
+        self.stop_and_remove(&fates);
+        self.remove_networks();
+        self.remove_volumes();
+        self.create_networks();
+        self.create_volumes();
+        self.keep(&fates);
+        self.start(&fates);
+        self.warn(&fates);
+        self.plan
+    }
+
+    fn step(&mut self, action: Action, causes: Vec<String>, after: Vec<StepId>) -> StepId {
+        let id = StepId(self.plan.steps.len());
+        let mut after = after;
+        after.sort();
+        after.dedup();
+        let causes = causes.into_iter().map(Cause).collect();
+        self.plan.steps.push(Step { id, action, causes, after, waits: Vec::new() });
+        id
+    }
+
+    fn fail(&mut self, container: &ContainerName, reason: String) {
+        self.failed.insert(container.clone(), reason.clone());
+        self.plan.failures.push(Failure { container: container.clone(), reason });
+    }
+
+    fn compare_networks(&mut self) {
+        for (name, spec) in &self.desired.networks {
+            let Some(there) = self.observed.networks.get(name) else { continue };
+            if spec.project.is_some() && there.spec.project == spec.project {
+                let causes = network_changes(&there.spec, spec);
+                if !causes.is_empty() {
+                    self.renewed_networks.insert(name.clone(), causes);
+                }
+            }
+        }
+    }
+
+    /// Stops in the reverse order of dependencies, then removes.
+    fn stop_and_remove(&mut self, fates: &Fates) {
+        let order = self.stop_order();
+        for id in &order {
+            let Some(container) = self.observed.containers.get(id) else { continue };
+            let (cause, goes) = match fates.fates.get(id) {
+                Some(Fate::Goes(causes)) => (causes.clone(), true),
+                Some(Fate::Stays(Some(Move::Stop(cause) | Move::Restart(cause)))) => (vec![cause.clone()], false),
+                _ => continue,
+            };
+            let after = self.dependents_stops(container);
+            if container.is_running() {
+                let stop = self.stop_spec(container);
+                let (id, name) = (id.clone(), container.spec.name.clone());
+                let action = Action::StopContainer { id, name, signal: stop.signal, grace: stop.grace };
+                let step = self.step(action, cause.clone(), after.clone());
+                self.stops.insert(container.id.clone(), step);
+            }
+            if goes {
+                let after = self.stops.get(id).map_or(after, |stop| vec![*stop]);
+                let (id, name) = (id.clone(), container.spec.name.clone());
+                let step = self.step(Action::RemoveContainer { id, name }, cause, after);
+                self.removals.insert(container.id.clone(), step);
+            }
+        }
+    }
+
+    /// Every container, dependents first.
+    fn stop_order(&self) -> Vec<ContainerId> {
+        let mut order = Vec::new();
+        let mut seen = BTreeSet::new();
+        for id in self.observed.containers.keys() {
+            self.visit(id, &mut seen, &mut order);
+        }
+        order
+    }
+
+    fn visit(&self, id: &ContainerId, seen: &mut BTreeSet<ContainerId>, order: &mut Vec<ContainerId>) {
+        if !seen.insert(id.clone()) {
+            return;
+        }
+        if let Some(container) = self.observed.containers.get(id) {
+            for dependent in self.dependents(container) {
+                self.visit(&dependent, seen, order);
+            }
+        }
+        order.push(id.clone());
+    }
+
+    fn dependents(&self, container: &ObservedContainer) -> Vec<ContainerId> {
+        let service = &container.spec.service;
+        let shares = |other: &ObservedContainer| fate::providers(&other.spec.namespaces).contains(&container.spec.name);
+        self.observed
+            .containers
+            .values()
+            .filter(|other| other.id != container.id)
+            .filter(|other| shares(other) || self.dependencies(other).contains(service))
+            .map(|other| other.id.clone())
+            .collect()
+    }
+
+    /// The services that a container depends on: as declared, else as its label tells.
+    fn dependencies(&self, container: &ObservedContainer) -> BTreeSet<ServiceName> {
+        if let Some(declared) = self.desired.containers.get(&container.spec.name) {
+            return declared.depends_on.iter().map(|d| d.service.clone()).collect();
+        }
+        let label = container.spec.labels.get(DEPENDS_ON).map_or("", String::as_str);
+        label.split(',').filter_map(|one| one.split(':').next()).filter(|s| !s.is_empty()).map(Into::into).collect()
+    }
+
+    fn dependents_stops(&self, container: &ObservedContainer) -> Vec<StepId> {
+        self.dependents(container).iter().filter_map(|id| self.stops.get(id)).copied().collect()
+    }
+
+    fn stop_spec(&self, container: &ObservedContainer) -> StopSpec {
+        match self.desired.containers.get(&container.spec.name) {
+            Some(declared) => declared.stop.clone(),
+            None => container.spec.stop.clone(),
+        }
+    }
+
+    fn remove_networks(&mut self) {
+        for (name, network) in &self.observed.networks {
+            let own = network.spec.project.as_ref() == Some(&self.desired.project);
+            let causes = match self.renewed_networks.get(name) {
+                Some(causes) => causes.clone(),
+                None if own && !self.desired.networks.contains_key(name) => vec!["not declared".to_owned()],
+                None => continue,
+            };
+            let removals: Vec<_> = network.endpoints.iter().map(|id| self.removals.get(id).copied()).collect();
+            // Somebody stays on it: an orphan, or a container of another project.
+            let Some(after) = removals.into_iter().collect::<Option<Vec<_>>>() else {
+                self.plan.warnings.push(format!("network {name} is still in use, and stays as it is"));
+                continue;
+            };
+            let step = self.step(Action::RemoveNetwork { name: name.clone() }, causes, after);
+            self.networks.insert(name.clone(), step);
+        }
+    }
+
+    fn create_networks(&mut self) {
+        for (name, spec) in &self.desired.networks {
+            let (cause, after) = match (self.observed.networks.get(name), self.networks.get(name)) {
+                (Some(_), Some(removal)) => (self.renewed_networks.get(name).cloned(), vec![*removal]),
+                (Some(there), None) if there.present => continue,
+                (Some(_), None) => (Some(vec!["its bridge is gone".to_owned()]), Vec::new()),
+                (None, _) if spec.project.is_none() => {
+                    let reason = format!(
+                        "network {name} is declared as external, but there is none: make it, or take `external` out"
+                    );
+                    self.plan.failures.push(Failure { container: ContainerName::default(), reason });
+                    continue;
+                }
+                (None, _) => (Some(vec!["missing".to_owned()]), Vec::new()),
+            };
+            let step = self.step(Action::CreateNetwork { spec: spec.clone() }, cause.unwrap_or_default(), after);
+            self.networks.insert(name.clone(), step);
+        }
+    }
+
+    fn create_volumes(&mut self) {
+        for (name, spec) in &self.desired.volumes {
+            match self.observed.volumes.get(name) {
+                Some(there) if spec.project.is_some() && there.spec.driver_opts != spec.driver_opts => {
+                    let text = format!("volume {name} was made with other options, and stays as it is");
+                    self.plan.warnings.push(text);
+                }
+                Some(_) => {}
+                None if spec.project.is_none() => {
+                    let reason = format!(
+                        "volume {name} is declared as external, but there is none: make it, or take `external` out"
+                    );
+                    self.plan.failures.push(Failure { container: ContainerName::default(), reason });
+                }
+                None => {
+                    let after = self.volumes.get(name).copied().into_iter().collect();
+                    let step =
+                        self.step(Action::CreateVolume { spec: spec.clone() }, vec!["missing".to_owned()], after);
+                    self.volumes.insert(name.clone(), step);
+                }
+            }
+        }
+    }
+
+    /// Only what somebody asked to be removed, and after everything that may use it.
+    fn remove_volumes(&mut self) {
+        for name in &self.desired.remove_volumes {
+            if !self.observed.volumes.contains_key(name) || self.desired.volumes.contains_key(name) {
+                continue;
+            }
+            let after = self.removals.values().copied().collect();
+            let cause = vec!["asked to be removed".to_owned()];
+            let step = self.step(Action::RemoveVolume { name: name.clone() }, cause, after);
+            self.volumes.insert(name.clone(), step);
+        }
+    }
+
+    fn keep(&mut self, fates: &Fates) {
+        for (id, fate) in &fates.fates {
+            let Some(container) = self.observed.containers.get(id) else { continue };
+            let (id, name) = (id.clone(), container.spec.name.clone());
+            match fate {
+                Fate::Stays(Some(Move::Pause(cause))) => {
+                    self.step(Action::PauseContainer { id, name }, vec![cause.clone()], Vec::new());
+                }
+                Fate::Stays(Some(Move::Unpause(cause))) => {
+                    self.step(Action::UnpauseContainer { id, name }, vec![cause.clone()], Vec::new());
+                }
+                Fate::Stays(Some(Move::Later(due))) => {
+                    if self.plan.due.as_ref().is_none_or(|first| due.is_before(first)) {
+                        self.plan.due = Some(due.clone());
+                    }
+                }
+                _ => {}
+            }
+        }
+    }
+
+    /// Creates and starts in the order of dependencies.
+    fn start(&mut self, fates: &Fates) {
+        let desired = self.desired;
+        let mut seen = BTreeSet::new();
+        for name in desired.containers.keys() {
+            self.bring_up(name, fates, &mut seen);
+        }
+    }
+
+    fn bring_up(&mut self, name: &ContainerName, fates: &Fates, seen: &mut BTreeSet<ContainerName>) {
+        let desired = self.desired;
+        let Some(declared) = desired.containers.get(name) else { return };
+        if !seen.insert(name.clone()) {
+            return;
+        }
+        for other in self.replicas_of_dependencies(declared) {
+            self.bring_up(&other, fates, seen);
+        }
+        for provider in fate::providers(&declared.spec.namespaces).into_iter().cloned().collect::<Vec<_>>() {
+            self.bring_up(&provider, fates, seen);
+        }
+        match fates.holders.get(name) {
+            Some(id) => self.start_kept(name, declared, id, fates),
+            None if is_spent(declared, name, fates, self.observed) => {}
+            None => self.create(name, declared, fates),
+        }
+    }
+
+    fn start_kept(&mut self, name: &ContainerName, declared: &DesiredContainer, id: &ContainerId, fates: &Fates) {
+        let (cause, restart) = match fates.fates.get(id) {
+            Some(Fate::Stays(Some(Move::Start(cause, restart)))) => (cause.clone(), *restart),
+            Some(Fate::Stays(Some(Move::Restart(cause)))) => (cause.clone(), None),
+            _ => return,
+        };
+        let after: Vec<StepId> = self.stops.get(id).copied().into_iter().collect();
+        self.push_start(name, declared, id.clone(), vec![cause], restart, after);
+    }
+
+    fn create(&mut self, name: &ContainerName, declared: &DesiredContainer, fates: &Fates) {
+        let id = new_id(self.desired, name, self.now);
+        let mut after = self.before_creation(declared);
+        // An old one of the same name, and whoever of the project holds a port that this one wants.
+        after.extend(self.removals.values().copied().collect::<BTreeSet<_>>());
+        let causes = fates.renewed.get(name).cloned().unwrap_or_else(|| vec!["missing".to_owned()]);
+        let spec = Box::new(declared.spec.clone());
+        let step = self.step(Action::CreateContainer { id: id.clone(), spec }, causes.clone(), after);
+        if matches!(declared.target, Target::Running | Target::Paused) {
+            self.push_start(name, declared, id, causes, None, vec![step]);
+        }
+    }
+
+    fn before_creation(&mut self, declared: &DesiredContainer) -> Vec<StepId> {
+        let spec = &declared.spec;
+        let mut after: Vec<StepId> =
+            spec.endpoints.iter().filter_map(|e| self.networks.get(&e.network)).copied().collect();
+        for mount in &spec.mounts {
+            if let crate::desired::MountSource::Volume { name, .. } = &mount.source {
+                after.extend(self.volumes.get(name));
+            }
+        }
+        if !self.observed.images.contains(&spec.image.id) {
+            let key = spec.image.id.to_string();
+            let step = match self.images.get(&key) {
+                Some(step) => *step,
+                None => {
+                    let action = Action::PullImage { name: spec.image.name.clone(), id: spec.image.id.clone() };
+                    self.step(action, vec!["layers are missing".to_owned()], Vec::new())
+                }
+            };
+            self.images.insert(key, step);
+            after.push(step);
+        }
+        after
+    }
+
+    fn push_start(
+        &mut self,
+        name: &ContainerName,
+        declared: &DesiredContainer,
+        id: ContainerId,
+        causes: Vec<String>,
+        restart: Option<(u32, u32)>,
+        mut after: Vec<StepId>,
+    ) {
+        let mut waits = Vec::new();
+        for provider in fate::providers(&declared.spec.namespaces) {
+            after.extend(self.starts.get(provider));
+        }
+        for dependency in &declared.depends_on {
+            for replica in self.replicas(&dependency.service) {
+                if let Some(reason) = self.judge(dependency, &replica, &mut waits, &mut after) {
+                    if dependency.required {
+                        self.fail(name, reason);
+                        return;
+                    }
+                    self.plan.warnings.push(format!("{name}: {reason}, but it is not required"));
+                }
+            }
+        }
+        let step = self.step(Action::StartContainer { id, name: name.clone(), restart }, causes, after);
+        self.plan.steps[step.0].waits = waits;
+        self.starts.insert(name.clone(), step);
+    }
+
+    /// Adds what a start waits for because of one replica of a dependency; `Some`: why it never will hold.
+    fn judge(
+        &self,
+        dependency: &crate::desired::Dependency,
+        replica: &ContainerName,
+        waits: &mut Vec<Wait>,
+        after: &mut Vec<StepId>,
+    ) -> Option<String> {
+        if let Some(reason) = self.failed.get(replica) {
+            return Some(format!("dependency {} can't start: {reason}", dependency.service));
+        }
+        let declared = self.desired.containers.get(replica)?;
+        let observed =
+            self.observed.containers.values().find(|c| {
+                c.spec.name == *replica && !self.removals.contains_key(&c.id) && c.state != State::Incomplete
+            });
+        let start = self.starts.get(replica);
+        let comes = start.is_some() || self.comes_again(declared, observed);
+        match standing(dependency, declared, observed, comes) {
+            Standing::Holds => None,
+            Standing::Never(reason) => Some(reason),
+            Standing::Waits => {
+                after.extend(start);
+                if start.is_none() || dependency.condition != Condition::ServiceStarted {
+                    waits.push(Wait {
+                        service: dependency.service.clone(),
+                        container: replica.clone(),
+                        condition: dependency.condition,
+                    });
+                }
+                None
+            }
+        }
+    }
+
+    /// Whether the restart policy starts a replica again, later.
+    fn comes_again(&self, declared: &DesiredContainer, observed: Option<&ObservedContainer>) -> bool {
+        let Some(observed) = observed else { return false };
+        let State::Exited(exit) = &observed.state else { return false };
+        let counts = super::restart::Counts { restarts: observed.restarts, streak: observed.streak };
+        let verdict = super::restart::after_exit(declared.restart, exit, observed.started.as_ref(), counts);
+        matches!(declared.target, Target::Running | Target::Paused) && verdict != super::restart::Verdict::Stays
+    }
+
+    fn replicas(&self, service: &ServiceName) -> Vec<ContainerName> {
+        let of = |c: &DesiredContainer| c.spec.service == *service && !c.spec.oneoff;
+        self.desired.containers.iter().filter(|(_, c)| of(c)).map(|(name, _)| name.clone()).collect()
+    }
+
+    fn replicas_of_dependencies(&self, declared: &DesiredContainer) -> Vec<ContainerName> {
+        declared.depends_on.iter().flat_map(|d| self.replicas(&d.service)).collect()
+    }
+
+    fn warn(&mut self, fates: &Fates) {
+        if !fates.orphans.is_empty() {
+            let names: Vec<&str> = fates.orphans.iter().map(|n| n.as_str()).collect();
+            self.plan.warnings.push(format!(
+                "{} of this project belongs to no service of the files ({}); `--remove-orphans` removes it",
+                if names.len() == 1 { "a container" } else { "more than one container" },
+                names.join(", ")
+            ));
+        }
+    }
+}
+
+/// A container of `run --rm` that has ended is not made again.
+fn is_spent(declared: &DesiredContainer, name: &ContainerName, fates: &Fates, observed: &Observed) -> bool {
+    declared.spec.oneoff
+        && (fates.renewed.contains_key(name) || observed.containers.values().any(|c| c.spec.name == *name))
+}
+
+/// The id of a container that is made now: nobody else's, and the same for the same inputs.
+fn new_id(desired: &Desired, name: &ContainerName, now: &Stamp) -> ContainerId {
+    let text =
+        format!("{}\0{name}\0{}\0{}\0{}\0{}", desired.project, desired.generation, now.boot, now.nanos, now.wall);
+    ContainerId::new(crate::desired::hash::hex(&Sha256::digest(text)))
+}
+
+/// What differs between two definitions of a network that is our own. Subnets that were chosen are no difference.
+fn network_changes(old: &NetworkSpec, new: &NetworkSpec) -> Vec<String> {
+    let mut causes = Vec::new();
+    let mut differs = |what: &str, differs: bool| {
+        if differs {
+            causes.push(format!("{what} changed"));
+        }
+    };
+    let fixed = |spec: &NetworkSpec| spec.subnets.iter().filter(|s| s.fixed).cloned().collect::<Vec<_>>();
+    let families = |spec: &NetworkSpec| spec.subnets.iter().map(|s| s.address.is_ipv6()).collect::<BTreeSet<_>>();
+    differs("driver", old.driver != new.driver);
+    differs("bridge", old.bridge != new.bridge);
+    differs("subnets", fixed(old) != fixed(new) || families(old) != families(new));
+    differs("internal", old.internal != new.internal);
+    differs("icc", old.icc != new.icc);
+    differs("masquerade", old.masquerade != new.masquerade);
+    differs("host_binding", old.host_binding != new.host_binding);
+    differs("mtu", old.mtu != new.mtu);
+    causes
+}

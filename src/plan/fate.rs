@@ -1,0 +1,238 @@
+//! What becomes of each container, before anything is put in order.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::restart::{Counts, Verdict, after_exit};
+use crate::desired::changes;
+use crate::desired::{Desired, DesiredContainer, NetMode, NsMode, Stamp, Target};
+use crate::name::{ContainerId, ContainerName, NetworkName};
+use crate::observed::{Observed, ObservedContainer, State};
+
+/// What becomes of a container that exists.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Fate {
+    /// It goes.
+    Goes(Vec<String>),
+    /// It stays, and this is done to it.
+    Stays(Option<Move>),
+}
+
+/// What is done to the process of a container that stays.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Move {
+    /// Start it; by its restart policy with the new counts.
+    Start(String, Option<(u32, u32)>),
+    /// Start it by its restart policy, but later.
+    Later(Stamp),
+    /// Stop it.
+    Stop(String),
+    /// Stop it and start it.
+    Restart(String),
+    /// Freeze it.
+    Pause(String),
+    /// Thaw it.
+    Unpause(String),
+}
+
+/// The fates of all containers, and which container stands for which declared name.
+#[derive(Clone, Debug, Default)]
+pub struct Fates {
+    /// By id.
+    pub fates: BTreeMap<ContainerId, Fate>,
+    /// The container that has a declared name, if it stays.
+    pub holders: BTreeMap<ContainerName, ContainerId>,
+    /// Containers of services that nobody declares, left alone.
+    pub orphans: BTreeSet<ContainerName>,
+    /// Why a declared container is made anew.
+    pub renewed: BTreeMap<ContainerName, Vec<String>>,
+}
+
+/// Decides the fate of every container. `networks` are those that are made anew.
+pub fn decide(desired: &Desired, observed: &Observed, networks: &BTreeSet<NetworkName>, now: &Stamp) -> Fates {
+    let mut fates = Fates::default();
+    let newest = newest(observed);
+    for (id, container) in &observed.containers {
+        let name = &container.spec.name;
+        let fate = match desired.containers.get(name) {
+            _ if container.state == State::Incomplete => Fate::Goes(vec!["half made".into()]),
+            Some(_) if newest.get(name) != Some(&id) => Fate::Goes(vec!["superseded".into()]),
+            Some(declared) => declared_fate(desired, declared, container, networks, now),
+            None if is_orphan(desired, container) => {
+                fates.orphans.insert(name.clone());
+                Fate::Stays(None)
+            }
+            None => Fate::Goes(vec!["not declared".into()]),
+        };
+        match &fate {
+            Fate::Stays(_) if desired.containers.contains_key(name) => {
+                fates.holders.insert(name.clone(), id.clone());
+            }
+            Fate::Goes(causes) if desired.containers.contains_key(name) && newest.get(name) == Some(&id) => {
+                fates.renewed.insert(name.clone(), causes.clone());
+            }
+            _ => {}
+        }
+        fates.fates.insert(id.clone(), fate);
+    }
+    follow_namespaces(desired, observed, &mut fates);
+    follow_dependencies(desired, observed, &mut fates);
+    fates
+}
+
+/// `depends_on.restart`: who depends so on a container that is made anew is restarted. (Of an explicit restart the edit
+/// of the desired state takes care.)
+fn follow_dependencies(desired: &Desired, observed: &Observed, fates: &mut Fates) {
+    for (name, id) in &fates.holders {
+        let declared = &desired.containers[name];
+        if declared.target != Target::Running || !runs(observed, id) {
+            continue;
+        }
+        let renewed = declared.depends_on.iter().filter(|d| d.restart).find(|dependency| {
+            fates.renewed.keys().any(|name| {
+                desired.containers.get(name).is_some_and(|d| d.spec.service == dependency.service && !d.spec.oneoff)
+            })
+        });
+        if let (Some(dependency), Some(Fate::Stays(None))) = (renewed, fates.fates.get(id)) {
+            let cause = format!("dependency {} is made anew", dependency.service);
+            fates.fates.insert(id.clone(), Fate::Stays(Some(Move::Restart(cause))));
+        }
+    }
+}
+
+fn newest(observed: &Observed) -> BTreeMap<&ContainerName, &ContainerId> {
+    let mut newest: BTreeMap<&ContainerName, (&ContainerId, &Stamp)> = BTreeMap::new();
+    for (id, container) in &observed.containers {
+        let entry = newest.entry(&container.spec.name).or_insert((id, &container.created));
+        if entry.1.is_before(&container.created) && entry.1 != &container.created {
+            *entry = (id, &container.created);
+        }
+    }
+    newest.into_iter().map(|(name, (id, _))| (name, id)).collect()
+}
+
+fn is_orphan(desired: &Desired, container: &ObservedContainer) -> bool {
+    !desired.remove_orphans && !desired.services.contains(&container.spec.service)
+}
+
+fn declared_fate(
+    desired: &Desired,
+    declared: &DesiredContainer,
+    container: &ObservedContainer,
+    networks: &BTreeSet<NetworkName>,
+    now: &Stamp,
+) -> Fate {
+    if !declared.keep_different && declared.hash != container.hash {
+        let mut causes = changes::changes(&container.spec, &declared.spec);
+        if causes.is_empty() {
+            causes.push("made by another version of windlass".into());
+        }
+        return Fate::Goes(causes);
+    }
+    if declared.recreate_before.as_ref().is_some_and(|before| container.created.is_before(before)) {
+        return Fate::Goes(vec!["asked to be made anew".into()]);
+    }
+    if let Some(network) = container.spec.endpoints.iter().find(|e| networks.contains(&e.network)) {
+        return Fate::Goes(vec![format!("network {} is made anew", network.network)]);
+    }
+    if declared.auto_remove && matches!(container.state, State::Exited(_)) {
+        return Fate::Goes(vec!["has ended, and is removed then".into()]);
+    }
+    Fate::Stays(process_move(desired, declared, container, now))
+}
+
+fn process_move(
+    desired: &Desired,
+    declared: &DesiredContainer,
+    container: &ObservedContainer,
+    now: &Stamp,
+) -> Option<Move> {
+    let asked = |started: Option<&Stamp>| {
+        let before = declared.restart_before.as_ref();
+        before.is_some_and(|before| started.is_none_or(|started| started.is_before(before)))
+    };
+    match (declared.target, &container.state) {
+        (Target::Created, _) | (Target::Stopped, State::Created | State::Exited(_)) => None,
+        (_, State::Incomplete) => None,
+        (Target::Stopped, State::Running { .. } | State::Paused { .. }) => Some(Move::Stop("asked to stop".into())),
+        (Target::Running | Target::Paused, State::Created) => Some(Move::Start("not started yet".into(), None)),
+        (Target::Running | Target::Paused, State::Exited(exit)) => {
+            let start_before = declared.start_before.as_ref();
+            if asked(container.started.as_ref()) || start_before.is_some_and(|before| exit.at.is_before(before)) {
+                return Some(Move::Start("asked to start".into(), None));
+            }
+            if exit.stopped {
+                return Some(Move::Start("was stopped to be started again".into(), None));
+            }
+            if exit.at.is_before(&desired.applied) {
+                return Some(Move::Start(format!("exited {}, up asks again", exit.code), None));
+            }
+            let counts = Counts { restarts: container.restarts, streak: container.streak };
+            match after_exit(declared.restart, exit, container.started.as_ref(), counts) {
+                Verdict::Stays => None,
+                Verdict::Again { due, .. } if now.is_before(&due) => Some(Move::Later(due)),
+                Verdict::Again { restarts, streak, .. } => {
+                    let cause = format!("exited {}", exit.code);
+                    Some(Move::Start(cause, Some((restarts, streak))))
+                }
+            }
+        }
+        (Target::Running, State::Paused { .. }) => Some(Move::Unpause("asked to go on".into())),
+        (Target::Running, State::Running { .. }) => {
+            asked(container.started.as_ref()).then(|| Move::Restart("asked to restart".into()))
+        }
+        (Target::Paused, State::Running { .. }) => Some(Move::Pause("asked to pause".into())),
+        (Target::Paused, State::Paused { .. }) => None,
+    }
+}
+
+/// A container in another's namespaces lives and dies with that one: made anew with it, restarted with it.
+fn follow_namespaces(desired: &Desired, observed: &Observed, fates: &mut Fates) {
+    loop {
+        let mut found = None;
+        for (name, id) in &fates.holders {
+            let spec = &desired.containers[name].spec;
+            for provider in providers(&spec.namespaces) {
+                let renewed = fates.renewed.contains_key(provider) || !fates.holders.contains_key(provider);
+                if renewed && desired.containers.contains_key(provider) {
+                    let cause = format!("shares namespaces of {provider}, which is made anew");
+                    found = Some((name.clone(), id.clone(), Fate::Goes(vec![cause])));
+                } else if restarts(fates, provider) && !restarts(fates, name) && runs(observed, id) {
+                    let cause = format!("shares namespaces of {provider}, which is restarted");
+                    found = Some((name.clone(), id.clone(), Fate::Stays(Some(Move::Restart(cause)))));
+                }
+            }
+            if found.is_some() {
+                break;
+            }
+        }
+        let Some((name, id, fate)) = found else { return };
+        if let Fate::Goes(causes) = &fate {
+            fates.holders.remove(&name);
+            fates.renewed.insert(name, causes.clone());
+        }
+        fates.fates.insert(id, fate);
+    }
+}
+
+fn restarts(fates: &Fates, name: &ContainerName) -> bool {
+    let fate = fates.holders.get(name).and_then(|id| fates.fates.get(id));
+    matches!(fate, Some(Fate::Stays(Some(Move::Restart(_)))))
+}
+
+fn runs(observed: &Observed, id: &ContainerId) -> bool {
+    observed.containers.get(id).is_some_and(ObservedContainer::is_running)
+}
+
+/// The containers whose namespaces a container joins.
+pub fn providers(namespaces: &crate::desired::Namespaces) -> BTreeSet<&ContainerName> {
+    let mut found = BTreeSet::new();
+    if let NetMode::Container(name) = &namespaces.net {
+        found.insert(name);
+    }
+    for mode in [&namespaces.pid, &namespaces.ipc, &namespaces.uts] {
+        if let NsMode::Container(name) = mode {
+            found.insert(name);
+        }
+    }
+    found
+}

@@ -1,0 +1,106 @@
+//! What follows the end of a process (spec.md 12.5): a function of the policy, the end and the counts.
+
+use std::time::Duration;
+
+use crate::desired::{RestartPolicy, Stamp};
+use crate::observed::Exit;
+
+/// A process that lived so long starts again at once, and its delays begin anew.
+const STABLE: Duration = Duration::from_secs(10);
+/// The first delay of one that did not; it doubles…
+const FIRST: Duration = Duration::from_millis(100);
+/// … up to this.
+const LONGEST: Duration = Duration::from_secs(60);
+
+/// What is to be done about a process that has ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// It stays down.
+    Stays,
+    /// It is started again at `due`, with these counts.
+    Again {
+        /// When.
+        due: Stamp,
+        /// Restarts since somebody started it.
+        restarts: u32,
+        /// Of those, in a row, each within ten seconds of its start.
+        streak: u32,
+    },
+}
+
+/// The counts before the end.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Restarts since somebody started it.
+    pub restarts: u32,
+    /// Of those, in a row, each within ten seconds of its start.
+    pub streak: u32,
+}
+
+/// Decides about a process that was started at `started` and ended as `exit`.
+pub fn after_exit(policy: RestartPolicy, exit: &Exit, started: Option<&Stamp>, counts: Counts) -> Verdict {
+    let wanted = match policy {
+        RestartPolicy::No => false,
+        RestartPolicy::Always | RestartPolicy::UnlessStopped => true,
+        RestartPolicy::OnFailure { retries } => exit.code != 0 && (retries == 0 || counts.restarts < retries),
+    };
+    if !wanted {
+        return Verdict::Stays;
+    }
+    let lived = started.map_or(Duration::ZERO, |started| started.until(&exit.at));
+    let restarts = counts.restarts.saturating_add(1);
+    if lived >= STABLE {
+        return Verdict::Again { due: exit.at.clone(), restarts, streak: 0 };
+    }
+    let streak = counts.streak.saturating_add(1);
+    Verdict::Again { due: exit.at.after(delay(streak)), restarts, streak }
+}
+
+/// 100 ms, 200 ms, … 1 min for the first, second, … end in a row.
+pub fn delay(streak: u32) -> Duration {
+    FIRST.saturating_mul(1_u32.checked_shl(streak.saturating_sub(1)).unwrap_or(u32::MAX)).min(LONGEST)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn stamp(millis: u64) -> Stamp {
+        Stamp { boot: "b".into(), nanos: millis * 1_000_000, wall: 0 }
+    }
+
+    fn verdict(policy: RestartPolicy, code: i32, lived: u64, counts: Counts) -> Option<(u64, u32, u32)> {
+        let exit = Exit { code, oom: false, at: stamp(lived), stopped: false, error: None };
+        match after_exit(policy, &exit, Some(&stamp(0)), counts) {
+            Verdict::Stays => None,
+            Verdict::Again { due, restarts, streak } => Some(((due.nanos / 1_000_000) - lived, restarts, streak)),
+        }
+    }
+
+    #[test]
+    fn each_policy_has_its_own_mind() {
+        let none = Counts::default();
+        let table = [
+            (RestartPolicy::No, 1, None),
+            (RestartPolicy::Always, 0, Some((100, 1, 1))),
+            (RestartPolicy::UnlessStopped, 0, Some((100, 1, 1))),
+            (RestartPolicy::OnFailure { retries: 0 }, 0, None),
+            (RestartPolicy::OnFailure { retries: 0 }, 137, Some((100, 1, 1))),
+        ];
+        for (policy, code, expected) in table {
+            assert_eq!(verdict(policy, code, 50, none), expected, "{policy:?} {code}");
+        }
+        let spent = Counts { restarts: 3, streak: 3 };
+        assert_eq!(verdict(RestartPolicy::OnFailure { retries: 3 }, 1, 50, spent), None);
+    }
+
+    #[test]
+    fn delays_double_up_to_a_minute_and_begin_anew_after_ten_seconds_of_life() {
+        let delays: Vec<u128> = (1..=12).map(|n| delay(n).as_millis()).collect();
+        assert_eq!(delays, [100, 200, 400, 800, 1600, 3200, 6400, 12800, 25600, 51200, 60000, 60000]);
+        assert_eq!(delay(200).as_millis(), 60000);
+        let counts = Counts { restarts: 7, streak: 7 };
+        assert_eq!(verdict(RestartPolicy::Always, 1, 9_999, counts), Some((12_800, 8, 8)));
+        assert_eq!(verdict(RestartPolicy::Always, 1, 10_000, counts), Some((0, 8, 0)));
+    }
+}

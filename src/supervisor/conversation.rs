@@ -1,0 +1,197 @@
+//! A conversation with one client.
+
+use std::io;
+use std::sync::Arc;
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
+use tokio::net::UnixStream;
+use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
+use tokio::sync::broadcast::Receiver;
+use tokio::sync::broadcast::error::RecvError;
+
+use super::protocol::{Hello, Refusal, Reply, Request, VERSION};
+use super::server::Shared;
+use super::{executable_id, socket};
+use crate::desired::edit::{Edit, edit};
+use crate::desired::{Desired, Stamp};
+use crate::engine::progress::{Progress, Settled};
+use crate::host::clock;
+use crate::host::ledger::project;
+
+struct Conversation {
+    shared: Arc<Shared>,
+    reader: BufReader<OwnedReadHalf>,
+    writer: OwnedWriteHalf,
+    hello: Hello,
+}
+
+/// Holds a conversation to its end. A client that goes away ends it, and nothing else.
+pub async fn hold(stream: UnixStream, shared: Arc<Shared>) {
+    if let Err(error) = begin(stream, shared).await
+        && !matches!(error.kind(), io::ErrorKind::UnexpectedEof | io::ErrorKind::BrokenPipe)
+    {
+        tracing::warn!(%error, "a conversation was cut short");
+    }
+}
+
+async fn begin(stream: UnixStream, shared: Arc<Shared>) -> io::Result<()> {
+    let std = stream.into_std()?;
+    if !socket::is_trusted(&std)? {
+        return Err(io::ErrorKind::PermissionDenied.into());
+    }
+    let (reader, mut writer) = UnixStream::from_std(std)?.into_split();
+    let mut reader = BufReader::new(reader);
+    let hello: Hello = receive(&mut reader).await?;
+    let ours = Hello { version: VERSION, executable: executable_id(), pid: std::process::id(), command: String::new() };
+    send(&mut writer, &ours).await?;
+    Conversation { shared, reader, writer, hello }.talk().await
+}
+
+impl Conversation {
+    async fn talk(mut self) -> io::Result<()> {
+        loop {
+            match receive(&mut self.reader).await? {
+                Request::Apply { desired, wait } => self.apply(*desired, wait).await?,
+                Request::Edit { edit } => self.edit(&edit).await?,
+                Request::Watch => self.watch().await?,
+                Request::Leave => {
+                    self.say(&Reply::Bye).await?;
+                    self.shared.leave.notify_one();
+                    return Ok(());
+                }
+            }
+        }
+    }
+
+    async fn say(&mut self, reply: &Reply) -> io::Result<()> {
+        send(&mut self.writer, reply).await
+    }
+
+    /// Takes the lease; while another has it, the client is told who.
+    async fn wait_for_lease(&mut self) -> io::Result<()> {
+        if self.shared.lease.try_lock().is_err()
+            && let Some(holder) = self.shared.board.holder()
+        {
+            self.say(&Reply::Waiting { holder }).await?;
+        }
+        Ok(())
+    }
+
+    async fn apply(&mut self, desired: Desired, wait: bool) -> io::Result<()> {
+        self.wait_for_lease().await?;
+        let shared = self.shared.clone();
+        let _lease = shared.lease.lock().await;
+        shared.board.put(&self.hello);
+        let current = shared.engine.desired().map_or(0, |d| d.generation);
+        let refusal = if desired.generation == current + 1 {
+            self.hold_and_report(desired, wait).await?
+        } else {
+            Some(Refusal::Conflict { current })
+        };
+        shared.board.clear();
+        self.answer(refusal).await
+    }
+
+    async fn edit(&mut self, wanted: &Edit) -> io::Result<()> {
+        self.wait_for_lease().await?;
+        let shared = self.shared.clone();
+        let _lease = shared.lease.lock().await;
+        shared.board.put(&self.hello);
+        let mut refusal = None;
+        for step in wanted.before().into_iter().chain([wanted.clone()]) {
+            refusal = match shared.engine.desired() {
+                Some(current) => match edit(&current, &step, &now()) {
+                    Ok(next) => self.hold_and_report(next, false).await?,
+                    Err(error) => Some(Refusal::Error { message: error.to_string() }),
+                },
+                None => Some(Refusal::Error { message: "nothing of this project was ever brought up".into() }),
+            };
+            // `down` goes on when something did not stop as it should: it is killed and removed then.
+            if matches!(refusal, Some(Refusal::Error { .. } | Refusal::Conflict { .. })) {
+                break;
+            }
+        }
+        shared.board.clear();
+        self.answer(refusal).await
+    }
+
+    async fn answer(&mut self, refusal: Option<Refusal>) -> io::Result<()> {
+        match refusal {
+            None => self.say(&Reply::Done).await,
+            Some(reason) => self.say(&Reply::Refused { reason }).await,
+        }
+    }
+
+    /// Records and holds a state, and tells the client what happens until it is reached or can't be.
+    async fn hold_and_report(&mut self, desired: Desired, wait: bool) -> io::Result<Option<Refusal>> {
+        if let Err(error) = project::set_desired(&self.shared.paths, &desired) {
+            return Ok(Some(Refusal::Error { message: crate::host::machine::with_causes(&error) }));
+        }
+        let generation = desired.generation;
+        let mut progress = self.shared.engine.subscribe();
+        self.shared.engine.set_desired(desired);
+        loop {
+            let told = next(&mut progress).await;
+            if let Progress::Settled(settled) = &told
+                && settled.generation == generation
+                && let Some(verdict) = verdict(settled, wait)
+            {
+                return Ok(verdict);
+            }
+            // A client that has gone hears no more; what it asked for goes on without this conversation.
+            self.say(&Reply::Progress { progress: Box::new(told) }).await?;
+        }
+    }
+
+    async fn watch(&mut self) -> io::Result<()> {
+        let mut progress = self.shared.engine.subscribe();
+        loop {
+            let told = next(&mut progress).await;
+            self.say(&Reply::Progress { progress: Box::new(told) }).await?;
+        }
+    }
+}
+
+/// `None`: not decided yet.
+fn verdict(settled: &Settled, wait: bool) -> Option<Option<Refusal>> {
+    let mut reasons = settled.failures.clone();
+    if wait {
+        reasons.extend(settled.broken.iter().cloned());
+    }
+    if !reasons.is_empty() {
+        return Some(Some(Refusal::Failed { reasons }));
+    }
+    (!wait || settled.unready.is_empty()).then_some(None)
+}
+
+fn now() -> Stamp {
+    clock::now()
+}
+
+async fn next(progress: &mut Receiver<Progress>) -> Progress {
+    loop {
+        match progress.recv().await {
+            Ok(progress) => return progress,
+            // The oldest were lost: the rest still tells how it ends.
+            Err(RecvError::Lagged(_)) => {}
+            // The engine ends with this process.
+            Err(RecvError::Closed) => std::future::pending().await,
+        }
+    }
+}
+
+async fn send<T: Serialize>(writer: &mut OwnedWriteHalf, value: &T) -> io::Result<()> {
+    let mut line = serde_json::to_vec(value)?;
+    line.push(b'\n');
+    writer.write_all(&line).await
+}
+
+async fn receive<T: DeserializeOwned>(reader: &mut BufReader<OwnedReadHalf>) -> io::Result<T> {
+    let mut line = Vec::new();
+    if reader.read_until(b'\n', &mut line).await? == 0 {
+        return Err(io::ErrorKind::UnexpectedEof.into());
+    }
+    Ok(serde_json::from_slice(&line)?)
+}

@@ -1,0 +1,116 @@
+//! Becomes a process of its own: nothing of the caller's session, environment, cgroup, limits or signals stays.
+
+use std::ffi::{OsStr, OsString};
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Write};
+use std::path::PathBuf;
+
+use crate::host::paths::Paths;
+use crate::host::process;
+use crate::name::ProjectName;
+
+struct Settings {
+    project: ProjectName,
+    paths: Paths,
+}
+
+/// Why a supervisor did not come up.
+#[derive(Debug, thiserror::Error)]
+pub enum DaemonError {
+    /// The command line is not one of ours.
+    #[error("usage: windlass {verb} --project NAME --root DIR --run DIR", verb = super::VERB)]
+    Usage,
+    /// Another one holds the project.
+    #[error("another supervisor holds the project")]
+    Held,
+    /// A call of the kernel failed.
+    #[error("cannot {operation}: {source}")]
+    Call {
+        /// What was tried.
+        operation: &'static str,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// The world can't be taken over.
+    #[error(transparent)]
+    Server(#[from] super::server::ServerError),
+}
+
+fn call(operation: &'static str) -> impl FnOnce(io::Error) -> DaemonError {
+    move |source| DaemonError::Call { operation, source }
+}
+
+/// The caller waits for one line on our standard output: `ready`, or why not.
+pub fn tell_failure(error: &DaemonError) {
+    let mut text = error.to_string();
+    let mut cause = std::error::Error::source(error);
+    while let Some(inner) = cause {
+        text = format!("{text}: {inner}");
+        cause = inner.source();
+    }
+    let _ = writeln!(io::stdout(), "{text}");
+}
+
+/// Runs a supervisor to its end.
+///
+/// # Errors
+/// When it can't come up; once it is up, its troubles are events and log lines.
+pub fn run(arguments: &[OsString]) -> Result<(), DaemonError> {
+    let settings = settings(arguments)?;
+    // The first fork lets the caller's wait end; the second, after setsid, gives up the lead of the session, so that no
+    // terminal can ever become ours.
+    if process::detach().map_err(call("leave the caller's session"))? == process::Side::Caller {
+        return Ok(());
+    }
+    process::clean_slate().map_err(call("reset signals and limits"))?;
+    let lock = lock(&settings)?;
+    log_to_file(&settings)?;
+    super::server::run(settings.paths, settings.project, lock, ready)?;
+    Ok(())
+}
+
+fn settings(arguments: &[OsString]) -> Result<Settings, DaemonError> {
+    let value = |name: &str| {
+        let at = arguments.iter().position(|a| a == name)?;
+        arguments.get(at + 1).cloned()
+    };
+    let project = value("--project").and_then(|p| p.into_string().ok()).ok_or(DaemonError::Usage)?;
+    let root = value("--root").map(PathBuf::from).ok_or(DaemonError::Usage)?;
+    let run = value("--run").map(PathBuf::from).ok_or(DaemonError::Usage)?;
+    Ok(Settings { project: project.into(), paths: Paths { root, run } })
+}
+
+/// The lock that makes a supervisor the only one: held as long as it lives, by the kernel's own account.
+fn lock(settings: &Settings) -> Result<File, DaemonError> {
+    let folder = settings.paths.project_run(&settings.project);
+    fs::create_dir_all(&folder).map_err(call("make the run folder"))?;
+    let file = File::create(folder.join("supervisor.lock")).map_err(call("open the lock"))?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(fs::TryLockError::WouldBlock) => Err(DaemonError::Held),
+        Err(fs::TryLockError::Error(source)) => Err(call("take the lock")(source)),
+    }
+}
+
+fn log_to_file(settings: &Settings) -> Result<(), DaemonError> {
+    let folder = settings.paths.project(&settings.project);
+    fs::create_dir_all(&folder).map_err(call("make the state folder"))?;
+    let path = folder.join("supervisor.log");
+    let file = OpenOptions::new().create(true).append(true).open(&path).map_err(call("open the log"))?;
+    let level = std::env::var("WINDLASS_LOG").unwrap_or_else(|_| "info".into());
+    tracing_subscriber::fmt()
+        .with_writer(std::sync::Mutex::new(file))
+        .with_ansi(false)
+        .with_env_filter(tracing_subscriber::EnvFilter::new(level))
+        .init();
+    Ok(())
+}
+
+/// Tells the caller that the control socket is there, and lets go of its standard output.
+fn ready() -> io::Result<()> {
+    let mut stdout = io::stdout();
+    stdout.write_all(b"ready\n")?;
+    stdout.flush()?;
+    process::null_stdio(OsStr::new("/dev/null"))
+}

@@ -1,0 +1,117 @@
+//! What a client and a supervisor say to each other: JSON, a line each, over the project's control socket.
+//!
+//! ```text
+//!  client                          supervisor
+//!    Hello ────────────────────────▶
+//!    ◀──────────────────────── Hello        its version and executable; an older one is asked to make way
+//!    Apply | Edit | Watch | Leave ─▶
+//!    ◀────────────────────── Waiting        somebody else's change is under way: who, since when
+//!    ◀───────────────────── Progress  *     what the engine does
+//!    ◀──────────── Done | Refused | Bye
+//! ```
+//!
+//! A client that goes away ends nothing: what it asked for goes on.
+
+use serde::{Deserialize, Serialize};
+
+use crate::desired::Desired;
+use crate::desired::edit::Edit;
+use crate::engine::progress::Progress;
+
+/// The version of this protocol. It only grows; a supervisor that speaks another is replaced.
+pub const VERSION: u32 = 1;
+
+/// The first line of either side.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Hello {
+    /// [`VERSION`] of the speaker.
+    pub version: u32,
+    /// [`super::executable_id`] of the speaker.
+    pub executable: String,
+    /// Its process id.
+    pub pid: u32,
+    /// Its command line, for those who wait for it.
+    pub command: String,
+}
+
+/// What a client asks for.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(tag = "request", rename_all = "kebab-case")]
+pub enum Request {
+    /// Hold this state from now on.
+    Apply {
+        /// The state; its generation must be the one after the last.
+        desired: Box<Desired>,
+        /// Answer only when what it waits for holds too (healthy, ended with 0).
+        wait: bool,
+    },
+    /// Change the state that is held.
+    Edit {
+        /// How.
+        edit: Box<Edit>,
+    },
+    /// Tell of everything that happens, until one side leaves.
+    Watch,
+    /// End, and leave the containers to the next supervisor.
+    Leave,
+}
+
+/// What a supervisor answers.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(tag = "reply", rename_all = "kebab-case")]
+pub enum Reply {
+    /// Another change is under way; this one is next.
+    Waiting {
+        /// Who made it.
+        holder: Holder,
+    },
+    /// Something happened.
+    Progress {
+        /// What.
+        progress: Box<Progress>,
+    },
+    /// What was asked for is done.
+    Done,
+    /// It was not done.
+    Refused {
+        /// Why.
+        reason: Refusal,
+    },
+    /// The supervisor leaves.
+    Bye,
+}
+
+/// Who changes a project at the moment.
+#[derive(Clone, Debug, Serialize, Deserialize, PartialEq, Eq)]
+pub struct Holder {
+    /// Process id of the client.
+    pub pid: u32,
+    /// Its command line.
+    pub command: String,
+    /// Seconds since it began.
+    pub seconds: u64,
+}
+
+/// Why a request was not carried out.
+#[derive(Clone, Debug, Serialize, Deserialize, PartialEq, Eq, thiserror::Error)]
+#[serde(tag = "why", rename_all = "kebab-case")]
+pub enum Refusal {
+    /// Somebody applied another state since the client read the last: it has to compute its own anew.
+    #[error("the project was changed meanwhile (generation {current})")]
+    Conflict {
+        /// The generation that is held.
+        current: u64,
+    },
+    /// Some containers can't reach their state.
+    #[error("{}", .reasons.join("\n"))]
+    Failed {
+        /// Why, a container each.
+        reasons: Vec<String>,
+    },
+    /// It can't be done at all.
+    #[error("{message}")]
+    Error {
+        /// Why.
+        message: String,
+    },
+}

@@ -1,0 +1,160 @@
+//! The supervisor's own life: take the project over, hold it, end when nothing of it is left.
+
+use std::fs::File;
+use std::io;
+use std::sync::Arc;
+
+use tokio::net::UnixListener;
+use tokio::sync::{Mutex, Notify};
+
+use super::lease::{Board, Lease};
+use super::{conversation, socket};
+use crate::engine::progress::Progress;
+use crate::engine::{Engine, Settings};
+use crate::host::cgroup::{Layout, Leaf};
+use crate::host::clock::SystemClock;
+use crate::host::ledger::{LedgerError, project};
+use crate::host::machine::{Machine, MachineError, observe};
+use crate::host::paths::Paths;
+use crate::host::world::{World, WorldError};
+use crate::name::ProjectName;
+
+/// Why a supervisor can't take a project over.
+#[derive(Debug, thiserror::Error)]
+pub enum ServerError {
+    /// The state folder belongs to another world.
+    #[error(transparent)]
+    World(#[from] WorldError),
+    /// The machine can't be used.
+    #[error(transparent)]
+    Machine(#[from] MachineError),
+    /// The desired state can't be read.
+    #[error(transparent)]
+    Ledger(#[from] LedgerError),
+    /// A call of the kernel failed.
+    #[error("cannot {operation}")]
+    Call {
+        /// What was tried.
+        operation: &'static str,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+}
+
+/// All that the conversations share.
+pub struct Shared {
+    /// Where things are.
+    pub paths: Paths,
+    /// The project.
+    pub project: ProjectName,
+    /// The engine.
+    pub engine: Engine<Machine, SystemClock>,
+    /// Who may change the desired state.
+    pub lease: Mutex<Lease>,
+    /// Who has it, for those who wait.
+    pub board: Board,
+    /// The machine, to close it.
+    pub machine: Arc<Machine>,
+    /// Notified when this process is to end, with the containers left to the next.
+    pub leave: Notify,
+}
+
+/// Runs to the end. `ready` is called once the control socket is there.
+///
+/// # Errors
+/// When the project can't be taken over.
+pub fn run(paths: Paths, project: ProjectName, lock: File, ready: fn() -> io::Result<()>) -> Result<(), ServerError> {
+    let _world = World::enter(&paths)?;
+    // While there is one thread, entering a cgroup waits for no grace period.
+    let layout = Layout::open(&observe::cgroup_name(&paths, &project)).map_err(MachineError::from)?;
+    layout.join_self(Leaf::Supervisor).map_err(MachineError::from)?;
+    let call = |operation| move |source| ServerError::Call { operation, source };
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .thread_keep_alive(std::time::Duration::from_secs(2))
+        .enable_all()
+        .build()
+        .map_err(call("start the runtime"))?;
+    let result = runtime.block_on(serve(paths, project, ready));
+    // Whatever still blocks must not keep the project's lock.
+    runtime.shutdown_background();
+    drop(lock);
+    result
+}
+
+async fn serve(paths: Paths, project: ProjectName, ready: fn() -> io::Result<()>) -> Result<(), ServerError> {
+    let call = |operation| move |source| ServerError::Call { operation, source };
+    let machine = Arc::new(Machine::open(&paths, &project)?);
+    machine.adopt().await?;
+    let engine = Engine::new(machine.clone(), Arc::new(SystemClock), Settings::default());
+    if let Some(desired) = project::desired(&paths, &project)? {
+        engine.set_desired(desired);
+    }
+    let folder = paths.project_run(&project);
+    let listener = socket::listen(&folder).map_err(call("make the control socket"))?;
+    listener.set_nonblocking(true).map_err(call("make the control socket"))?;
+    let listener = UnixListener::from_std(listener).map_err(call("make the control socket"))?;
+    let shared = Arc::new(Shared {
+        paths,
+        project,
+        engine,
+        lease: Mutex::default(),
+        board: Board::default(),
+        machine,
+        leave: Notify::new(),
+    });
+    // The caller may have gone; that is no reason to give the project up.
+    if let Err(error) = ready() {
+        tracing::warn!(%error, "nobody waits for this supervisor");
+    }
+    tracing::info!(pid = std::process::id(), "holding the project");
+    tokio::select! {
+        () = shared.engine.run() => {}
+        () = accept(&listener, &shared) => {}
+        () = emptied(&shared) => close(&shared),
+        () = shared.leave.notified() => tracing::info!("leaving the project to the next supervisor"),
+    }
+    Ok(())
+}
+
+async fn accept(listener: &UnixListener, shared: &Arc<Shared>) {
+    loop {
+        match listener.accept().await {
+            Ok((stream, _)) => {
+                tokio::spawn(conversation::hold(stream, shared.clone()));
+            }
+            Err(error) => {
+                tracing::warn!(%error, "a connection was not accepted");
+                tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+            }
+        }
+    }
+}
+
+/// Waits until nothing of the project is left, and nobody is about to change that.
+async fn emptied(shared: &Shared) {
+    let mut progress = shared.engine.subscribe();
+    loop {
+        match progress.recv().await {
+            Ok(Progress::Settled(settled)) if settled.empty => {
+                // Whoever asked for it gets the answer first; whoever asks next finds no supervisor and starts one.
+                let lease = shared.lease.lock().await;
+                let still = shared.engine.desired().is_some_and(|d| d.generation == settled.generation);
+                if still {
+                    std::mem::forget(lease);
+                    return;
+                }
+            }
+            Ok(_) | Err(tokio::sync::broadcast::error::RecvError::Lagged(_)) => {}
+            Err(tokio::sync::broadcast::error::RecvError::Closed) => std::future::pending().await,
+        }
+    }
+}
+
+fn close(shared: &Shared) {
+    tracing::info!("nothing of the project is left");
+    if let Err(error) = shared.machine.close() {
+        tracing::warn!(%error, "something of the project was not removed");
+    }
+}

@@ -1,0 +1,98 @@
+//! Images made by the tests: a busybox (Debian's, static), as a docker archive that `windlass image load` takes in.
+
+use std::fs;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
+
+use super::world::World;
+
+/// The commands that the test image has.
+const LINKS: &[&str] = &[
+    "sh", "true", "false", "sleep", "cat", "echo", "env", "id", "ls", "mkdir", "rm", "touch", "nc", "wget", "httpd",
+    "nslookup", "ping", "ip", "mount", "ps", "kill", "hostname", "stat", "seq", "dd", "tty", "stty", "head", "tail",
+    "grep", "chmod", "chown", "test", "date", "df", "readlink", "getopt", "printf", "pwd", "ulimit", "sync", "mknod",
+];
+
+/// Loads the image `test:latest` into a world: busybox, an empty /data of user 1234, /etc/passwd and /etc/group.
+pub fn load(world: &World) {
+    load_as(world, "test:latest", &json!({ "Cmd": ["sleep", "100000"], "Env": ["PATH=/bin"] }));
+}
+
+/// Loads the test image under a name, with a config (`Cmd`, `Env`, `User`, …) of its own.
+pub fn load_as(world: &World, name: &str, config: &Value) {
+    let archive = world.path().join("test-image.tar");
+    fs::write(&archive, build(name, config)).unwrap();
+    world.windlass(world.path(), &["image", "load", "-i", archive.to_str().unwrap()]).ok();
+}
+
+fn busybox() -> PathBuf {
+    ["/bin/busybox", "/usr/bin/busybox"].iter().map(PathBuf::from).find(|p| p.exists()).expect("busybox-static")
+}
+
+fn build(name: &str, config: &Value) -> Vec<u8> {
+    let layer = layer();
+    let diff = format!("sha256:{}", windlass::host::ledger::record::hex(&Sha256::digest(&layer)));
+    let architecture = if cfg!(target_arch = "aarch64") { "arm64" } else { "amd64" };
+    let config = json!({
+        "architecture": architecture, "os": "linux", "config": config,
+        "rootfs": { "type": "layers", "diff_ids": [diff] },
+    });
+    let manifest = json!([{ "Config": "config.json", "RepoTags": [name], "Layers": ["layer.tar"] }]);
+    let mut tar = tar::Builder::new(Vec::new());
+    file(&mut tar, "config.json", config.to_string().as_bytes(), 0o644);
+    file(&mut tar, "layer.tar", &layer, 0o644);
+    file(&mut tar, "manifest.json", manifest.to_string().as_bytes(), 0o644);
+    tar.into_inner().unwrap()
+}
+
+fn layer() -> Vec<u8> {
+    let mut tar = tar::Builder::new(Vec::new());
+    for (path, mode, owner) in
+        [("bin", 0o755, 0), ("etc", 0o755, 0), ("tmp", 0o1777, 0), ("data", 0o750, 1234), ("home", 0o755, 0)]
+    {
+        let mut header = tar::Header::new_ustar();
+        header.set_entry_type(tar::EntryType::Directory);
+        header.set_mode(mode);
+        header.set_uid(owner);
+        header.set_gid(owner);
+        header.set_size(0);
+        tar.append_data(&mut header, path, &[][..]).unwrap();
+    }
+    file(&mut tar, "bin/busybox", &fs::read(busybox()).unwrap(), 0o755);
+    for link in LINKS {
+        let mut header = tar::Header::new_ustar();
+        header.set_entry_type(tar::EntryType::Symlink);
+        header.set_mode(0o777);
+        header.set_size(0);
+        tar.append_link(&mut header, format!("bin/{link}"), "busybox").unwrap();
+    }
+    file(&mut tar, "data/content", b"from the image\n", 0o640);
+    file(&mut tar, "etc/passwd", b"root:x:0:0:root:/:/bin/sh\nann:x:1234:2345:Ann:/home:/bin/sh\n", 0o644);
+    file(&mut tar, "etc/group", b"root:x:0:\nstaff:x:2345:\nextra:x:2000:ann\n", 0o644);
+    tar.into_inner().unwrap()
+}
+
+fn file(tar: &mut tar::Builder<Vec<u8>>, path: &str, content: &[u8], mode: u32) {
+    let mut header = tar::Header::new_ustar();
+    header.set_mode(mode);
+    header.set_size(content.len() as u64);
+    tar.append_data(&mut header, path, content).unwrap();
+}
+
+/// The folder of a project with one compose file.
+pub fn project(world: &World, name: &str, compose: &str) -> PathBuf {
+    world.project(name, &[("compose.yaml", compose)])
+}
+
+/// Whether a path is there, for tests that read better so.
+pub fn exists(path: &Path) -> bool {
+    fs::symlink_metadata(path).is_ok()
+}
+
+/// Writes to a file, for tests that change one.
+pub fn append(path: &Path, text: &str) {
+    fs::OpenOptions::new().append(true).open(path).unwrap().write_all(text.as_bytes()).unwrap();
+}

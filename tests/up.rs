@@ -1,0 +1,288 @@
+//! The verbs, end to end, on containers made of the tests' own image: what a person types, and what comes of it.
+
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod support;
+
+use std::fs;
+use std::path::Path;
+
+use support::image::{load, project};
+use support::world::World;
+
+fn world() -> World {
+    let world = World::new();
+    load(&world);
+    world
+}
+
+#[test]
+fn a_stack_comes_up_answers_and_goes_down_without_a_trace() {
+    let world = world();
+    let folder = project(
+        &world,
+        "shop",
+        r#"
+services:
+  web:
+    image: test
+    command: [sh, -c, "echo hello from web; mkdir -p /www; echo page > /www/index.html; exec httpd -f -p 80 -h /www"]
+    ports: ["127.0.0.1:8080:80", "8081:80"]
+    depends_on: { db: { condition: service_healthy } }
+  db:
+    image: test
+    command: [sh, -c, "nc -lk -p 5432 -e cat"]
+    healthcheck: { test: [CMD, nc, -z, 127.0.0.1, "5432"], interval: 1s }
+    volumes: [data:/data]
+volumes: { data: {} }
+"#,
+    );
+    world.windlass(&folder, &["up", "-d"]).ok();
+    world.sh("curl -fsS --retry 20 --retry-all-errors --retry-delay 1 http://127.0.0.1:8080/").ok().says("page");
+    world.sh("curl -fsS http://127.0.0.1:8081/").ok().says("page");
+    world.sh("curl -fsS 'http://[::1]:8081/'").ok().says("page");
+    world.windlass(&folder, &["ps"]).ok().says("shop-web-1").says("(healthy)").says("127.0.0.1:8080->80/tcp");
+    world.windlass(&folder, &["logs", "web"]).ok().says("hello from web");
+    world.windlass(&folder, &["exec", "-T", "web", "wget", "-qO-", "http://web/"]).ok().says("page");
+    world.windlass(&folder, &["exec", "-T", "web", "nc", "-z", "db", "5432"]).ok();
+    world.windlass(&folder, &["exec", "-T", "db", "cat", "/data/content"]).ok().says("from the image");
+    world.windlass(&folder, &["plan", "--detailed-exitcode"]).ok().says("nothing to do");
+    world.windlass(&folder, &["down", "-v"]).ok();
+    world.assert_clean();
+}
+
+#[test]
+fn only_what_changed_is_made_anew_and_the_plan_says_why() {
+    let world = world();
+    let text =
+        |value: &str| format!("services:\n  a: {{image: test, environment: {{FOO: {value}}}}}\n  b: {{image: test}}\n");
+    let folder = project(&world, "change", &text("one"));
+    world.windlass(&folder, &["up", "-d"]).ok();
+    let ids = |world: &World| world.windlass(&folder, &["ps", "-q", "--no-trunc"]).ok().stdout;
+    let id = |world: &World, service: &str| world.windlass(&folder, &["ps", "-q", service]).ok().stdout;
+    let (before, b) = (ids(&world), id(&world, "b"));
+    world.windlass(&folder, &["up", "-d"]).ok();
+    assert_eq!(ids(&world), before, "an unchanged stack is left alone");
+    fs::write(folder.join("compose.yaml"), text("two")).unwrap();
+    world.windlass(&folder, &["plan", "--detailed-exitcode"]).code(2).says("environment.FOO changed");
+    assert_eq!(ids(&world), before, "a plan changes nothing");
+    world.windlass(&folder, &["up", "-d"]).ok();
+    assert_ne!(ids(&world), before);
+    assert_eq!(id(&world, "b"), b, "what did not change is left alone");
+    world.windlass(&folder, &["exec", "-T", "a", "env"]).ok().says("FOO=two");
+    world.windlass(&folder, &["down"]).ok();
+    world.assert_clean();
+}
+
+#[test]
+fn a_killed_process_is_started_again_and_keeps_its_address() {
+    let world = world();
+    let folder = project(&world, "heal", "services:\n  web: {image: test, restart: always}\n");
+    world.windlass(&folder, &["up", "-d"]).ok();
+    let pid = |world: &World| world.windlass(&folder, &["top"]).ok().stdout;
+    let hosts = |world: &World| world.windlass(&folder, &["exec", "-T", "web", "cat", "/etc/hosts"]).stdout;
+    let (before, address) = (pid(&world), hosts(&world));
+    let state = world.path().join("run/containers");
+    let process = main_pid(&state);
+    nix::sys::signal::kill(nix::unistd::Pid::from_raw(process), nix::sys::signal::Signal::SIGKILL).unwrap();
+    world.wait_for("a new process", || pid(&world) != before && pid(&world).contains("sleep"));
+    assert_eq!(hosts(&world), address);
+    world.windlass(&folder, &["down"]).ok();
+    world.assert_clean();
+}
+
+/// The process id of the only container's first process.
+fn main_pid(containers: &Path) -> i32 {
+    let folder = fs::read_dir(containers).unwrap().next().unwrap().unwrap().path();
+    let text = fs::read_to_string(folder.join("process.json")).unwrap();
+    let body: serde_json::Value = serde_json::from_str(text.lines().nth(1).unwrap()).unwrap();
+    i32::try_from(body["pid"].as_i64().unwrap()).unwrap()
+}
+
+#[test]
+fn a_killed_supervisor_comes_back_and_the_containers_do_not_notice() {
+    let world = world();
+    let folder = project(&world, "crash", "services:\n  web: {image: test, restart: always}\n");
+    world.windlass(&folder, &["up", "-d"]).ok();
+    let supervisor = |world: &World| -> Vec<i32> {
+        world
+            .processes()
+            .into_iter()
+            .filter(|pid| {
+                let line = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+                line.windows(12).any(|w| w == b"__supervisor")
+            })
+            .collect()
+    };
+    let old = supervisor(&world);
+    assert_eq!(old.len(), 1);
+    let process = main_pid(&world.path().join("run/containers"));
+    nix::sys::signal::kill(nix::unistd::Pid::from_raw(old[0]), nix::sys::signal::Signal::SIGKILL).unwrap();
+    world.wait_for("a new supervisor", || {
+        let now = supervisor(&world);
+        now.len() == 1 && now != old
+    });
+    assert_eq!(main_pid(&world.path().join("run/containers")), process);
+    world.windlass(&folder, &["plan", "--detailed-exitcode"]).ok();
+    world.windlass(&folder, &["down"]).ok();
+    world.assert_clean();
+}
+
+#[test]
+fn scale_stop_start_restart_pause_and_rm() {
+    let world = world();
+    let folder = project(&world, "verbs", "services:\n  web: {image: test, stop_signal: SIGKILL}\n");
+    world.windlass(&folder, &["up", "-d", "--scale", "web=3"]).ok();
+    let count = |world: &World, arguments: &[&str]| {
+        world.windlass(&folder, &[&["ps", "-q"], arguments].concat()).ok().stdout.lines().count()
+    };
+    assert_eq!(count(&world, &[]), 3);
+    world.windlass(&folder, &["scale", "web=1"]).ok();
+    assert_eq!(count(&world, &["-a"]), 1);
+    world.windlass(&folder, &["pause"]).ok();
+    world.windlass(&folder, &["ps"]).ok().says("(Paused)");
+    world.windlass(&folder, &["unpause"]).ok();
+    world.windlass(&folder, &["stop"]).ok();
+    assert_eq!((count(&world, &[]), count(&world, &["-a"])), (0, 1));
+    world.windlass(&folder, &["start"]).ok();
+    assert_eq!(count(&world, &[]), 1);
+    world.windlass(&folder, &["restart"]).ok();
+    assert_eq!(count(&world, &[]), 1);
+    world.windlass(&folder, &["kill"]).ok();
+    world.windlass(&folder, &["rm", "-f"]).ok();
+    assert_eq!(count(&world, &["-a"]), 0);
+    world.windlass(&folder, &["down"]).ok();
+    world.assert_clean();
+}
+
+#[test]
+fn run_gives_the_commands_output_and_code() {
+    let world = world();
+    let folder = project(&world, "oneoff", "services:\n  web: {image: test, environment: {FOO: bar}}\n");
+    world.windlass(&folder, &["run", "--rm", "-T", "web", "sh", "-c", "echo $FOO; exit 7"]).code(7).says("bar");
+    world.windlass(&folder, &["run", "--rm", "-T", "web", "no-such-program"]).code(127);
+    world.windlass(&folder, &["run", "--rm", "-T", "web", "/etc/passwd"]).code(126);
+    world.windlass(&folder, &["down"]).ok();
+    world.assert_clean();
+}
+
+#[test]
+fn what_a_container_sees_is_what_the_file_says() {
+    let world = world();
+    let folder = world.project(
+        "inside",
+        &[
+            ("secret.txt", "hidden"),
+            (
+                "compose.yaml",
+                r#"
+services:
+  web:
+    image: test
+    hostname: inside
+    user: ann
+    group_add: ["4000"]
+    working_dir: /work
+    read_only: true
+    tmpfs: ["/scratch:size=1m"]
+    shm_size: 8m
+    ulimits: { nofile: { soft: 100, hard: 200 } }
+    sysctls: { net.core.somaxconn: "77" }
+    cap_drop: [ALL]
+    cap_add: [NET_BIND_SERVICE]
+    extra_hosts: ["other:10.9.8.7"]
+    mem_limit: 64m
+    secrets: [{ source: password, uid: "1234", mode: 0400 }]
+    configs: [{ source: settings, target: /etc/settings }]
+    volumes: ["./:/project:ro"]
+secrets: { password: { file: secret.txt } }
+configs: { settings: { content: "a = 1\n" } }
+"#,
+            ),
+        ],
+    );
+    world.windlass(&folder, &["up", "-d"]).ok();
+    let inside = |script: &str| world.windlass(&folder, &["exec", "-T", "web", "sh", "-c", script]);
+    inside("hostname").ok().says("inside");
+    inside("id").ok().says("uid=1234(ann) gid=2345(staff)").says("2000(extra)").says("4000");
+    inside("pwd").ok().says("/work");
+    inside("echo $HOME").ok().says("/home");
+    inside("touch /x").code(1).says("Read-only");
+    inside("touch /scratch/x && df -k /scratch | tail -1").ok().says("1024");
+    inside("df -k /dev/shm | tail -1").ok().says("8192");
+    inside("ulimit -n; ulimit -Hn").ok().says("100\n200");
+    inside("cat /proc/sys/net/core/somaxconn").ok().says("77");
+    inside("grep CapBnd /proc/self/status").ok().says("0000000000000400");
+    inside("grep Seccomp: /proc/self/status").ok().says("2");
+    inside("cat /etc/hosts").ok().says("10.9.8.7\tother");
+    inside("stat -c '%a %u' /run/secrets/password; cat /run/secrets/password").ok().says("400 1234\nhidden");
+    inside("cat /etc/settings").ok().says("a = 1");
+    inside("cat /project/secret.txt; touch /project/x").code(1).says("hidden");
+    inside("cat /proc/1/status | grep NSpid").ok();
+    let shown = world.windlass(&folder, &["config"]).ok();
+    assert!(!shown.stdout.contains("hidden"), "the secret's value is not shown");
+    world.windlass(&folder, &["down"]).ok();
+    world.assert_clean();
+}
+
+#[test]
+fn bad_input_is_told_where_it_stands_and_loses_nothing() {
+    let world = world();
+    let folder = world.project("bad", &[]);
+    fs::create_dir_all(&folder).unwrap();
+    world.windlass(&folder, &["up"]).code(1).says("compose.yaml");
+    for (text, says) in [
+        ("services:\n  web: {image: test, prots: [80]}\n", "did you mean `ports`"),
+        ("services:\n  web: {image: test, depends_on: [dv]}\n  db: {image: test}\n", "compose.yaml:2:"),
+        ("services:\n  web: {image: test, volumes: ['data:/x']}\n", "data"),
+        ("services: [", "compose.yaml:1"),
+        ("services:\n  web: {image: test, command: [no-such-program]}\n", "no-such-program"),
+        ("services:\n  web: {image: test, user: nobody-here}\n", "nobody-here"),
+        ("services:\n  web: {image: test, secrets: [s]}\nsecrets: {s: {file: ./missing}}\n", "missing"),
+        ("services:\n  web: {image: test, volumes: [{type: bind, source: ./missing, target: /x}]}\n", "missing"),
+    ] {
+        fs::write(folder.join("compose.yaml"), text).unwrap();
+        world.windlass(&folder, &["up", "-d"]).code(1).says(says);
+        world.windlass(&folder, &["-p", "bad", "down", "-v"]);
+    }
+    world.assert_clean();
+}
+
+#[test]
+fn a_port_that_is_taken_is_told_with_who_has_it() {
+    let mut world = world();
+    let folder = project(&world, "port", "services:\n  web: {image: test, ports: ['127.0.0.1:8080:80']}\n");
+    let mut server = world.command("busybox", world.path());
+    server.args(["nc", "-lk", "-p", "8080", "-s", "127.0.0.1"]);
+    world.start(&mut server);
+    world.wait_for("the port to be taken", || world.sh("ss -Hltn | grep -q :8080").code == 0);
+    world.windlass(&folder, &["up", "-d"]).code(1).says("8080").says("busybox");
+    world.windlass(&folder, &["down"]).ok();
+    world.assert_clean();
+}
+
+#[test]
+fn a_one_shot_that_others_wait_for() {
+    let world = world();
+    let folder = project(
+        &world,
+        "oneshot",
+        r#"
+services:
+  migrate: { image: test, command: [sh, -c, "echo done > /shared/flag"], volumes: ["shared:/shared"] }
+  web:
+    image: test
+    command: [sh, -c, "cat /shared/flag; exec sleep 100000"]
+    volumes: ["shared:/shared"]
+    depends_on: { migrate: { condition: service_completed_successfully } }
+  broken: { image: test, command: ["false"], profiles: [broken] }
+  never: { image: test, profiles: [broken], depends_on: { broken: { condition: service_completed_successfully } } }
+volumes: { shared: {} }
+"#,
+    );
+    world.windlass(&folder, &["up", "-d", "--wait"]).ok();
+    world.windlass(&folder, &["logs", "web"]).ok().says("done");
+    world.windlass(&folder, &["--profile", "broken", "up", "-d"]).code(1).says("broken");
+    world.windlass(&folder, &["--profile", "broken", "down", "-v"]).ok();
+    world.assert_clean();
+}
