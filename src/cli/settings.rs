@@ -265,7 +265,7 @@ pub enum Verb {
     /// Connect the terminal to a running container
     Attach(verbs::attach::Attach),
     /// Copy files between a container and this machine
-    //CP    Cp(verbs::cp::Cp),
+    Cp(verbs::cp::Cp),
     /// Check the compose files and print them in canonical form
     Config(verbs::config::Config),
     /// Pull images of services

@@ -155,7 +155,7 @@ fn insert(command: Command, path: &[&'static str], verb: &Undone) -> Command {
             Command::new(*name)
                 .about(verb.about)
                 .hide(true)
-                .args(verb.flags.iter().map(|flag| argument(flag, false)))
+                .args(verb.flags.iter().map(|flag| argument(flag, true)))
                 // Whatever stands there: the answer is the same.
                 .arg(Arg::new("words").num_args(0..).trailing_var_arg(true)),
         ),

@@ -3,7 +3,7 @@
 pub mod attach;
 pub mod build;
 pub mod config;
-//CP pub mod cp;
+pub mod cp;
 pub mod create;
 pub mod demo;
 pub mod down;
@@ -51,7 +51,7 @@ pub fn check(verb: &Verb, settings: &Settings) -> Result<(), CliError> {
     match verb {
         Verb::Up(args) => args.check(),
         Verb::Exec(args) => args.check(),
-        //CP        Verb::Cp(args) => args.check(),
+        Verb::Cp(args) => args.check(),
         Verb::Run(args) => args.check(settings),
         _ => Ok(()),
     }
@@ -86,7 +86,7 @@ pub async fn run<B: Backend>(cx: &Context<'_, B>, verb: Verb) -> Result<ExitStat
         Verb::Exec(args) => exec::run(cx, &args).await,
         Verb::Run(args) => run::run(cx, &args).await,
         Verb::Attach(args) => attach::run(cx, &args).await,
-        //CP        Verb::Cp(args) => cp::run(cx, &args),
+        Verb::Cp(args) => cp::run(cx, &args),
         Verb::Config(args) => config::run(cx, &args),
         Verb::Pull(args) => pull::run(cx, &args).await,
         Verb::Build(args) => build::run(cx, &args).await,
@@ -127,7 +127,7 @@ pub fn name(verb: &Verb) -> &'static str {
         Verb::Exec(_) => "exec",
         Verb::Run(_) => "run",
         Verb::Attach(_) => "attach",
-        //CP        Verb::Cp(_) => "cp",
+        Verb::Cp(_) => "cp",
         Verb::Config(_) => "config",
         Verb::Pull(_) => "pull",
         Verb::Build(_) => "build",

@@ -1,0 +1,141 @@
+//! Copies between folders of this machine, one of them taken for a container's root.
+
+use std::fs;
+use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
+
+use super::*;
+
+struct World {
+    folder: tempfile::TempDir,
+}
+
+impl World {
+    fn new() -> Self {
+        let folder = tempfile::tempdir().expect("a folder");
+        fs::create_dir_all(folder.path().join("root/etc")).expect("made");
+        fs::create_dir_all(folder.path().join("host/sub")).expect("made");
+        fs::write(folder.path().join("host/a.txt"), "A").expect("written");
+        fs::write(folder.path().join("host/sub/b.txt"), "B").expect("written");
+        fs::write(folder.path().join("secret"), "host only").expect("written");
+        Self { folder }
+    }
+
+    fn path(&self, name: &str) -> String {
+        self.folder.path().join(name).display().to_string()
+    }
+
+    fn container(&self) -> Tree {
+        Tree::Container(fs::File::open(self.path("root")).expect("opened").into())
+    }
+
+    fn read(&self, name: &str) -> String {
+        fs::read_to_string(self.path(name)).unwrap_or_else(|error| panic!("{name}: {error}"))
+    }
+
+    fn copy_in(&self, source: &str, target: &str) -> Result<(), CliError> {
+        copy(&Tree::Machine, &self.path(source), &self.container(), target, false, Keep::Content)
+    }
+
+    fn copy_out(&self, source: &str, target: &str) -> Result<(), CliError> {
+        copy(&self.container(), source, &Tree::Machine, &self.path(target), false, Keep::Content)
+    }
+}
+
+#[test]
+fn files_and_folders_land_where_docker_puts_them() {
+    let world = World::new();
+    world.copy_in("host/a.txt", "/etc").expect("file into a folder");
+    world.copy_in("host/a.txt", "/etc/new.txt").expect("file to a new name");
+    world.copy_in("host", "/etc").expect("folder into a folder");
+    world.copy_in("host", "/other").expect("folder to a new name");
+    world.copy_in("host/.", "/etc/in").expect("content to a new name");
+    world.copy_in("host/.", "/etc").expect("content into a folder");
+    for name in ["etc/a.txt", "etc/new.txt", "etc/host/a.txt", "other/a.txt", "etc/in/a.txt"] {
+        assert_eq!(world.read(&format!("root/{name}")), "A");
+    }
+    for name in ["etc/host/sub/b.txt", "other/sub/b.txt", "etc/in/sub/b.txt", "etc/sub/b.txt"] {
+        assert_eq!(world.read(&format!("root/{name}")), "B");
+    }
+    world.copy_out("/other/sub", "out").expect("folder out");
+    assert_eq!(world.read("out/b.txt"), "B");
+    let names: Vec<_> = fs::read_dir(world.path("root/etc")).expect("read").flatten().map(|e| e.file_name()).collect();
+    assert!(names.iter().all(|name| !name.to_string_lossy().starts_with(".windlass")), "{names:?}");
+}
+
+#[test]
+fn what_does_not_fit_is_refused() {
+    let world = World::new();
+    world.copy_in("host/a.txt", "/etc/file").expect("copied");
+    for (source, target, message) in [
+        ("host", "/etc/file", "onto the file"),
+        ("host/a.txt", "/nowhere/", "is not there"),
+        ("host/a.txt", "/nowhere/a", "is not there"),
+        ("nosuch", "/etc", "No such file"),
+        ("host/a.txt/", "/etc", "Not a directory"),
+    ] {
+        let error = world.copy_in(source, target).expect_err(target).to_string();
+        assert!(error.contains(message), "{source} to {target}: {error}");
+    }
+}
+
+#[test]
+fn no_symlink_leads_out_of_the_container() {
+    let world = World::new();
+    symlink(world.path("secret"), world.path("root/etc/leak")).expect("linked");
+    symlink("/../../..", world.path("root/up")).expect("linked");
+    symlink(world.path("host"), world.path("root/out")).expect("linked");
+    // The link itself is copied, never what it would name on this machine.
+    world.copy_out("/etc/leak", "copied").expect("copied");
+    assert!(fs::symlink_metadata(world.path("copied")).expect("there").is_symlink());
+    let follow = copy(&world.container(), "/etc/leak", &Tree::Machine, &world.path("x"), true, Keep::Content);
+    assert!(follow.is_err());
+    world.copy_in("host/a.txt", "/up/a.txt").expect("stays at the root");
+    assert_eq!(world.read("root/a.txt"), "A");
+    assert!(world.copy_in("secret", "/out/stolen").is_err());
+    assert!(!fs::exists(world.path("host/stolen")).expect("looked"));
+    // Onto a symlink: it is replaced, what it names is untouched.
+    world.copy_in("host/a.txt", "/etc/leak").expect("replaced");
+    assert_eq!((world.read("secret").as_str(), world.read("root/etc/leak").as_str()), ("host only", "A"));
+}
+
+#[test]
+fn modes_stay_and_set_user_id_only_with_archive() {
+    let world = World::new();
+    fs::set_permissions(world.path("host/a.txt"), fs::Permissions::from_mode(0o4751)).expect("set");
+    let mode = |name: &str| fs::metadata(world.path(name)).expect("there").mode() & 0o7777;
+    world.copy_in("host/a.txt", "/plain").expect("copied");
+    copy(&Tree::Machine, &world.path("host/a.txt"), &world.container(), "/kept", false, Keep::Owners).expect("copied");
+    assert_eq!((mode("root/plain"), mode("root/kept")), (0o751, 0o4751));
+    assert_eq!(
+        fs::metadata(world.path("root/plain")).expect("there").mtime(),
+        fs::metadata(world.path("host/a.txt")).expect("there").mtime()
+    );
+}
+
+#[test]
+fn an_archive_that_leads_out_is_refused() {
+    let world = World::new();
+    let mut header = tar::Header::new_gnu();
+    header.set_size(1);
+    header.set_mode(0o644);
+    header.as_mut_bytes()[..9].copy_from_slice(b"../escape");
+    header.set_cksum();
+    let mut bytes = header.as_bytes().to_vec();
+    bytes.extend([b'x'; 512]);
+    bytes.extend([0; 1024]);
+    let error = unpack(&bytes[..], &world.container(), Path::new("/etc"), Keep::Content).expect_err("refused");
+    assert!(error.to_string().contains("leads out"), "{error}");
+    assert!(
+        unpack(&b"no archive at all, but longer than nothing"[..], &world.container(), Path::new("/"), Keep::Content)
+            .is_err()
+    );
+}
+
+#[test]
+fn made_up_file_systems_are_left_alone() {
+    let error = copy(&Tree::Machine, "/proc/self/status", &Tree::Machine, "/nowhere", false, Keep::Content);
+    assert!(error.is_err());
+    let world = World::new();
+    let error = copy(&Tree::Machine, "/proc/sys/kernel", &world.container(), "/etc", false, Keep::Content);
+    assert!(error.expect_err("refused").to_string().contains("makes it up"));
+}

@@ -1,0 +1,138 @@
+//! A tree of files: this machine's, or a container's, from which no path leads out.
+
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{CWD, FileType, Mode, OFlags, ResolveFlags, fstat, fstatfs, mkdirat, openat2};
+use rustix::io::Errno;
+
+use super::super::error::CliError;
+use super::about;
+
+/// A tree of files.
+pub enum Tree {
+    /// This machine's; relative paths start at the working folder.
+    Machine,
+    /// A container's, by its root.
+    Container(OwnedFd),
+}
+
+/// What stands at a path.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// A folder.
+    Folder,
+    /// Anything else.
+    File,
+    /// Nothing.
+    Nothing,
+}
+
+/// What is to be copied.
+pub struct Source {
+    /// It, as an `O_PATH` descriptor.
+    pub fd: OwnedFd,
+    /// Its name.
+    pub name: PathBuf,
+    /// It is a folder.
+    pub is_folder: bool,
+    /// Its content is meant, not itself (`folder/.`).
+    pub contents: bool,
+}
+
+impl Tree {
+    /// Opens a path; in a container symlinks stay inside it, and the kernel's magic links are refused.
+    ///
+    /// # Errors
+    /// Of openat2(2).
+    pub fn open(&self, path: &Path, flags: OFlags) -> Result<OwnedFd, Errno> {
+        let (root, resolve): (BorrowedFd<'_>, _) = match self {
+            Self::Machine => (CWD, ResolveFlags::empty()),
+            Self::Container(root) => (root.as_fd(), ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS),
+        };
+        let path = if path.as_os_str().is_empty() { Path::new(".") } else { path };
+        // EAGAIN: something was renamed or mounted during the walk; the kernel asks to try again.
+        for _ in 0..1000 {
+            match openat2(root, path, flags | OFlags::CLOEXEC, Mode::empty(), resolve) {
+                Err(Errno::AGAIN | Errno::INTR) => {}
+                result => return result,
+            }
+        }
+        Err(Errno::AGAIN)
+    }
+
+    /// What stands at a path, symlinks followed.
+    ///
+    /// # Errors
+    /// When that can't be found out.
+    pub fn look(&self, path: &Path) -> Result<Place, CliError> {
+        match self.open(path, OFlags::PATH) {
+            Ok(fd) if is_folder(&fd).map_err(about("look at", path))? => Ok(Place::Folder),
+            Ok(_) => Ok(Place::File),
+            // A symlink to nothing is replaced, so nothing counts.
+            Err(Errno::NOENT) => Ok(Place::Nothing),
+            Err(errno) => Err(about("look at", path)(errno)),
+        }
+    }
+
+    /// Opens what is to be copied; a symlink as such, unless `follow`, or a slash or dot stands behind it.
+    ///
+    /// # Errors
+    /// When it is not there.
+    pub fn source(&self, text: &str, follow: bool) -> Result<Source, CliError> {
+        let path = Path::new(text);
+        let contents = text == "." || text.ends_with("/.");
+        let through = follow || contents || text.ends_with('/');
+        let flags = if through { OFlags::PATH } else { OFlags::PATH | OFlags::NOFOLLOW };
+        let fd = self.open(path, flags).map_err(about("open", path))?;
+        let name = path.file_name().map(PathBuf::from).unwrap_or_default();
+        let is_folder = is_folder(&fd).map_err(about("look at", path))?;
+        if text.ends_with('/') && !is_folder {
+            return Err(CliError::failed(format!("{text} is no folder")));
+        }
+        // The root itself has no name: its content is copied.
+        let contents = contents || name.as_os_str().is_empty();
+        Ok(Source { fd, name, is_folder, contents })
+    }
+
+    /// Opens a folder, and makes what is missing of it.
+    ///
+    /// # Errors
+    /// When it can't be made, or is none.
+    pub fn folder(&self, path: &Path) -> Result<OwnedFd, CliError> {
+        match self.open(path, OFlags::PATH | OFlags::DIRECTORY) {
+            Err(Errno::NOENT) => {}
+            result => return result.map_err(about("open the folder", path)),
+        }
+        let (Some(above), Some(name)) = (path.parent(), path.file_name()) else {
+            return Err(about("open the folder", path)(Errno::NOENT));
+        };
+        let above = self.folder(above)?;
+        match mkdirat(&above, name, Mode::from_raw_mode(0o755)) {
+            Ok(()) | Err(Errno::EXIST) => {}
+            Err(errno) => return Err(about("make the folder", path)(errno)),
+        }
+        self.open(path, OFlags::PATH | OFlags::DIRECTORY).map_err(about("open the folder", path))
+    }
+}
+
+/// Whether a descriptor is a folder.
+///
+/// # Errors
+/// Of fstat(2).
+pub fn is_folder(fd: &OwnedFd) -> Result<bool, Errno> {
+    Ok(FileType::from_raw_mode(fstat(fd)?.st_mode) == FileType::Directory)
+}
+
+/// Whether a descriptor lies on a file system that the kernel makes up (proc, sys, cgroup): its files have effects, no
+/// content to copy.
+///
+/// # Errors
+/// Of fstatfs(2).
+pub fn is_made_up(fd: impl AsFd) -> Result<bool, Errno> {
+    /// Magic numbers of linux/magic.h: proc, sysfs, cgroup, cgroup2, debugfs, tracefs, securityfs, bpf.
+    const MADE_UP: [u64; 8] =
+        [0x9fa0, 0x6265_6572, 0x0027_e0eb, 0x6367_7270, 0x6462_6720, 0x7472_6163, 0x7363_6673, 0xcafe_4a11];
+    let kind = u64::try_from(fstatfs(fd)?.f_type).unwrap_or_default();
+    Ok(MADE_UP.contains(&kind))
+}
