@@ -11,6 +11,6 @@ fn main() -> ExitCode {
     let arguments: Vec<OsString> = std::env::args_os().skip(1).collect();
     match arguments.first().and_then(|first| first.to_str()) {
         Some(windlass::supervisor::VERB) => windlass::supervisor::main(&arguments[1..]),
-        _ => windlass::cli::main(),
+        _ => windlass::cli::main(std::env::args_os().collect(), windlass::cli::backend::real::Real::open),
     }
 }

@@ -14,6 +14,7 @@ pub mod backend;
 pub mod build;
 pub mod commands;
 pub mod context;
+pub mod demo;
 pub mod copy;
 pub mod error;
 pub mod output;

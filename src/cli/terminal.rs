@@ -123,9 +123,9 @@ pub struct Relay {
 /// # Errors
 /// When the terminal refuses; the session's own.
 pub async fn relay(session: Session, options: Relay) -> Result<End, CliError> {
-    let Session { input, output, error, terminal, mut exit } = session;
+    let Session { input, output, error, terminal, size, mut exit } = session;
     let raw = if terminal && options.input { Raw::enter()? } else { None };
-    let size_of = if terminal { output.as_ref().map(duplicate).transpose()? } else { None };
+    let size_of = size;
     let (done, ended) = pipe()?;
     let mut readers = Vec::new();
     readers.extend(output.map(|fd| pump(fd, duplicate(&ended), io::stdout)));

@@ -63,6 +63,8 @@ pub struct LoadOptions {
     pub cwd: PathBuf,
     /// The only services wanted, with what they depend on; empty: all.
     pub services: Vec<String>,
+    /// The services wanted only switch their profiles on; nothing is left out.
+    pub whole: bool,
     /// Standard input, for `-f -`.
     pub stdin: Option<String>,
     /// Keep what no service uses.
@@ -142,7 +144,9 @@ pub fn load(options: &LoadOptions) -> Result<Loaded, Diagnostics> {
         check::check(&root, &disabled, &mut loader.diags);
     }
     bind::files(&mut root, &found.environment, &mut loader.diags);
-    bind::select(&mut root, &options.services, &mut loader.diags);
+    if !options.whole {
+        bind::select(&mut root, &options.services, &mut loader.diags);
+    }
     if !options.all_resources {
         bind::drop_unused(&mut root);
     }

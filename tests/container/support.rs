@@ -50,10 +50,7 @@ impl World {
         }
         mount_tmpfs(&world.state());
         fs::copy(BUSYBOX, world.layer().join("bin/busybox")).unwrap();
-        for name in [
-            "sh", "cat", "ls", "id", "true", "sleep", "env", "mount", "grep", "stat", "echo", "ps", "hostname", "head",
-            "stty", "mkdir", "touch", "chmod", "ip", "pwd", "readlink", "wc", "kill", "tr", "cut",
-        ] {
+        for name in ["sh", "cat", "ls", "id", "true", "sleep", "env", "mount", "grep", "stat", "echo", "ps", "hostname", "head", "stty", "mkdir", "touch", "chmod", "ip", "pwd", "readlink", "wc", "kill", "tr", "cut"] {
             symlink("busybox", world.layer().join("bin").join(name)).unwrap();
         }
         let passwd = "root:x:0:0::/root:/bin/sh\napp:x:1234:2345::/home/app:/bin/sh\n";
@@ -196,18 +193,6 @@ pub fn spec(argv: &[&str]) -> ContainerSpec {
 
 /// Docker's default capabilities.
 pub const DEFAULT: [&str; 14] = [
-    "AUDIT_WRITE",
-    "CHOWN",
-    "DAC_OVERRIDE",
-    "FOWNER",
-    "FSETID",
-    "KILL",
-    "MKNOD",
-    "NET_BIND_SERVICE",
-    "NET_RAW",
-    "SETFCAP",
-    "SETGID",
-    "SETPCAP",
-    "SETUID",
-    "SYS_CHROOT",
+    "AUDIT_WRITE", "CHOWN", "DAC_OVERRIDE", "FOWNER", "FSETID", "KILL", "MKNOD", "NET_BIND_SERVICE", "NET_RAW", "SETFCAP",
+    "SETGID", "SETPCAP", "SETUID", "SYS_CHROOT",
 ];

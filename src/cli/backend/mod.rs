@@ -7,6 +7,7 @@
 pub mod change;
 pub mod config;
 pub mod process;
+pub mod real;
 pub mod store;
 
 use std::future::Future;

@@ -122,7 +122,7 @@ impl Machine {
 
 impl Host for Machine {
     async fn observe(&self, desired: &Desired) -> Result<Observed, HostError> {
-        Ok(observe::observe(&self.paths, &self.project, Some(desired), &self.cache).await?)
+        Ok(observe::observe(&self.paths, &self.project, Some(desired), &self.cache)?)
     }
 
     async fn apply(&self, action: &Action) -> Result<(), HostError> {

@@ -60,6 +60,17 @@ pub struct Net {
     shared: Arc<Shared>,
 }
 
+/// A container's link to a network, as it is recorded.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Endpoint {
+    /// The container.
+    pub container: ContainerId,
+    /// Its project.
+    pub project: ProjectName,
+    /// What was asked for.
+    pub spec: EndpointSpec,
+}
+
 struct Shared {
     machine: Machine,
     publishers: Mutex<BTreeMap<ProjectName, Publisher>>,
@@ -100,6 +111,36 @@ impl Net {
     /// When the records or the kernel can't be read.
     pub async fn list(&self) -> Result<Vec<ObservedNetwork>> {
         self.run(|shared| shared.machine.list()).await
+    }
+
+    /// As [`Net::list`], on the calling thread.
+    ///
+    /// # Errors
+    /// As [`Net::list`].
+    pub fn list_now(&self) -> Result<Vec<ObservedNetwork>> {
+        self.shared.machine.list()
+    }
+
+    /// Every container's link to every network of the machine, on the calling thread.
+    ///
+    /// # Errors
+    /// When the records can't be read.
+    pub fn endpoints_now(&self) -> Result<Vec<Endpoint>> {
+        let records = self.shared.machine.records.all_endpoints()?;
+        let endpoint = |record: record::EndpointRecord| Endpoint {
+            container: record.container,
+            project: record.project,
+            spec: record.spec,
+        };
+        Ok(records.into_iter().map(endpoint).collect())
+    }
+
+    /// As [`Net::routes`], on the calling thread.
+    ///
+    /// # Errors
+    /// As [`Net::routes`].
+    pub fn routes_now(&self) -> Result<Vec<HostRoute>> {
+        self.shared.machine.routes()
     }
 
     /// The host's routes: address ranges that a new network must keep clear of.
