@@ -1,6 +1,7 @@
 //! What `config` prints (spec.md section 11).
 
 mod json;
+mod order;
 mod yaml;
 
 use std::collections::BTreeSet;
@@ -79,24 +80,23 @@ pub fn images(loaded: &Loaded) -> Vec<String> {
 }
 
 impl<'a> View<'a> {
-    /// The members of a mapping in the order of output.
+    /// The members of a mapping in the order of output: the table's for attributes of a `typed` tree, else by name.
     fn members(&self, map: &'a Map, typed: bool) -> Vec<(&'a str, View<'a>)> {
+        let view = |(key, node): (&'a String, &'a Node)| {
+            (key.as_str(), View { node, shape: self.shape.field(key).unwrap_or(&super::attributes::ANY) })
+        };
+        let by_name = |mut rest: Vec<(&'a str, View<'a>)>| {
+            rest.sort_by(|a, b| order::natural(a.0, b.0));
+            rest
+        };
         match self.shape.keys {
-            Keys::Fields(fields) => {
-                let known = fields.iter().filter(|(_, shape)| !typed || shape.out != Out::Hidden).filter_map(
-                    |(name, shape)| map.get_key_value(*name).map(|(key, node)| (key.as_str(), View { node, shape })),
-                );
-                let rest = map.iter().filter(|(key, _)| fields.iter().all(|(name, _)| name != key));
-                known
-                    .chain(rest.map(|(key, node)| (key.as_str(), View { node, shape: &super::attributes::ANY })))
-                    .collect()
+            Keys::Fields(fields) if typed => {
+                let known = fields.iter().filter(|(_, shape)| shape.out != Out::Hidden);
+                let known = known.filter_map(|(name, _)| map.get_key_value(*name).map(view));
+                let rest = map.iter().filter(|(key, _)| fields.iter().all(|(name, _)| name != key)).map(view);
+                known.chain(by_name(rest.collect())).collect()
             }
-            _ => map
-                .iter()
-                .map(|(key, node)| {
-                    (key.as_str(), View { node, shape: self.shape.field(key).unwrap_or(&super::attributes::ANY) })
-                })
-                .collect(),
+            _ => by_name(map.iter().map(view).collect()),
         }
     }
 }
