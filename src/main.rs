@@ -28,6 +28,7 @@ fn main() -> std::process::ExitCode {
             "--no-consistency" => options.no_consistency = true,
             "--no-env-resolution" | "config" => {}
             "--format" => format = if next() == "json" { config::Format::Json } else { config::Format::Yaml },
+            "--variables" => what = arg,
             "--hash" => {
                 what = "--hash".to_owned();
                 next();
@@ -49,6 +50,13 @@ fn main() -> std::process::ExitCode {
             match what.as_str() {
                 "--services" => lines(config::services(&loaded)),
                 "--profiles" => lines(config::profiles(&loaded)),
+                "--hash" => lines(
+                    config::hashes(&loaded, &[])
+                        .unwrap_or_default()
+                        .into_iter()
+                        .map(|(n, h)| format!("{n} {h}"))
+                        .collect(),
+                ),
                 "--images" => lines(config::images(&loaded)),
                 _ => config::print(&loaded, format),
             }
