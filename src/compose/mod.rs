@@ -27,6 +27,7 @@ mod reset;
 mod scalar;
 mod schema;
 mod source;
+pub mod support;
 mod syntax;
 mod template;
 mod unique;
@@ -111,6 +112,15 @@ impl Loaded {
         Some(if node.span.is_known() { node.span } else { node.key }).filter(|span| span.is_known())
     }
 
+    /// A message about a path, with its place: for what later stages find out about values.
+    pub fn explain(&self, path: &str, message: &str, help: Option<&str>) -> Diagnostic {
+        let diag = Diagnostic::error(format!("`{path}`: {message}")).at(self.locate(path).unwrap_or_default(), "");
+        match help {
+            Some(help) => diag.help(help),
+            None => diag,
+        }
+    }
+
     /// Names of the services whose profiles are off.
     pub fn disabled(&self) -> impl Iterator<Item = &str> {
         self.disabled.keys().map(String::as_str)
@@ -174,19 +184,28 @@ pub fn load(options: &LoadOptions) -> Result<Loaded, Diagnostics> {
     })
 }
 
+/// The name a project has, without looking at the rest of its files.
+///
+/// # Errors
+/// No files and no name; a name that cannot be one.
+pub fn project_name(options: &LoadOptions) -> Result<String, Diagnostics> {
+    if let Some(name) = options.project_name.as_ref().filter(|name| !name.is_empty()) {
+        return source::given_name(name).map_err(only);
+    }
+    let mut found =
+        match (source::find(options), options.env.get("COMPOSE_PROJECT_NAME").filter(|name| !name.is_empty())) {
+            (Ok(found), _) => found,
+            (Err(_), Some(name)) => return source::given_name(name).map_err(only),
+            (Err(diag), None) => return Err(only(diag)),
+        };
+    let mut loader = Loader::new(options, &mut found);
+    name(options, &mut found, &mut loader).map_err(|diag| Diagnostics::new(vec![diag], loader.sources))
+}
+
 /// Runs the passes up to the merged, checked, long tree.
 fn tree(options: &LoadOptions) -> Result<Tree, Diagnostics> {
     let mut found = source::find(options).map_err(only)?;
-    let mut loader = Loader {
-        sources: SourceMap::default(),
-        diags: std::mem::take(&mut found.warnings),
-        unset: Vec::new(),
-        home: found.environment.get("HOME").map_or_else(|| PathBuf::from("/"), PathBuf::from),
-        keep_variables: options.no_interpolate,
-        stdin: options.stdin.clone(),
-        parsed: BTreeMap::new(),
-        extended: BTreeMap::new(),
-    };
+    let mut loader = Loader::new(options, &mut found);
     let name = name(options, &mut found, &mut loader).map_err(|diag| {
         let mut diags = loader.diags.clone();
         diags.push(diag);

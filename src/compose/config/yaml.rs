@@ -108,12 +108,18 @@ fn indent(out: &mut String, depth: usize) {
 /// Can a text of several lines be written as a block?
 fn is_block(text: &str) -> bool {
     !text.ends_with(' ')
+        && !text.starts_with('\n')
+        && !text.contains(" \n")
         && text.chars().all(|c| c == '\n' || !is_special(c))
         && !text.split('\n').any(|l| l.ends_with('\r'))
 }
 
 fn is_special(c: char) -> bool {
-    (c.is_control() && c != '\t') || ('\u{fffe}'..='\u{ffff}').contains(&c) || c == '\u{feff}' || c == '\u{85}'
+    (c.is_control() && c != '\t')
+        || c > '\u{ffff}'
+        || ('\u{fffe}'..='\u{ffff}').contains(&c)
+        || c == '\u{feff}'
+        || c == '\u{85}'
 }
 
 fn block(out: &mut String, text: &str, depth: usize) {
@@ -140,7 +146,7 @@ fn block(out: &mut String, text: &str, depth: usize) {
 
 /// A text on one line: plain, in single quotes or in double quotes.
 fn text(value: &str, is_key: bool) -> String {
-    if value.chars().any(|c| is_special(c) || c == '\n') {
+    if value.chars().any(|c| is_special(c) || c == '\n' || c == '\t') {
         return double(value);
     }
     if !matches!(scalar::plain(value), Kind::Str(_))
