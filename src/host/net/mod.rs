@@ -14,6 +14,7 @@
 
 mod address;
 mod conntrack;
+pub mod dns;
 pub mod dnsredirect;
 mod error;
 mod firewall;
