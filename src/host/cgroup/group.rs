@@ -1,0 +1,166 @@
+//! One group: the folders of it in all hierarchies, and the processes in it.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use serde::{Deserialize, Serialize};
+
+use super::mounts::{Controller, Version};
+use super::{Error, Result, files, freeze};
+
+/// How long [`Cgroup::remove`] waits for the last processes to be gone.
+const REMOVE_WAIT: Duration = Duration::from_secs(5);
+
+/// The part of a group in one hierarchy.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Place {
+    /// Its folder.
+    pub dir: PathBuf,
+    /// The hierarchy's version.
+    pub version: Version,
+    /// The hierarchy's controllers.
+    pub controllers: BTreeSet<Controller>,
+}
+
+/// A group. It is a name, not a guard: dropping it removes nothing, and it can be sent to another process.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Cgroup {
+    places: Vec<Place>,
+}
+
+impl Cgroup {
+    pub(super) fn new(places: Vec<Place>) -> Self {
+        Self { places }
+    }
+
+    /// Its folders.
+    pub fn places(&self) -> &[Place] {
+        &self.places
+    }
+
+    /// Whether it exists in no hierarchy.
+    pub fn is_missing(&self) -> bool {
+        self.places.iter().all(|place| !place.dir.is_dir())
+    }
+
+    /// Its v2 folder: what `CLONE_INTO_CGROUP` takes, and what a cgroup2 mount of the container shows.
+    pub fn v2(&self) -> Option<&Path> {
+        self.places.iter().find(|place| place.version == Version::V2).map(|place| place.dir.as_path())
+    }
+
+    /// Where a controller is; v2 where it is not mounted as v1.
+    pub(super) fn place(&self, controller: Controller) -> Option<&Place> {
+        self.places.iter().find(|place| place.controllers.contains(&controller))
+    }
+
+    /// The folder whose processes are the group's: v2, else the v1 freezer (which kills them), else any.
+    pub(super) fn tracker(&self) -> Option<&Place> {
+        let v2 = self.places.iter().find(|place| place.version == Version::V2);
+        v2.or_else(|| self.place(Controller::Freezer)).or_else(|| self.places.first())
+    }
+
+    /// A group inside this one for an `exec` or a health probe: it can be killed apart, and shares the limits.
+    ///
+    /// It has no controllers of its own: they would hide the container's processes from its limits (v2 allows processes
+    /// beside children only without them), and what shares the v1 groups needs no more.
+    ///
+    /// # Errors
+    /// When it can't be made.
+    pub fn child(&self, name: &str) -> Result<Self> {
+        let tracker = self.tracker().map(|place| place.dir.clone());
+        let mut places = Vec::new();
+        for place in &self.places {
+            let mut place = place.clone();
+            if Some(&place.dir) == tracker.as_ref() {
+                place.dir.push(name);
+                files::make(&place.dir).map_err(|source| Error::file("create", &place.dir, source))?;
+            }
+            places.push(place);
+        }
+        Ok(Self { places })
+    }
+
+    /// Moves the calling process into it.
+    ///
+    /// # Errors
+    /// When the kernel refuses.
+    pub fn join_self(&self) -> Result<()> {
+        let threads = fs::read_dir("/proc/self/task").map_or(0, Iterator::count);
+        for place in &self.places {
+            // v1 `tasks` moves one thread and takes no lock; `cgroup.procs` moves all and waits for RCU.
+            let file = if place.version == Version::V1 && threads == 1 { "tasks" } else { "cgroup.procs" };
+            files::write(&place.dir.join(file), "0")?;
+        }
+        Ok(())
+    }
+
+    /// The processes in it and in the groups below it, as this process's pid namespace numbers them.
+    ///
+    /// # Errors
+    /// When the files can't be read.
+    pub fn pids(&self) -> Result<Vec<i32>> {
+        let mut pids = Vec::new();
+        if let Some(place) = self.tracker() {
+            for dir in tree(&place.dir)? {
+                match fs::read_to_string(dir.join("cgroup.procs")) {
+                    Ok(text) => pids.extend(text.lines().filter_map(|line| line.parse::<i32>().ok())),
+                    Err(error) if files::gone(&error) => {}
+                    Err(error) => return Err(Error::file("read", &dir.join("cgroup.procs"), error)),
+                }
+            }
+        }
+        pids.sort_unstable();
+        pids.dedup();
+        Ok(pids)
+    }
+
+    /// Removes it and all below it. Processes that are on their way out are waited for, up to 5 s.
+    ///
+    /// # Errors
+    /// When processes stay; they are not killed here.
+    pub fn remove(&self) -> Result<()> {
+        let end = Instant::now() + REMOVE_WAIT;
+        for place in &self.places {
+            let mut pause = Duration::from_micros(500);
+            while let Err(error) = remove_tree(&place.dir) {
+                if error.kind() != ErrorKind::ResourceBusy {
+                    return Err(Error::file("remove", &place.dir, error));
+                }
+                if Instant::now() >= end {
+                    return Err(Error::Busy { path: place.dir.clone(), pids: self.pids()? });
+                }
+                // v2 tells when the last process has gone; a v1 group, and a zombie's, must be tried again.
+                freeze::await_event(place, "populated 0", pause);
+                pause = (pause * 2).min(Duration::from_millis(50));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// A group's folder and all folders below it, the deepest first. Missing ones are left out.
+pub(super) fn tree(dir: &Path) -> Result<Vec<PathBuf>> {
+    let mut all = Vec::new();
+    for name in files::folders(dir)? {
+        all.extend(tree(&dir.join(name))?);
+    }
+    all.push(dir.to_owned());
+    Ok(all)
+}
+
+fn remove_tree(dir: &Path) -> std::io::Result<()> {
+    let all = tree(dir).map_err(|error| match error {
+        Error::File { source, .. } => source,
+        other => std::io::Error::other(other),
+    })?;
+    for dir in all {
+        match fs::remove_dir(&dir) {
+            Err(error) if !files::gone(&error) => return Err(error),
+            _ => {}
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,305 @@
+//! Where the groups of a project are, and what is made and removed there.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
+
+use super::mounts::{Controller, Hierarchy, Mounts, Version};
+use super::{Cgroup, DeviceRule, Devices, Error, Place, Result, device, files, limits, systemd};
+use crate::desired::Resources;
+
+/// A leaf that is not a container's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Leaf {
+    /// The supervisor and its helpers.
+    Supervisor,
+    /// All shims: never inside a container's group, or its limits and its end would be theirs.
+    Shims,
+}
+
+impl Leaf {
+    const ALL: [Self; 2] = [Self::Supervisor, Self::Shims];
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::Supervisor => "supervisor",
+            Self::Shims => "shims",
+        }
+    }
+}
+
+/// The groups of one project on this machine.
+#[derive(Clone, Debug)]
+pub struct Layout {
+    mounts: Mounts,
+    /// Relative to the top of every hierarchy.
+    path: PathBuf,
+    /// The name of the scope, where systemd runs the machine.
+    unit: Option<String>,
+}
+
+/// A container's group, ready for its first process.
+#[derive(Debug)]
+pub struct Created {
+    /// It.
+    pub cgroup: Cgroup,
+    /// What was asked for and this kernel can't do, for people.
+    pub warnings: Vec<String>,
+}
+
+impl Layout {
+    /// Finds out where the groups of `project` are; changes nothing.
+    ///
+    /// `project` must be a valid project name; a caller with several state folders puts something of the folder into it,
+    /// or equal projects of two folders share their groups.
+    ///
+    /// # Errors
+    /// When no cgroup file system is mounted.
+    pub fn open(project: &str) -> Result<Self> {
+        Ok(Self::new(Mounts::detect()?, project, systemd::booted()))
+    }
+
+    pub(super) fn new(mounts: Mounts, project: &str, systemd: bool) -> Self {
+        if systemd {
+            let unit = format!("windlass-{project}.scope");
+            let path = Path::new(systemd::SLICE).join(&unit);
+            Self { mounts, path, unit: Some(unit) }
+        } else {
+            Self { mounts, path: Path::new("windlass").join(project), unit: None }
+        }
+    }
+
+    /// Moves the calling process, with all its threads, into a leaf, which is made if needed. With systemd the first one
+    /// to come makes the scope.
+    ///
+    /// To be called once, early: while a process has one thread the v1 part costs nothing, later each hierarchy waits for
+    /// an RCU grace period.
+    ///
+    /// # Errors
+    /// When systemd or the kernel refuses.
+    pub fn join_self(&self, leaf: Leaf) -> Result<()> {
+        if let (Some(unit), false) = (&self.unit, self.scope_exists()) {
+            systemd::start_scope(unit, std::process::id())?;
+        }
+        let cgroup = self.make(leaf.name(), |_| true)?;
+        cgroup.join_self()?;
+        // Only now: v2 gives a group's controllers to its children only when no process is in the group itself, and
+        // systemd has put this one there.
+        self.hand_down_controllers();
+        Ok(())
+    }
+
+    /// A leaf, made if needed: for a caller that starts a process right in it (`CLONE_INTO_CGROUP`).
+    ///
+    /// # Errors
+    /// When the kernel refuses.
+    pub fn leaf(&self, leaf: Leaf) -> Result<Cgroup> {
+        self.make(leaf.name(), |_| true)
+    }
+
+    /// Makes the group of a container and sets its limits. One that is left from an earlier run of it is removed first.
+    ///
+    /// # Errors
+    /// When the old group still has processes, a value is refused, or a device is none. Nothing is left then.
+    pub fn container(&self, id: &str, resources: &Resources, devices: &Devices) -> Result<Created> {
+        self.existing(id)?.remove()?;
+        self.hand_down_controllers();
+        let v2 = self.mounts.v2().is_some();
+        let wanted = |controllers: &BTreeSet<Controller>| {
+            controllers.iter().any(|controller| match controller {
+                Controller::Cpuset => resources.cpuset.is_some(),
+                Controller::Freezer => !v2,
+                Controller::Devices => matches!(devices, Devices::Rules(_)),
+                _ => true,
+            })
+        };
+        let cgroup = self.make(id, wanted)?;
+        match set_up(&cgroup, resources, devices) {
+            Ok(mut warnings) => {
+                warnings.extend(resources.parent.as_deref().map(parent_warning));
+                Ok(Created { cgroup, warnings })
+            }
+            Err(error) => {
+                cgroup.remove()?;
+                Err(error)
+            }
+        }
+    }
+
+    /// The group of a container as it exists; it has no places where there is none.
+    ///
+    /// # Errors
+    /// When the cgroup file system can't be read.
+    pub fn existing(&self, id: &str) -> Result<Cgroup> {
+        let places = self.hierarchies().filter_map(|hierarchy| {
+            let dir = hierarchy.top.join(&self.path).join(id);
+            dir.is_dir().then(|| self.place(hierarchy, dir))
+        });
+        Ok(Cgroup::new(places.collect()))
+    }
+
+    /// Ids of the containers that have a group in any hierarchy.
+    ///
+    /// # Errors
+    /// When the cgroup file system can't be read.
+    pub fn list(&self) -> Result<BTreeSet<String>> {
+        let mut ids = BTreeSet::new();
+        for hierarchy in self.hierarchies() {
+            ids.extend(files::folders(&hierarchy.top.join(&self.path))?);
+        }
+        ids.retain(|id| Leaf::ALL.iter().all(|leaf| leaf.name() != id));
+        Ok(ids)
+    }
+
+    /// Kills and removes the groups of all containers but `keep`; returns which. What a crash left goes this way.
+    ///
+    /// # Errors
+    /// When a group can't be removed; the others are tried first.
+    pub fn sweep(&self, keep: &BTreeSet<String>) -> Result<Vec<String>> {
+        let (mut swept, mut failure) = (Vec::new(), Ok(()));
+        for id in self.list()?.difference(keep) {
+            let done = self.existing(id).and_then(|cgroup| cgroup.kill().and_then(|()| cgroup.remove()));
+            match done {
+                Ok(()) => swept.push(id.clone()),
+                Err(error) => failure = Err(error),
+            }
+        }
+        failure.map(|()| swept)
+    }
+
+    /// Removes all groups of the project that have no process; those that have stay, which is no error. The last project
+    /// takes `windlass` away too. With systemd the scope itself goes as it gets empty.
+    ///
+    /// # Errors
+    /// When the kernel refuses for another reason.
+    pub fn remove(&self) -> Result<()> {
+        for hierarchy in self.hierarchies() {
+            let project = hierarchy.top.join(&self.path);
+            for name in files::folders(&project)? {
+                remove_empty(&project.join(name))?;
+            }
+            remove_empty(&project)?;
+            if let (None, Some(all)) = (&self.unit, project.parent()) {
+                remove_empty(all)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Moves the calling process out of the project's groups, so that [`Layout::remove`] finds them empty: the last
+    /// act of a supervisor.
+    ///
+    /// # Errors
+    /// When the kernel refuses.
+    pub fn leave_self(&self) -> Result<()> {
+        let tops = self.hierarchies().map(|hierarchy| self.place(hierarchy, hierarchy.top.clone()));
+        Cgroup::new(tops.collect()).join_self()
+    }
+
+    /// The name of the project's scope, where systemd runs the machine.
+    pub fn unit(&self) -> Option<&str> {
+        self.unit.as_deref()
+    }
+
+    fn hierarchies(&self) -> impl Iterator<Item = &Hierarchy> {
+        self.mounts.hierarchies.iter()
+    }
+
+    fn place(&self, hierarchy: &Hierarchy, dir: PathBuf) -> Place {
+        Place { dir, version: hierarchy.version, controllers: hierarchy.controllers.clone() }
+    }
+
+    fn scope_exists(&self) -> bool {
+        // systemd keeps its units in v2 where there is one, else in the v1 hierarchy without a controller.
+        let own =
+            self.hierarchies().find(|hierarchy| hierarchy.version == Version::V2 || hierarchy.controllers.is_empty());
+        own.is_some_and(|hierarchy| hierarchy.top.join(&self.path).is_dir())
+    }
+
+    /// Makes the group `name` of the project in v2 and in those v1 hierarchies whose controllers are wanted.
+    fn make(&self, name: &str, wanted: impl Fn(&BTreeSet<Controller>) -> bool) -> Result<Cgroup> {
+        let mut places = Vec::new();
+        for hierarchy in self.hierarchies() {
+            if hierarchy.version == Version::V1 && !wanted(&hierarchy.controllers) {
+                continue;
+            }
+            make_path(hierarchy, &self.path.join(name))?;
+            places.push(self.place(hierarchy, hierarchy.top.join(&self.path).join(name)));
+        }
+        Ok(Cgroup::new(places))
+    }
+
+    /// Enables all v2 controllers down to the project's groups. What can't be enabled (a top that is itself somebody's
+    /// group and has processes) shows as a warning of each limit that needs it.
+    fn hand_down_controllers(&self) {
+        let Some(v2) = self.mounts.v2() else { return };
+        let mut levels: Vec<&Path> = self.path.ancestors().collect();
+        if self.unit.is_some() {
+            // Above the scope, systemd is the only writer; Delegate=yes made it enable them there.
+            levels.truncate(1);
+        }
+        for level in levels.iter().rev() {
+            let control = v2.top.join(level).join("cgroup.subtree_control");
+            let enabled = fs::read_to_string(&control).unwrap_or_default();
+            let missing = v2.controllers.iter().filter_map(|controller| controller.v2_name());
+            for name in missing.filter(|name| !enabled.split_whitespace().any(|word| word == *name)) {
+                // One by one: a controller that can't be enabled must not keep the others.
+                let _ = files::try_write(&control, &format!("+{name}"));
+            }
+        }
+    }
+}
+
+fn set_up(cgroup: &Cgroup, resources: &Resources, devices: &Devices) -> Result<Vec<String>> {
+    let mut warnings = limits::apply(cgroup, resources)?;
+    if let Devices::Rules(rules) = devices {
+        let all: Vec<DeviceRule> = device::standard().into_iter().chain(rules.iter().copied()).collect();
+        warnings.extend(device::restrict(cgroup, &all)?);
+    }
+    Ok(warnings)
+}
+
+fn parent_warning(parent: &str) -> String {
+    format!("cgroup_parent {parent} is not followed: the container is in the group of its project")
+}
+
+/// Makes every folder of `path`. A removal of the last other project may take an upper one away in between: then again.
+fn make_path(hierarchy: &Hierarchy, path: &Path) -> Result<()> {
+    let levels: Vec<&Path> = path.ancestors().filter(|level| !level.as_os_str().is_empty()).collect();
+    let mut failure = Ok(());
+    for _ in 0..8 {
+        failure = levels.iter().rev().try_for_each(|level| make_level(hierarchy, &hierarchy.top.join(level)));
+        match &failure {
+            Err(Error::File { source, .. }) if files::gone(source) => {}
+            _ => break,
+        }
+    }
+    failure
+}
+
+fn make_level(hierarchy: &Hierarchy, dir: &Path) -> Result<()> {
+    files::make(dir).map_err(|source| Error::file("create", dir, source))?;
+    let cpuset = hierarchy.version == Version::V1 && hierarchy.controllers.contains(&Controller::Cpuset);
+    if cpuset { fill_cpuset(dir) } else { Ok(()) }
+}
+
+/// A v1 cpuset group begins empty, and no process can enter it (ENOSPC) until it has processors and memory nodes.
+fn fill_cpuset(dir: &Path) -> Result<()> {
+    for file in ["cpuset.cpus", "cpuset.mems"] {
+        if files::read(&dir.join(file))?.trim().is_empty() {
+            let upper = dir.parent().unwrap_or(dir).join(file);
+            files::write(&dir.join(file), files::read(&upper)?.trim())?;
+        }
+    }
+    Ok(())
+}
+
+/// Removes a group; one that is in use, or gone already, is left.
+fn remove_empty(dir: &Path) -> Result<()> {
+    match fs::remove_dir(dir) {
+        Err(error) if files::gone(&error) => Ok(()),
+        Err(error) if matches!(error.kind(), ErrorKind::ResourceBusy | ErrorKind::DirectoryNotEmpty) => Ok(()),
+        other => other.map_err(|source| Error::file("remove", dir, source)),
+    }
+}

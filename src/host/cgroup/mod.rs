@@ -1,0 +1,127 @@
+//! Control groups: where processes live, what they may use, how all of them are killed.
+//!
+//! Nothing here decides "v1 or v2" once for all: [`Mounts`] tells per controller where it is mounted, so that pure v2,
+//! pure v1 and the hybrid (v1 controllers beside a bare cgroup2) are the same code. In the hybrid a container has a v2
+//! group for tracking, kill and freeze, and v1 groups for its limits.
+//!
+//! ```text
+//!  with systemd      <top>/windlass.slice/windlass-<project>.scope/{supervisor, shims, <container id>[/<probe>]}
+//!  without           <top>/windlass/<project>/{supervisor, shims, <container id>[/<probe>]}
+//! ```
+//!
+//! A process is never moved into a container's group from outside: that waits for an RCU grace period (8 to 13 ms). It is
+//! born in the v2 one (`CLONE_INTO_CGROUP`) and writes itself into the v1 `tasks` files; [`Entry`] has both.
+
+pub mod device;
+mod entry;
+mod events;
+mod files;
+mod freeze;
+mod group;
+mod io;
+mod kill;
+mod layout;
+mod limits;
+mod mounts;
+mod program;
+mod stats;
+mod systemd;
+#[cfg(test)]
+mod tests;
+
+use std::path::{Path, PathBuf};
+
+pub use device::{DeviceRule, Devices};
+pub use entry::Entry;
+pub use events::{Event, Events};
+pub use group::{Cgroup, Place};
+pub use layout::{Created, Layout, Leaf};
+pub use mounts::{Controller, Mounts, Version};
+pub use stats::Stats;
+
+/// Why a control group could not be used.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// No cgroup file system is mounted.
+    #[error("no cgroup file system is mounted: mount one (`mount -t cgroup2 none /sys/fs/cgroup`)")]
+    NotMounted,
+    /// A file of the cgroup or proc file system could not be read or written.
+    #[error("cannot {operation} {}", path.display())]
+    File {
+        /// `read`, `write`, `create`, …
+        operation: &'static str,
+        /// The file or folder.
+        path: PathBuf,
+        /// What the kernel said.
+        source: std::io::Error,
+    },
+    /// The kernel refused the value of a limit.
+    #[error("cannot set {limit} to {value}: the kernel refuses it; choose another value")]
+    Limit {
+        /// As people write it in the file: `cpuset`, `mem_limit`, …
+        limit: &'static str,
+        /// The value.
+        value: String,
+        /// What the kernel said.
+        source: cgroups_rs::fs::error::Error,
+    },
+    /// A device that a limit or a rule names.
+    #[error("{text} is not {expected}")]
+    Device {
+        /// As it was written.
+        text: String,
+        /// What it should have been.
+        expected: &'static str,
+        /// What the kernel said, if it was asked.
+        source: Option<std::io::Error>,
+    },
+    /// The device program could not be loaded or attached.
+    #[error("cannot {operation} the device rules of {}: the kernel needs CONFIG_CGROUP_BPF", path.display())]
+    DeviceProgram {
+        /// `load` or `attach`.
+        operation: &'static str,
+        /// The group.
+        path: PathBuf,
+        /// What the kernel said.
+        source: std::io::Error,
+    },
+    /// Processes are still in a group that has to go.
+    #[error("{} still has processes: {pids:?}", path.display())]
+    Busy {
+        /// The group.
+        path: PathBuf,
+        /// Those processes.
+        pids: Vec<i32>,
+    },
+    /// Freezing takes too long, which a process in uninterruptible sleep can do.
+    #[error("{} does not freeze: a process in it waits for a device", path.display())]
+    NotFrozen {
+        /// The group.
+        path: PathBuf,
+    },
+    /// systemd could not be asked.
+    #[error("cannot start the unit {unit} by systemd; is the D-Bus system bus running?")]
+    Systemd {
+        /// Name of the scope.
+        unit: String,
+        /// What D-Bus said.
+        source: Box<zbus::Error>,
+    },
+    /// systemd did not do it.
+    #[error("systemd could not start the unit {unit}: its job ended as `{result}`; see `journalctl -u {unit}`")]
+    Job {
+        /// Name of the scope.
+        unit: String,
+        /// `failed`, `canceled`, `timeout`, …
+        result: String,
+    },
+}
+
+impl Error {
+    fn file(operation: &'static str, path: &Path, source: std::io::Error) -> Self {
+        Self::File { operation, path: path.to_owned(), source }
+    }
+}
+
+/// The result of this module.
+pub type Result<T> = std::result::Result<T, Error>;

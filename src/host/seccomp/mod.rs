@@ -1,0 +1,88 @@
+//! System call filters: docker's default profile, or one in docker's JSON form, as a classic BPF program.
+//!
+//! ```text
+//!  default.rs  docker's default ┐
+//!  json.rs     a user's file    ┴▶ Profile ─ filter.rs: for these capabilities and this kernel ─▶ number → verdict
+//!                                            assemble.rs ─▶ Program ─ install.rs: in the new process
+//! ```
+//!
+//! The table of numbers ([`arch`]) ends somewhere; a call above it answers ENOSYS, not EPERM, so that a C library that tries
+//! a newer call falls back. A 32-bit program makes its sockets with `socketcall`, whose arguments lie in memory: no
+//! filter sees that it asks for AF_ALG, and forbidding the call altogether breaks such programs, as docker found out.
+
+pub mod arch;
+mod assemble;
+mod default;
+mod filter;
+mod install;
+mod json;
+mod profile;
+#[cfg(test)]
+mod tests;
+
+use serde::{Deserialize, Serialize};
+
+use crate::desired::Seccomp;
+pub use assemble::Insn;
+pub use install::install;
+
+/// A filter, ready for the kernel. It can be sent to the process that installs it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Program {
+    /// The instructions.
+    pub instructions: Vec<Insn>,
+    /// `SECCOMP_FILTER_FLAG_*`.
+    pub flags: u32,
+}
+
+/// Why there is no filter.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The profile is not docker's JSON.
+    #[error("the seccomp profile cannot be read; it must be in docker's JSON form")]
+    Syntax(#[source] serde_json::Error),
+    /// A word of it is not known.
+    #[error("the seccomp profile names the {kind} `{word}`, which is not known{hint}")]
+    Unknown {
+        /// `action`, `operator`, `flag`, …
+        kind: &'static str,
+        /// As it is written.
+        word: String,
+        /// What to do, or empty.
+        hint: &'static str,
+    },
+    /// It says a thing twice.
+    #[error("the seccomp profile has both `{0}` and `{1}`; keep one")]
+    Both(&'static str, &'static str),
+    /// A value is out of its range.
+    #[error("the seccomp profile has {what} {value}, which must be at most {limit}")]
+    Range {
+        /// Of what.
+        what: &'static str,
+        /// The value.
+        value: u64,
+        /// The largest.
+        limit: u64,
+    },
+    /// The program is longer than the kernel takes.
+    #[error("the seccomp profile makes a filter of {0} instructions, the kernel takes 4096; use fewer conditions")]
+    TooLong(usize),
+    /// This processor's numbers are not in the table.
+    #[error("there is no seccomp table for this processor; use `security_opt: seccomp=unconfined`")]
+    Processor,
+}
+
+/// Makes the filter of a container with these capabilities (names with or without `CAP_`); `None`: it has none.
+///
+/// # Errors
+/// When the profile is wrong, or this processor has no table.
+pub fn compile(wanted: &Seccomp, capabilities: &[String]) -> Result<Option<Program>, Error> {
+    let profile = match wanted {
+        Seccomp::Unconfined => return Ok(None),
+        Seccomp::Default => default::profile(),
+        Seccomp::Profile { json } => json::parse(json)?,
+    };
+    let native = arch::Arch::NATIVE.ok_or(Error::Processor)?;
+    let situation = filter::Situation { native, capabilities, kernel: filter::running_kernel() };
+    Ok(Some(assemble::assemble(&filter::resolve(&profile, &situation), profile.flags)?))
+}
