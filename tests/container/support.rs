@@ -26,7 +26,7 @@ pub fn isolated<F: Future<Output = ()>>(test: impl FnOnce() -> F + Send + 'stati
         mount(None::<&str>, "/", None::<&str>, MsFlags::MS_REC | MsFlags::MS_SLAVE, None::<&str>).unwrap();
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         runtime.block_on(async {
-            tokio::time::timeout(Duration::from_secs(60), test()).await.expect("the test hangs");
+            tokio::time::timeout(Duration::from_secs(20), test()).await.expect("the test hangs");
         });
     });
     if let Err(panic) = thread.join() {
