@@ -113,6 +113,11 @@ impl DockerConfig {
             .filter(|name| !name.is_empty())
     }
 
+    /// Whether the file itself has an entry for a registry.
+    pub(super) fn has_entry(&self, registry: &str) -> bool {
+        keys(registry).iter().any(|key| self.auths.contains_key(key))
+    }
+
     /// The credentials for a registry (`docker.io`, `host:port`), if there are any.
     pub(super) async fn find(&self, registry: &str, settings: &Settings) -> Result<Option<Credentials>, ImageError> {
         if let Some(helper) = self.helper(registry) {

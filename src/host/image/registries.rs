@@ -192,6 +192,11 @@ impl Registries {
         Ok(all)
     }
 
+    /// Whether an entry for a whole registry says `insecure`.
+    pub(super) fn is_insecure(&self, registry: &str) -> bool {
+        self.find(registry).is_some_and(|(entry, _)| entry.insecure)
+    }
+
     /// The entry with the longest prefix that fits, and what comes after it.
     fn find<'a>(&self, name: &'a str) -> Option<(&Entry, &'a str)> {
         let fitting = self.entries.values().filter_map(|entry| fits(&entry.prefix, name).map(|rest| (entry, rest)));

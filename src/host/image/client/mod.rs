@@ -110,6 +110,11 @@ impl Client {
         }
     }
 
+    /// Whether registries.conf allows plain HTTP and bad certificates for a whole registry.
+    pub(super) fn is_insecure(&self, registry: &str) -> bool {
+        self.registries.is_insecure(registry)
+    }
+
     /// Asks whether a registry lets `credentials` in (`login`).
     pub(super) async fn check(&self, endpoint: &Endpoint, credentials: &Credentials) -> Result<(), ImageError> {
         let ask = Ask {

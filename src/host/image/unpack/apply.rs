@@ -204,7 +204,7 @@ fn write(members: &mut Members, file: &OwnedFd, name: &[u8], sparse: Option<&sup
 
 /// A member's name as a relative path: leading slashes, `.` and empty parts gone. `..` is refused: no program that packs
 /// layers writes it, and there is no reading of it that all agree on.
-pub(super) fn clean(path: &[u8]) -> Result<Vec<u8>, Fault> {
+pub(in super::super) fn clean(path: &[u8]) -> Result<Vec<u8>, Fault> {
     let mut clean: Vec<u8> = Vec::with_capacity(path.len());
     let mut depth = 0;
     for part in path.split(|byte| *byte == b'/') {
