@@ -1,10 +1,11 @@
 //! What can be asked for: bring up, and changes of what was brought up.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::desired::Desired;
-use crate::name::{ContainerName, ServiceName, VolumeName};
+use crate::desired::edit::Edit;
+use crate::name::ServiceName;
 use crate::plan::Failure;
 
 /// How a project is to be brought up; what the flags of `up`, `create`, `run` and `scale` come to.
@@ -107,69 +108,6 @@ pub enum Change {
     Declare(Box<Desired>),
     /// Any other verb: a change of what was last applied.
     Edit(Edit),
-}
-
-/// A change of what was last applied. An empty set of services means all.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Edit {
-    /// Start what is stopped.
-    Start {
-        /// Which.
-        services: BTreeSet<ServiceName>,
-    },
-    /// Stop.
-    Stop {
-        /// Which.
-        services: BTreeSet<ServiceName>,
-        /// In place of the grace time.
-        timeout: Option<Duration>,
-    },
-    /// Stop and start again.
-    Restart {
-        /// Which.
-        services: BTreeSet<ServiceName>,
-        /// In place of the grace time.
-        timeout: Option<Duration>,
-        /// Leave those that depend on them alone.
-        no_deps: bool,
-    },
-    /// Kill.
-    Kill {
-        /// Which.
-        services: BTreeSet<ServiceName>,
-    },
-    /// Freeze.
-    Pause {
-        /// Which.
-        services: BTreeSet<ServiceName>,
-    },
-    /// Thaw.
-    Unpause {
-        /// Which.
-        services: BTreeSet<ServiceName>,
-    },
-    /// Remove containers.
-    Remove {
-        /// Which.
-        services: BTreeSet<ServiceName>,
-        /// Only these.
-        only: Option<BTreeSet<ContainerName>>,
-        /// Their anonymous volumes too.
-        volumes: bool,
-    },
-    /// Take all of it down, or the containers of some services.
-    Down {
-        /// Which.
-        services: BTreeSet<ServiceName>,
-        /// In place of the grace time.
-        timeout: Option<Duration>,
-        /// Volumes too.
-        volumes: bool,
-        /// With `volumes`: volumes that the file declares, known here or not.
-        declared: BTreeSet<VolumeName>,
-        /// Containers of services that the file does not have, too.
-        remove_orphans: bool,
-    },
 }
 
 /// How long [`Backend::apply`] waits.

@@ -27,14 +27,14 @@ use super::change;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Ends {
     /// When all containers have ended.
-    WithLast,
+    Last,
     /// When the first has ended; its code, or that of a service, is ours.
-    WithFirst {
+    First {
         /// The service whose code counts.
         code_from: Option<ServiceName>,
     },
     /// When the first has failed; its code is ours.
-    WithFirstFailure,
+    FirstFailure,
 }
 
 /// An attached `up`.
@@ -157,15 +157,15 @@ impl<'a, B: Backend> Attached<'a, B> {
 
     fn ends_with(&self, event: &Event) -> bool {
         match &self.ends {
-            Ends::WithLast => false,
-            Ends::WithFirst { .. } => true,
-            Ends::WithFirstFailure => event.exit_code.is_some_and(|code| code != 0),
+            Ends::Last => false,
+            Ends::First { .. } => true,
+            Ends::FirstFailure => event.exit_code.is_some_and(|code| code != 0),
         }
     }
 
     fn status(&self, first: &Event, later: &[Event]) -> ExitStatus {
         let counts = |event: &&Event| match &self.ends {
-            Ends::WithFirst { code_from: Some(service) } => event.service == *service,
+            Ends::First { code_from: Some(service) } => event.service == *service,
             _ => true,
         };
         let event = std::iter::once(first).chain(later).find(counts);
