@@ -45,6 +45,7 @@ pub struct Attached<'a, B> {
     timeout: Option<Duration>,
     stage: Stage<'a>,
     interrupts: Interrupts,
+    early: Option<Watched>,
 }
 
 /// What is shown.
@@ -98,7 +99,7 @@ impl<'a, B: Backend> Attached<'a, B> {
             events: Some(cx.backend.events(project)?),
             frames: tokio::time::interval(Duration::from_millis(100)),
         };
-        Ok(Self { cx, project, ends, timeout, stage, interrupts: Interrupts::new()? })
+        Ok(Self { cx, project, ends, timeout, stage, interrupts: Interrupts::new()?, early: None })
     }
 
     /// Brings the project up, and stays until it ends.
@@ -132,7 +133,7 @@ impl<'a, B: Backend> Attached<'a, B> {
                 () = self.interrupts.next() => return Ok(None),
                 Some(report) = reports.recv() => self.stage.progress.take(&report)?,
                 result = &mut work => break result,
-                heard = self.stage.next() => drop(heard?),
+                heard = self.stage.next() => self.early = self.early.take().or(self.ending(heard?)),
             }
         };
         self.stage.drain(&mut reports)?;
@@ -142,16 +143,31 @@ impl<'a, B: Backend> Attached<'a, B> {
 
     /// `None`: Ctrl-C.
     async fn watch(&mut self) -> Result<Option<Watched>, CliError> {
-        loop {
+        let watched = loop {
+            if let Some(watched) = self.early.take() {
+                break watched;
+            }
             let heard = tokio::select! {
                 () = self.interrupts.next() => return Ok(None),
                 heard = self.stage.next() => heard?,
             };
-            match heard {
-                Heard::Ended(event) if self.ends_with(&event) => return Ok(Some(Watched::Ended(event))),
-                Heard::Silence => return Ok(Some(Watched::AllEnded)),
-                _ => {}
-            }
+            self.early = self.ending(heard);
+        };
+        // The last lines may be told before the last ends are.
+        let mut ended = Vec::new();
+        if matches!(watched, Watched::AllEnded) {
+            self.stage.settle(&mut ended)?;
+        }
+        let first = ended.into_iter().find(|event| self.ends_with(event));
+        Ok(Some(first.map_or(watched, Watched::Ended)))
+    }
+
+    /// Whether what was heard ends the watch.
+    fn ending(&self, heard: Heard) -> Option<Watched> {
+        match heard {
+            Heard::Ended(event) if self.ends_with(&event) => Some(Watched::Ended(event)),
+            Heard::Silence => Some(Watched::AllEnded),
+            Heard::Ended(_) | Heard::Shown => None,
         }
     }
 
