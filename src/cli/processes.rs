@@ -127,7 +127,7 @@ mod tests {
         let status = "Name:\ta\nUid:\t4123456\t0\t0\t0\n";
         let now: jiff::Zoned = "2026-11-24T07:30:00+00:00[UTC]".parse().expect("a time");
         let process =
-            Process::parse(42, stat, status, b"sleep\0100\0", Duration::from_secs(1100), &now).expect("parsed");
+            Process::parse(42, stat, status, b"sleep\x00100\x00", Duration::from_secs(1100), &now).expect("parsed");
         assert_eq!(process.cells(), ["4123456", "42", "1", "3", "07:28", "pts/1", "00:00:03", "sleep 100"]);
         let process = Process::parse(42, stat, status, b"", Duration::from_secs(200_000), &now).expect("parsed");
         assert_eq!(process.cells()[4..], ["Nov22", "pts/1", "00:00:03", "[a) b (c]"]);

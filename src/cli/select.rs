@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use crate::diag::nearest;
 use crate::desired::{Desired, RestartPolicy, Stamp, Target};
 use crate::name::{ProjectName, ServiceName};
 use crate::observed::{Health, Observed, ObservedContainer, State};
@@ -176,14 +177,9 @@ pub fn health_word(health: Health) -> &'static str {
 
 /// The error for a service that is not there, with the nearest name.
 pub fn no_service<'a>(name: &str, known: impl IntoIterator<Item = &'a ServiceName>) -> CliError {
-    let near = known
-        .into_iter()
-        .map(|known| (strsim::jaro_winkler(name, known), known))
-        .filter(|(likeness, _)| *likeness > 0.8)
-        .max_by(|a, b| a.0.total_cmp(&b.0));
     let message = format!("no such service: {name}");
-    match near {
-        Some((_, near)) => CliError::with_help(message, format!("did you mean `{near}`?")),
+    match nearest(name, known.into_iter().map(ServiceName::as_str)) {
+        Some(near) => CliError::with_help(message, format!("did you mean `{near}`?")),
         None => CliError::failed(message),
     }
 }

@@ -1,11 +1,11 @@
 //! What can be asked for: bring up, and changes of what was brought up.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::desired::Desired;
-pub use crate::desired::edit::Edit;
-use crate::name::{ContainerName, ServiceName, VolumeName};
+use crate::desired::edit::Edit;
+use crate::name::ServiceName;
 use crate::plan::Failure;
 
 /// How a project is to be brought up; what the flags of `up`, `create`, `run` and `scale` come to.

@@ -22,7 +22,8 @@ use crate::name::{ContainerId, ProjectName};
 use crate::observed::Observed;
 use crate::plan::Plan;
 
-pub use change::{Change, Edit, Outcome, PullPolicy, Recreate, RunWish, Until, UpWish};
+pub use crate::desired::edit::Edit;
+pub use change::{Change, Outcome, PullPolicy, Recreate, RunWish, Until, UpWish};
 pub use config::{ConfigOutput, ConfigPart, ConfigWish};
 pub use process::{Event, ExecWish, LogLine, LogQuery, Session, Stdio, Usage};
 pub use store::{LoginResult, Pruned, PullWish, StoredImage, StoredVolume};

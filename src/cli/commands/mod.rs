@@ -143,4 +143,6 @@ pub fn name(verb: &Verb) -> &'static str {
 }
 
 #[cfg(test)]
-pub(crate) mod fake;
+mod fake;
+#[cfg(test)]
+mod tests;

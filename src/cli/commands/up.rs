@@ -147,10 +147,10 @@ impl Up {
 
     fn ends(&self) -> Ends {
         match &self.exit_code_from {
-            Some(service) => Ends::WithFirst { code_from: Some(service.as_str().into()) },
-            None if self.abort_on_container_exit => Ends::WithFirst { code_from: None },
-            None if self.abort_on_container_failure => Ends::WithFirstFailure,
-            None => Ends::WithLast,
+            Some(service) => Ends::First { code_from: Some(service.as_str().into()) },
+            None if self.abort_on_container_exit => Ends::First { code_from: None },
+            None if self.abort_on_container_failure => Ends::FirstFailure,
+            None => Ends::Last,
         }
     }
 

@@ -41,7 +41,7 @@ pub async fn run<B: Backend>(cx: &Context<'_, B>, args: &Wait) -> Result<ExitSta
     if awaited.is_empty() && last.is_none() {
         return Err(CliError::failed(format!("no container of {} has been started", args.services.join(", "))));
     }
-    while !awaited.is_empty() && !(args.down_project && last.is_some()) {
+    while !awaited.is_empty() && (!args.down_project || last.is_none()) {
         let event = events.recv().await;
         let event = event.ok_or_else(|| CliError::failed("the project is gone, and its containers with it"))?;
         let (Some(code), Some(at)) = (event.exit_code, awaited.iter().position(|c| c.id == event.id)) else { continue };

@@ -203,7 +203,11 @@ fn long_names(arg: &Arg) -> Vec<&str> {
 #[test]
 fn every_verb_and_flag_of_the_table_exists() {
     let Some(text) = specification() else {
-        eprintln!("left out: ../shared/spec.md is not there");
+        // The runner counts these lines.
+        #[allow(clippy::print_stderr)]
+        {
+            eprintln!("left out: spec.md of the shared folder is not there");
+        }
         return;
     };
     let (command, rows) = (command(), rows(&text));

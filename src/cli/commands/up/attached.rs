@@ -27,14 +27,14 @@ use super::change;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Ends {
     /// When all containers have ended.
-    WithLast,
+    Last,
     /// When the first has ended; its code, or that of a service, is ours.
-    WithFirst {
+    First {
         /// The service whose code counts.
         code_from: Option<ServiceName>,
     },
     /// When the first has failed; its code is ours.
-    WithFirstFailure,
+    FirstFailure,
 }
 
 /// An attached `up`.
@@ -45,6 +45,7 @@ pub struct Attached<'a, B> {
     timeout: Option<Duration>,
     stage: Stage<'a>,
     interrupts: Interrupts,
+    early: Option<Watched>,
 }
 
 /// What is shown.
@@ -98,7 +99,7 @@ impl<'a, B: Backend> Attached<'a, B> {
             events: Some(cx.backend.events(project)?),
             frames: tokio::time::interval(Duration::from_millis(100)),
         };
-        Ok(Self { cx, project, ends, timeout, stage, interrupts: Interrupts::new()? })
+        Ok(Self { cx, project, ends, timeout, stage, interrupts: Interrupts::new()?, early: None })
     }
 
     /// Brings the project up, and stays until it ends.
@@ -132,7 +133,7 @@ impl<'a, B: Backend> Attached<'a, B> {
                 () = self.interrupts.next() => return Ok(None),
                 Some(report) = reports.recv() => self.stage.progress.take(&report)?,
                 result = &mut work => break result,
-                heard = self.stage.next() => drop(heard?),
+                heard = self.stage.next() => self.early = self.early.take().or(self.ending(heard?)),
             }
         };
         self.stage.drain(&mut reports)?;
@@ -142,30 +143,45 @@ impl<'a, B: Backend> Attached<'a, B> {
 
     /// `None`: Ctrl-C.
     async fn watch(&mut self) -> Result<Option<Watched>, CliError> {
-        loop {
+        let watched = loop {
+            if let Some(watched) = self.early.take() {
+                break watched;
+            }
             let heard = tokio::select! {
                 () = self.interrupts.next() => return Ok(None),
                 heard = self.stage.next() => heard?,
             };
-            match heard {
-                Heard::Ended(event) if self.ends_with(&event) => return Ok(Some(Watched::Ended(event))),
-                Heard::Silence => return Ok(Some(Watched::AllEnded)),
-                _ => {}
-            }
+            self.early = self.ending(heard);
+        };
+        // The last lines may be told before the last ends are.
+        let mut ended = Vec::new();
+        if matches!(watched, Watched::AllEnded) {
+            self.stage.settle(&mut ended)?;
+        }
+        let first = ended.into_iter().find(|event| self.ends_with(event));
+        Ok(Some(first.map_or(watched, Watched::Ended)))
+    }
+
+    /// Whether what was heard ends the watch.
+    fn ending(&self, heard: Heard) -> Option<Watched> {
+        match heard {
+            Heard::Ended(event) if self.ends_with(&event) => Some(Watched::Ended(event)),
+            Heard::Silence => Some(Watched::AllEnded),
+            Heard::Ended(_) | Heard::Shown => None,
         }
     }
 
     fn ends_with(&self, event: &Event) -> bool {
         match &self.ends {
-            Ends::WithLast => false,
-            Ends::WithFirst { .. } => true,
-            Ends::WithFirstFailure => event.exit_code.is_some_and(|code| code != 0),
+            Ends::Last => false,
+            Ends::First { .. } => true,
+            Ends::FirstFailure => event.exit_code.is_some_and(|code| code != 0),
         }
     }
 
     fn status(&self, first: &Event, later: &[Event]) -> ExitStatus {
         let counts = |event: &&Event| match &self.ends {
-            Ends::WithFirst { code_from: Some(service) } => event.service == *service,
+            Ends::First { code_from: Some(service) } => event.service == *service,
             _ => true,
         };
         let event = std::iter::once(first).chain(later).find(counts);

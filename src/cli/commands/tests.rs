@@ -1,0 +1,430 @@
+//! Verbs on a back end in memory: what they ask for, print and end with.
+
+use std::time::Duration;
+
+use super::fake::{Fake, always_restart, container, exited, run, running, stamp};
+use crate::cli::backend::{Event, LogLine, StoredImage, StoredVolume, Usage};
+use crate::desired::{MountSource, MountSpec, VolumeSpec};
+use crate::observed::State;
+
+fn line(service: &str, number: u32, text: &str) -> LogLine {
+    LogLine {
+        service: service.into(),
+        label: format!("{service}-{number}"),
+        stderr: false,
+        time: 999_000_000_000,
+        text: text.into(),
+    }
+}
+
+fn died(service: &str, number: u32, code: i32) -> Event {
+    let container = container(service, number, running());
+    Event {
+        time: 1_001_000_000_000,
+        action: "die".into(),
+        id: container.id,
+        service: service.into(),
+        name: format!("shop-{service}-{number}"),
+        image: format!("{service}:1"),
+        exit_code: Some(code),
+    }
+}
+
+#[tokio::test]
+async fn ps_lists_as_docker_compose_does() {
+    let mut fake = Fake::shop();
+    insta::assert_snapshot!(run(&fake, &["ps"]).await.out, @r#"
+    NAME         IMAGE   COMMAND                  SERVICE   CREATED         STATUS                   PORTS
+    shop-db-1    db:1    "/entrypoint --with …"   db        2 minutes ago   Up 5 seconds (healthy)
+    shop-web-1   web:1   "/entrypoint --with …"   web       2 minutes ago   Up 5 seconds             0.0.0.0:8080->80/tcp, [::]:8080->80/tcp
+    "#);
+    insta::assert_snapshot!(run(&fake, &["ps", "-a", "--format", "{{.Name}} {{.State}} {{.Status}} {{.ExitCode}}"]).await.out, @r"
+    shop-db-1 running Up 5 seconds (healthy) 0
+    shop-web-1 running Up 5 seconds 0
+    shop-web-2 exited Exited (3) 2 minutes ago 3
+    ");
+    insta::assert_snapshot!(run(&fake, &["ps", "--format", "json", "db"]).await.out, @r#"{"Command":"\"/entrypoint --with …\"","Created":880,"CreatedAt":"1970-01-01 00:14:40 +0000 UTC","ExitCode":0,"Health":"healthy","ID":"000000000000","Image":"db:1","Labels":"com.docker.compose.service=db","LocalVolumes":"0","Mounts":"","Name":"shop-db-1","Names":"shop-db-1","Networks":"","Ports":"","Project":"shop","Publishers":[],"RunningFor":"2 minutes ago","Service":"db","Size":"0B","SizeRootFs":null,"SizeRw":null,"State":"running","Status":"Up 5 seconds (healthy)"}"#);
+    assert_eq!(run(&fake, &["ps", "--services", "-a"]).await.out, "db\nweb\n");
+    assert_eq!(run(&fake, &["ps", "--status", "exited", "-q"]).await.out.trim_end().len(), 64);
+    assert_eq!(run(&fake, &["ps", "--filter", "status=exited", "--services"]).await.out, "web\n");
+    assert!(run(&fake, &["ps", "--status", "sleepy"]).await.err.contains("`sleepy` is no state"));
+    always_restart(&mut fake, "shop-web-2");
+    let out = run(&fake, &["ps", "--format", "{{.Name}} {{.Status}}"]).await.out;
+    assert!(out.contains("shop-web-2 Restarting (3) 2 minutes ago"), "{out}");
+}
+
+#[tokio::test]
+async fn an_orphan_is_shown_unless_it_is_not_wanted() {
+    let mut fake = Fake::shop();
+    let orphan = container("old", 1, running());
+    fake.observed.containers.insert(orphan.id.clone(), orphan);
+    assert!(run(&fake, &["ps", "--services"]).await.out.contains("old"));
+    assert!(!run(&fake, &["ps", "--services", "--orphans=false"]).await.out.contains("old"));
+}
+
+#[tokio::test]
+async fn a_service_that_is_not_there_is_an_error_with_a_guess() {
+    let fake = Fake::shop();
+    for words in [&["ps", "wbe"][..], &["logs", "wbe"], &["stop", "wbe"], &["exec", "wbe", "ls"], &["up", "-d", "wbe"]]
+    {
+        let ran = run(&fake, words).await;
+        assert_eq!(ran.code(), 1, "{words:?}");
+        assert_eq!(ran.err, "error: no such service: wbe\n  = help: did you mean `web`?\n", "{words:?}");
+    }
+    assert!(fake.asked.borrow().iter().all(|asked| asked.starts_with("load")), "{:?}", fake.asked.borrow());
+}
+
+#[tokio::test]
+async fn logs_are_aligned_over_all_containers() {
+    let fake = Fake::shop();
+    let sender = fake.logs_from();
+    for line in [line("web", 1, "hello"), line("db", 1, "ready")] {
+        sender.send(line).expect("sent");
+    }
+    drop(sender);
+    let ran = run(&fake, &["logs", "-n", "5", "--timestamps"]).await;
+    insta::assert_snapshot!(ran.out, @r"
+    web-1  | 1970-01-01T00:16:39.000000000Z hello
+    db-1   | 1970-01-01T00:16:39.000000000Z ready
+    ");
+    assert_eq!(*fake.asked.borrow(), ["logs [] follow=false tail=Some(5)"]);
+    assert!(run(&fake, &["logs", "--since", "whenever"]).await.err.contains("`--since`: `whenever` is no time"));
+}
+
+#[tokio::test]
+async fn plain_verbs_become_edits() {
+    for (words, edit) in [
+        (&["stop", "-t", "3", "web"][..], r#"Stop { services: {ServiceName("web")}, timeout: Some(3s) }"#),
+        (&["start"], "Start { services: {} }"),
+        (&["restart", "--no-deps"], "Restart { services: {}, timeout: None, no_deps: true }"),
+        (&["pause", "db"], r#"Pause { services: {ServiceName("db")} }"#),
+        (&["unpause"], "Unpause { services: {} }"),
+        (&["kill"], r#"Kill { services: {ServiceName("db"), ServiceName("web")} }"#),
+        (
+            &["down", "-t", "1"],
+            "Down { services: {}, timeout: Some(1s), volumes: false, declared: {}, remove_orphans: false }",
+        ),
+        (&["rm", "-f", "-v"], r#"Remove { services: {}, only: Some({ContainerName("shop-web-2")}), volumes: true }"#),
+    ] {
+        let fake = Fake::shop();
+        let ran = run(&fake, words).await;
+        assert_eq!(ran.code(), 0, "{words:?}: {}", ran.err);
+        assert_eq!(*fake.asked.borrow(), [edit], "{words:?}");
+    }
+}
+
+#[tokio::test]
+async fn dry_run_prints_the_plan_and_applies_nothing() {
+    let fake = Fake::shop();
+    for words in [&["up"][..], &["down"], &["stop"], &["restart"], &["scale", "web=3"], &["create"], &["run", "web"]] {
+        let words: Vec<&str> = ["--dry-run"].iter().chain(words).copied().collect();
+        let ran = run(&fake, &words).await;
+        assert_eq!((ran.code(), ran.out.as_str()), (0, "1 steps\n"), "{words:?}: {}", ran.err);
+    }
+    for words in [&["exec", "web", "ls"][..], &["kill", "-s", "HUP"], &["volume", "rm", "v"], &["image", "rm", "i"]] {
+        let words: Vec<&str> = ["--dry-run"].iter().chain(words).copied().collect();
+        assert_eq!(run(&fake, &words).await.code(), 0, "{words:?}");
+    }
+    let asked = fake.asked.borrow();
+    assert!(asked.iter().all(|asked| asked.starts_with("load") || asked.starts_with("compile")), "{asked:?}");
+}
+
+#[tokio::test]
+async fn plan_can_tell_by_its_exit_code() {
+    let mut fake = Fake::shop();
+    assert_eq!(run(&fake, &["plan"]).await.code(), 0);
+    assert_eq!(run(&fake, &["plan", "--detailed-exitcode"]).await.code(), 2);
+    assert!(run(&fake, &["plan", "--format", "json"]).await.out.contains("\"action\": \"remove-volume\""));
+    fake.empty_plan = true;
+    assert_eq!(run(&fake, &["plan", "--detailed-exitcode"]).await.code(), 0);
+}
+
+#[tokio::test]
+async fn up_detached_ends_with_1_and_the_reason_when_a_container_fails() {
+    let mut fake = Fake::shop();
+    let ran = run(&fake, &["up", "-d", "--scale", "web=3", "--force-recreate", "web"]).await;
+    assert_eq!((ran.code(), ran.err.as_str()), (0, " Container shop-web-1  Started\n"));
+    assert_eq!(
+        *fake.asked.borrow(),
+        ["load web", r#"compile ["web"] {ServiceName("web"): 3} Force start=true"#, "declare until Done"]
+    );
+    fake.outcome
+        .failures
+        .push(crate::plan::Failure { container: "shop-web-1".into(), reason: "port 80 is taken".into() });
+    let ran = run(&fake, &["up", "--wait"]).await;
+    assert_eq!(ran.code(), 1);
+    assert!(ran.err.ends_with("error: shop-web-1: port 80 is taken\n"), "{}", ran.err);
+    assert_eq!(fake.asked.borrow().last().map(String::as_str), Some("declare until Healthy"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn waiting_has_an_end() {
+    let fake = Fake::shop();
+    let _gate = fake.gate();
+    let ran = run(&fake, &["up", "--wait", "--wait-timeout", "7"]).await;
+    assert_eq!(ran.code(), 1);
+    assert!(ran.err.contains("not all services are up after 7 s"), "{}", ran.err);
+}
+
+#[tokio::test]
+async fn attached_up_shows_lines_until_all_have_ended() {
+    let fake = Fake::shop();
+    let (lines, events) = (fake.logs_from(), fake.events_from());
+    lines.send(line("web", 1, "hello")).expect("sent");
+    events.send(died("web", 1, 0)).expect("sent");
+    drop(lines);
+    let ran = run(&fake, &["up"]).await;
+    assert_eq!(ran.code(), 0, "{}", ran.err);
+    insta::assert_snapshot!(ran.out, @r"
+    web-1  | hello
+    web-1 exited with code 0
+    ");
+    assert_eq!(fake.asked.borrow()[2], r#"logs ["db", "web"] follow=true tail=None"#);
+}
+
+#[tokio::test]
+async fn the_first_end_takes_the_others_along_where_asked() {
+    for (flags, code, first, second) in [
+        (&["--abort-on-container-exit"][..], 3, ("web", 3), ("db", 0)),
+        (&["--exit-code-from", "db"], 9, ("web", 0), ("db", 9)),
+        (&["--abort-on-container-failure"], 4, ("web", 0), ("db", 4)),
+    ] {
+        let fake = Fake::shop();
+        let (_lines, events) = (fake.logs_from(), fake.events_from());
+        events.send(died(first.0, 1, first.1)).expect("sent");
+        events.send(died(second.0, 1, second.1)).expect("sent");
+        let words: Vec<&str> = ["up"].iter().chain(flags).copied().collect();
+        let ran = run(&fake, &words).await;
+        assert_eq!(ran.code(), code, "{words:?}: {}", ran.err);
+        assert_eq!(fake.asked.borrow().last().map(String::as_str), Some("Stop { services: {}, timeout: None }"));
+    }
+}
+
+#[tokio::test]
+async fn commands_end_with_their_own_code() {
+    let fake = Fake::shop();
+    assert_eq!(run(&fake, &["exec", "-T", "-u", "me", "web", "false"]).await.code(), 42);
+    assert_eq!(
+        *fake.asked.borrow(),
+        [r#"exec 000000000000 ["false"] Some("me") Inherit"#],
+        "{:?}",
+        fake.asked.borrow()
+    );
+    let ran = run(&fake, &["exec", "-T", "web", "missing"]).await;
+    assert_eq!((ran.code(), ran.err.as_str()), (127, "error: no such program: missing\n"));
+    assert_eq!(run(&fake, &["run", "--rm", "-T", "web", "true"]).await.code(), 7);
+    assert_eq!(fake.asked.borrow().last().map(String::as_str), Some("run shop-web-run"));
+    let ran = run(&fake, &["exec", "--index", "2", "web", "ls"]).await;
+    assert!(ran.err.contains("service `web` is not running"), "{}", ran.err);
+    assert!(run(&fake, &["exec", "web"]).await.err.contains("needs a service and a command"));
+}
+
+#[tokio::test]
+async fn wait_prints_each_code_and_ends_with_the_last() {
+    let fake = Fake::shop();
+    let events = fake.events_from();
+    events.send(died("web", 1, 5)).expect("sent");
+    let ran = run(&fake, &["wait", "web"]).await;
+    insta::assert_snapshot!(ran.out, @r#"
+    container "shop-web-2" exited with status code 3
+    container "shop-web-1" exited with status code 5
+    "#);
+    assert_eq!(ran.code(), 5);
+}
+
+#[tokio::test]
+async fn events_are_told_in_two_forms() {
+    let fake = Fake::shop();
+    for (words, text) in [
+        (&["events"][..], "1970-01-01T00:16:41.000000000Z container die 00000"),
+        (
+            &["events", "--json", "web"],
+            r#"{"action":"die","attributes":{"exitCode":"1","image":"web:1","name":"shop-web-1"}"#,
+        ),
+    ] {
+        let events = fake.events_from();
+        events.send(died("web", 1, 1)).expect("sent");
+        drop(events);
+        let out = run(&fake, words).await.out;
+        assert!(out.starts_with(text), "{out}");
+    }
+}
+
+#[tokio::test]
+async fn port_names_the_address() {
+    let fake = Fake::shop();
+    assert_eq!(run(&fake, &["port", "web", "80"]).await.out, "0.0.0.0:8080\n");
+    let ran = run(&fake, &["port", "--protocol", "udp", "web", "80"]).await;
+    assert!(ran.err.contains("no port 80/udp for container shop-web-1"), "{}", ran.err);
+    assert!(ran.err.contains("it publishes 0.0.0.0:8080->80/tcp"), "{}", ran.err);
+}
+
+#[tokio::test]
+async fn ls_counts_states() {
+    let mut fake = Fake::shop();
+    insta::assert_snapshot!(run(&fake, &["ls"]).await.out, @r"
+    NAME   STATUS                  CONFIG FILES
+    shop   exited(1), running(2)   /srv/shop/compose.yaml
+    ");
+    assert_eq!(run(&fake, &["ls", "--filter", "name=x", "-q"]).await.out, "");
+    for container in fake.observed.containers.values_mut() {
+        container.state = exited(0);
+    }
+    assert_eq!(run(&fake, &["ls", "-q"]).await.out, "");
+    assert_eq!(run(&fake, &["ls", "-q", "-a"]).await.out, "shop\n");
+}
+
+#[tokio::test]
+async fn a_signal_other_than_kill_is_only_sent() {
+    let fake = Fake::shop();
+    assert_eq!(run(&fake, &["kill", "-s", "HUP", "web"]).await.code(), 0);
+    assert_eq!(*fake.asked.borrow(), ["signal 000000000000 1"]);
+    assert_eq!(run(&fake, &["kill", "-s", "NOPE"]).await.code(), 1);
+}
+
+#[tokio::test]
+async fn images_of_containers_and_of_the_store() {
+    let mut fake = Fake::shop();
+    fake.images.push(StoredImage {
+        id: "sha256:0123456789abcdef".into(),
+        names: vec!["web:1".into(), "localhost:5000/web:2".into()],
+        digest: None,
+        size: 130_400_000,
+        created: Some(400_000_000_000),
+        platform: "linux/amd64".into(),
+    });
+    insta::assert_snapshot!(run(&fake, &["images", "db"]).await.out, @r"
+    CONTAINER   REPOSITORY   TAG   PLATFORM      IMAGE ID       SIZE    CREATED
+    shop-db-1   db           1     linux/amd64   0123456789ab   130MB   10 minutes ago
+    ");
+    insta::assert_snapshot!(run(&fake, &["image", "ls"]).await.out, @r"
+    REPOSITORY           TAG   IMAGE ID       CREATED          SIZE
+    web                  1     0123456789ab   10 minutes ago   130MB
+    localhost:5000/web   2     0123456789ab   10 minutes ago   130MB
+    ");
+    assert_eq!(run(&fake, &["image", "prune", "-f"]).await.out, "sha256:aa\nTotal reclaimed space: 1.5kB\n");
+    assert_eq!(run(&fake, &["image", "inspect", "x", "-f", "{{.Id}}"]).await.out, "sha256:aa\n");
+    assert_eq!(run(&fake, &["image", "load", "-i", "/a.tar"]).await.out, "Loaded image: loaded:latest\n");
+    let ran = run(&fake, &["image", "pull", "good", "bad"]).await;
+    assert_eq!((ran.code(), ran.err.as_str()), (1, "error: bad: no such image\n"));
+}
+
+#[tokio::test]
+async fn volumes_of_the_project_and_of_the_machine() {
+    let mut fake = Fake::shop();
+    let volume = |name: &str, project: Option<&str>, anonymous| StoredVolume {
+        spec: VolumeSpec {
+            name: name.into(),
+            project: project.map(Into::into),
+            driver: "local".into(),
+            anonymous,
+            ..VolumeSpec::default()
+        },
+        created: None,
+        mountpoint: format!("/v/{name}").into(),
+        users: Default::default(),
+    };
+    fake.volumes =
+        vec![volume("shop_data", Some("shop"), false), volume("other", None, false), volume("anon", None, true)];
+    let mounted = MountSource::Volume { name: "other".into(), subpath: String::new(), copy: true };
+    for container in fake.observed.containers.values_mut().filter(|c| c.spec.service.as_str() == "db") {
+        container.spec.mounts.push(MountSpec { target: "/d".into(), source: mounted.clone(), read_only: false });
+    }
+    assert_eq!(run(&fake, &["volumes", "-q"]).await.out, "shop_data\nother\n");
+    assert_eq!(run(&fake, &["volumes", "-q", "db"]).await.out, "other\n");
+    insta::assert_snapshot!(run(&fake, &["volume", "ls"]).await.out, @r"
+    DRIVER   VOLUME NAME
+    local    shop_data
+    local    other
+    local    anon
+    ");
+    assert_eq!(run(&fake, &["volume", "prune", "-f"]).await.out, "anon\n");
+    assert_eq!(run(&fake, &["volume", "inspect", "anon", "-f", "{{.Mountpoint}}"]).await.out, "/v/anon\n");
+    assert!(run(&fake, &["volume", "inspect", "none"]).await.err.contains("no such volume: none"));
+}
+
+#[tokio::test]
+async fn pull_takes_each_image_once_and_tells_which_failed() {
+    let mut fake = Fake::shop();
+    for (name, image) in [("a", "good:1"), ("b", "good:1"), ("c", "bad:1")] {
+        let service = crate::compose::model::Service { image: Some(image.into()), ..Default::default() };
+        fake.project.services.insert(name.into(), service);
+    }
+    let ran = run(&fake, &["pull"]).await;
+    assert_eq!((ran.code(), ran.err.as_str()), (1, "error: bad:1: no such image\n"));
+    assert_eq!(fake.asked.borrow()[1..], ["pull good:1 always=true", "pull bad:1 always=true"]);
+    assert_eq!(run(&fake, &["pull", "--ignore-pull-failures"]).await.code(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn stats_measure_over_a_second() {
+    let mut fake = Fake::shop();
+    for container in fake.observed.containers.values().filter(|container| container.is_running()) {
+        let usage =
+            Usage { memory: 50 << 20, memory_limit: 100 << 20, pids: 3, network: (1_500, 20), ..Usage::default() };
+        fake.usage.insert(container.id.clone(), usage);
+    }
+    let ran = run(&fake, &["stats", "--no-stream"]).await;
+    insta::assert_snapshot!(ran.out, @r"
+    CONTAINER ID   NAME         CPU %   MEM USAGE / LIMIT   MEM %    NET I/O       BLOCK I/O   PIDS
+    000000000000   shop-db-1    0.00%   50MiB / 100MiB      50.00%   1.5kB / 20B   0B / 0B     3
+    000000000000   shop-web-1   0.00%   50MiB / 100MiB      50.00%   1.5kB / 20B   0B / 0B     3
+    ");
+}
+
+#[tokio::test]
+async fn top_shows_processes() {
+    let fake = Fake::shop();
+    let out = run(&fake, &["top", "db"]).await.out;
+    assert!(out.starts_with("SERVICE   #   UID"), "{out}");
+    assert!(out.contains(&std::process::id().to_string()));
+}
+
+#[tokio::test]
+async fn a_password_never_shows() {
+    let fake = Fake::shop();
+    let ran = run(&fake, &["login", "-u", "me", "-p", "hunter2"]).await;
+    assert_eq!(ran.code(), 0);
+    assert!(!format!("{}{}", ran.out, ran.err).contains("hunter2"));
+    assert_eq!(*fake.asked.borrow(), ["login None me 7 letters"]);
+    assert!(run(&fake, &["login", "--password-stdin"]).await.err.contains("needs `--username`"));
+    assert_eq!(run(&fake, &["logout"]).await.out, "Removed the login for docker.io\n");
+}
+
+#[tokio::test]
+async fn config_prints_what_compose_gives() {
+    let fake = Fake::shop();
+    let ran = run(&fake, &["config"]).await;
+    assert_eq!((ran.out.as_str(), ran.err.as_str()), ("name: shop\n", "warning: old\n"));
+    assert_eq!(run(&fake, &["config", "-q"]).await.out, "");
+    run(&fake, &["config", "--hash", "web"]).await;
+    assert_eq!(fake.asked.borrow().last().map(String::as_str), Some(r#"config Hash("web")"#));
+}
+
+#[tokio::test]
+async fn build_without_a_builder_names_both_and_the_service() {
+    let mut fake = Fake::shop();
+    let build = crate::compose::model::Build { context: "/src".into(), ..Default::default() };
+    let service = crate::compose::model::Service { build: Some(build), ..Default::default() };
+    fake.project.services.insert("app".into(), service);
+    if crate::cli::build::find(&std::env::var("PATH").unwrap_or_default()).is_none() {
+        let ran = run(&fake, &["build"]).await;
+        assert!(
+            ran.err.contains("service `app` has `build:`, and neither buildctl nor buildah is installed"),
+            "{}",
+            ran.err
+        );
+        assert_eq!(run(&fake, &["up", "-d"]).await.code(), 1);
+    }
+    // Its image is there already: nothing is built.
+    fake.images.push(StoredImage { names: vec!["docker.io/library/shop-app:latest".into()], ..StoredImage::default() });
+    assert_eq!(run(&fake, &["up", "-d"]).await.code(), 0);
+    let ran = run(&fake, &["--dry-run", "build"]).await;
+    assert!(ran.code() == 1 || ran.out == "build shop-app\n");
+}
+
+#[test]
+fn moments_of_the_fake_are_seconds() {
+    assert_eq!(stamp(880).until(&stamp(1000)), Duration::from_secs(120));
+    assert!(matches!(running(), State::Running { .. }));
+}
