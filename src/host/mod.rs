@@ -2,6 +2,15 @@
 
 pub mod capability;
 pub mod cgroup;
+pub mod clock;
 pub mod container;
+pub mod image;
+pub mod ledger;
 pub mod logs;
+pub mod machine;
+pub mod net;
+pub mod paths;
+pub mod process;
 pub mod seccomp;
+pub mod volume;
+pub mod world;

@@ -3,7 +3,7 @@
 
 pub mod service;
 
-use std::fs;
+
 
 use super::backend::Backend;
 use super::backend::real::Real;

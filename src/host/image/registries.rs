@@ -118,8 +118,7 @@ impl Registries {
             // A file that is named must be there.
             Some(path) => all.read(Path::new(path))?,
             None => {
-                let main =
-                    user.iter().map(PathBuf::as_path).chain([system]).map(|folder| folder.join("registries.conf"));
+                let main = user.iter().map(PathBuf::as_path).chain([system]).map(|folder| folder.join("registries.conf"));
                 if let Some(path) = main.into_iter().find(|path| path.exists()) {
                     all.read(&path)?;
                 }

@@ -12,7 +12,7 @@ use crate::host::ledger::container::{self as ledger, Made};
 use crate::host::ledger::project;
 use crate::host::net::Net;
 use crate::host::paths::Paths;
-use crate::host::{cgroup, clock, volume};
+use crate::host::{clock, volume, world};
 use crate::name::{ContainerId, ProjectName};
 use crate::observed::{Exit, Health, Observed, ObservedContainer, ObservedNetwork, ObservedVolume, State};
 
@@ -165,5 +165,5 @@ fn health(paths: &Paths, id: &ContainerId, state: &State, started: Option<&Stamp
 
 /// The name of a project's cgroups: several worlds have projects of the same name.
 pub fn cgroup_name(paths: &Paths, project: &ProjectName) -> String {
-    cgroup::world_name(&paths.root, project)
+    world::name_of(&paths.root, project)
 }

@@ -24,13 +24,8 @@ impl Real {
         Ok(Loaded { project, warnings })
     }
 
-    /// `-p`, `COMPOSE_PROJECT_NAME`, else what the files say; the files are then read, and must be right.
     pub(super) fn name_of(&self, files: &ProjectFiles) -> Result<ProjectName, CliError> {
-        let given = files.name.clone().or_else(|| std::env::var("COMPOSE_PROJECT_NAME").ok());
-        match given.filter(|name| !name.is_empty()) {
-            Some(name) => compose::given_name(&name).map(ProjectName::from).map_err(|d| one(&d)),
-            None => Ok(self.load_files(files, &[])?.project.name),
-        }
+        compose::project_name(&options(files, &[])?).map(ProjectName::from).map_err(|d| diagnostics(&d))
     }
 
     /// What is wrong only now that images and addresses are known, at its place in the files.
@@ -104,7 +99,7 @@ pub fn config(files: &ProjectFiles, wish: &ConfigWish) -> Result<ConfigOutput, C
         return Ok(ConfigOutput { text, warnings: Vec::new() });
     }
     if wish.what == ConfigPart::Variables {
-        let text = config::variables(&options).map_err(|d| diagnostics(&d))?;
+        let text = variables(&config::variables(&options).map_err(|d| diagnostics(&d))?);
         return Ok(ConfigOutput { text, warnings: Vec::new() });
     }
     let loaded = compose::load(&options).map_err(|d| diagnostics(&d))?;
@@ -119,9 +114,28 @@ pub fn config(files: &ProjectFiles, wish: &ConfigWish) -> Result<ConfigOutput, C
         ConfigPart::Environment => {
             lines(loaded.environment.iter().map(|(key, value)| format!("{key}={value}")).collect())
         }
-        ConfigPart::Hash(wanted) => config::hashes(&loaded, wanted),
+        ConfigPart::Hash(wanted) => {
+            let names: Vec<String> = wanted.split(',').filter(|name| *name != "*").map(str::to_owned).collect();
+            let hashes = config::hashes(&loaded, &names).map_err(|d| one(&d))?;
+            lines(hashes.into_iter().map(|(name, hash)| format!("{name} {hash}")).collect())
+        }
         ConfigPart::Variables => String::new(),
     };
     let warnings = loaded.warnings.iter().map(|warning| render(warning, &loaded.sources)).collect();
     Ok(ConfigOutput { text, warnings })
+}
+
+/// The variables that the files use, as a table.
+fn variables(found: &BTreeMap<String, config::Use>) -> String {
+    let mut rows = vec![["NAME".to_owned(), "REQUIRED".into(), "DEFAULT VALUE".into(), "ALTERNATE VALUE".into()]];
+    rows.extend(found.iter().map(|(name, usage)| {
+        [name.clone(), usage.required.to_string(), usage.default.clone(), usage.alternate.clone()]
+    }));
+    let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or_default() + 3;
+    let widths: Vec<usize> = (0..3).map(width).collect();
+    let line = |row: &[String; 4]| {
+        let cells = row[..3].iter().zip(&widths).map(|(cell, width)| format!("{cell:width$}")).collect::<String>();
+        format!("{cells}{}\n", row[3])
+    };
+    rows.iter().map(line).collect()
 }

@@ -28,7 +28,16 @@ impl Real {
 
     pub(super) fn send_signal(&self, id: &ContainerId, signal: i32) -> Result<(), CliError> {
         let process = self.process(id)?;
-        record::signal(&process, signal).map_err(|e| failed(&e))
+        let pidfd = rustix::process::pidfd_open(
+            rustix::process::Pid::from_raw(process.pid).ok_or_else(|| CliError::failed("no process"))?,
+            rustix::process::PidfdFlags::empty(),
+        );
+        let pidfd = pidfd.map_err(|e| failed(&std::io::Error::from(e)))?;
+        // The number may have changed hands before the descriptor was made.
+        self.process(id)?;
+        let signal = rustix::process::Signal::from_named_raw(signal)
+            .ok_or_else(|| CliError::usage(format!("there is no signal {signal}")))?;
+        rustix::process::pidfd_send_signal(pidfd, signal).map_err(|e| failed(&std::io::Error::from(e)))
     }
 
     pub(super) fn root_of(&self, id: &ContainerId) -> Result<OwnedFd, CliError> {
@@ -57,7 +66,7 @@ impl Real {
             memory_limit: stats.memory_limit.unwrap_or_else(all_memory),
             pids: stats.pids,
             network,
-            block: stats.io,
+            block: (stats.io_read, stats.io_write),
         })
     }
 }

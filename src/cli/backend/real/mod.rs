@@ -62,6 +62,11 @@ impl Real {
         })
     }
 
+    fn observed(&self, project: &ProjectName) -> Result<Observed, CliError> {
+        let desired = ledger::desired(&self.paths, project).map_err(|e| failed(&e))?;
+        observe::observe(&self.paths, project, desired.as_ref(), &self.cache).map_err(|e| failed(&e))
+    }
+
     fn images(&self) -> Result<Store, CliError> {
         Store::open(&self.paths.root).map_err(|e| failed(&e))
     }
@@ -102,8 +107,7 @@ impl Backend for Real {
     }
 
     fn observe(&self, project: &ProjectName) -> Result<Observed, CliError> {
-        let desired = self.applied(project)?;
-        observe::observe(&self.paths, project, desired.as_ref(), &self.cache).map_err(|e| failed(&e))
+        self.observed(project)
     }
 
     fn now(&self) -> Stamp {
@@ -177,8 +181,8 @@ impl Backend for Real {
         self.prune_images(all)
     }
 
-    fn image_load(&self, archive: &Path, name: Option<&str>) -> Result<Vec<String>, CliError> {
-        self.load_archive(archive, name)
+    async fn image_load(&self, archive: &Path, name: Option<&str>) -> Result<Vec<String>, CliError> {
+        self.load_archive(archive, name).await
     }
 
     fn image_inspect(&self, name: &str) -> Result<serde_json::Value, CliError> {
@@ -197,8 +201,8 @@ impl Backend for Real {
         store::login(registry, user, password).await
     }
 
-    fn logout(&self, registry: Option<&str>) -> Result<bool, CliError> {
-        store::logout(registry)
+    async fn logout(&self, registry: Option<&str>) -> Result<bool, CliError> {
+        store::logout(registry).await
     }
 
     async fn demo(&self, down: bool, output: &Output) -> Result<ExitStatus, CliError> {

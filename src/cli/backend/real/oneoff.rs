@@ -5,8 +5,8 @@ use super::super::super::progress::Tell;
 use super::super::{Change, RunWish, Session, Until};
 use super::apply::{self, Ends};
 use super::{Real, failed};
-use crate::compose::model::Project;
-use crate::compose::{mount, port};
+use crate::compose::model::{Mount, Port, Project};
+use crate::compose::{LoadOptions, load};
 use crate::desired::compile::{CompileError, Run};
 use crate::desired::{Desired, Target};
 use crate::host::container::client::attach;
@@ -32,11 +32,9 @@ pub fn random() -> Result<String, CliError> {
 /// # Errors
 /// A volume or port that can't be read.
 pub fn run(wish: &RunWish, project: &Project) -> Result<Run, CompileError> {
-    let wrong = |flag: &str, error: String| CompileError { path: format!("--{flag}"), message: error, help: None };
-    let parsed = |flag: &'static str| move |error: String| wrong(flag, error);
-    let ports = wish.publish.iter().map(|text| port(text).map_err(parsed("publish")));
-    let mounts = wish.volumes.iter().map(|text| mount(text, &project.name).map_err(parsed("volume")));
-    let slug = random().map_err(|e| wrong("name", e.to_string()))?;
+    let wrong = |message: String| CompileError { path: "run".into(), message, help: None };
+    let (publish, volumes) = as_in_a_file(wish, project).map_err(wrong)?;
+    let slug = random().map_err(|e| wrong(e.to_string()))?;
     Ok(Run {
         service: wish.service.clone(),
         slug,
@@ -47,8 +45,8 @@ pub fn run(wish: &RunWish, project: &Project) -> Result<Run, CompileError> {
         labels: wish.labels.iter().map(|pair| label(pair)).collect(),
         user: wish.user.clone(),
         workdir: wish.workdir.clone(),
-        volumes: mounts.collect::<Result<_, _>>()?,
-        publish: ports.collect::<Result<Vec<_>, _>>()?.into_iter().flatten().collect(),
+        volumes,
+        publish,
         service_ports: wish.service_ports,
         use_aliases: wish.use_aliases,
         tty: wish.tty,
@@ -57,6 +55,24 @@ pub fn run(wish: &RunWish, project: &Project) -> Result<Run, CompileError> {
         cap_add: wish.cap_add.clone(),
         cap_drop: wish.cap_drop.clone(),
     })
+}
+
+/// A port or a volume on the command line means what it means in a file: it is read as one.
+fn as_in_a_file(wish: &RunWish, project: &Project) -> Result<(Vec<Port>, Vec<Mount>), String> {
+    let name = "x";
+    let service = serde_json::json!({ "image": name, "ports": wish.publish, "volumes": wish.volumes });
+    let file = serde_json::json!({ "name": &*project.name, "services": { name: service } });
+    let options = LoadOptions {
+        files: vec!["-".into()],
+        stdin: Some(file.to_string()),
+        cwd: std::env::current_dir().map_err(|e| e.to_string())?,
+        no_interpolate: true,
+        no_consistency: true,
+        ..LoadOptions::default()
+    };
+    let mut loaded = load(&options).map_err(|d| d.to_string())?;
+    let service = loaded.project.services.remove(name).unwrap_or_default();
+    Ok((service.ports, service.volumes))
 }
 
 /// `KEY=value`; without `=` the value that we have, if any.
@@ -86,7 +102,10 @@ impl Real {
         declared.target = Target::Created;
         let (tty, stdin) = (declared.spec.tty, declared.spec.stdin_open);
         self.must_settle(project, &desired, tell).await?;
-        let id = self.id_of(project, name)?;
+        let observed = self.observed(project)?;
+        let made = observed.containers.values().find(|container| container.spec.name.as_str() == name);
+        let id = made.map(|container| container.id.clone());
+        let id = id.ok_or_else(|| CliError::failed(format!("container {name} was not made")))?;
         let attached = attach(&self.paths.container_run(&id), stdin).await.map_err(|e| failed(&e))?;
         let ends = Ends::listen(&self.paths, project)?;
         desired.generation += 1;

@@ -2,15 +2,19 @@
 
 use std::collections::BTreeSet;
 use std::path::Path;
+use std::sync::Arc;
 
 use super::super::super::error::CliError;
 use super::super::{LoginResult, Pruned, StoredImage, StoredVolume};
 use super::{Real, failed};
 use crate::desired::MountSource;
-use crate::host::image::{self, Removal};
+use crate::host::image::{self, KeptIn, Quiet, Removal, Watcher};
 use crate::host::ledger::{container, project};
 use crate::host::volume;
 use crate::name::{ContainerName, Digest, VolumeName};
+
+/// The registry that is meant where none is named.
+const HUB: &str = "docker.io";
 
 impl Real {
     /// What every container of this world is made of.
@@ -64,10 +68,12 @@ impl Real {
         Ok(Pruned { removed: removed.untagged.into_iter().chain(ids).collect(), bytes: removed.bytes })
     }
 
-    pub(super) fn load_archive(&self, archive: &Path, name: Option<&str>) -> Result<Vec<String>, CliError> {
+    pub(super) async fn load_archive(&self, archive: &Path, name: Option<&str>) -> Result<Vec<String>, CliError> {
         let file = std::fs::File::open(archive)
             .map_err(|e| CliError::failed(format!("can't open {}: {e}", archive.display())))?;
-        self.images()?.load(file, name).map_err(|e| failed(&e))
+        let quiet: Watcher = Arc::new(Quiet);
+        let loaded = self.images()?.load(file, name, &quiet).await.map_err(|e| failed(&e))?;
+        Ok(loaded.into_iter().map(|image| image.spec.name).collect())
     }
 
     pub(super) fn list_volumes(&self) -> Vec<StoredVolume> {
@@ -98,12 +104,16 @@ fn nanos(text: &str) -> Option<u64> {
 
 /// Keeps a login, after the registry has accepted it.
 pub async fn login(registry: Option<&str>, user: &str, password: &str) -> Result<LoginResult, CliError> {
-    let settings = image::Settings::from_env();
-    let kept = image::login(settings, registry, user, password).await.map_err(|e| failed(&e))?;
-    Ok(LoginResult { registry: kept.registry, kept: kept.place, clear: kept.clear })
+    let (registry, password) = (registry.unwrap_or(HUB), image::Secret::new(password));
+    let kept = image::login(&image::Settings::from_env(), registry, user, password).await.map_err(|e| failed(&e))?;
+    let (kept, clear) = match kept {
+        KeptIn::File(path) => (path.display().to_string(), true),
+        KeptIn::Helper(name) => (name, false),
+    };
+    Ok(LoginResult { registry: registry.to_owned(), kept, clear })
 }
 
 /// Forgets a login.
-pub fn logout(registry: Option<&str>) -> Result<bool, CliError> {
-    image::logout(&image::Settings::from_env(), registry).map_err(|e| failed(&e))
+pub async fn logout(registry: Option<&str>) -> Result<bool, CliError> {
+    image::logout(&image::Settings::from_env(), registry.unwrap_or(HUB)).await.map_err(|e| failed(&e))
 }

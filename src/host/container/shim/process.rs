@@ -179,7 +179,7 @@ impl Shim {
         let Process { stage, started, cgroup, oom, log, .. } = process;
         log.finish();
         let oom = cgroup.oom_kills() > oom;
-        let mut exit = Exit { code: super::super::init::reaper::exit_code(status), oom, at: record::now(), error: None };
+        let mut exit = Exit { code: super::super::init::reaper::exit_code(status), oom, at: record::now(), stopped: false, error: None };
         match stage {
             Stage::SettingUp { caller, failure, .. } => {
                 let error = failure.unwrap_or_else(|| StartError::new("set-up", "it ended without a word"));

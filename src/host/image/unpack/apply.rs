@@ -192,8 +192,8 @@ fn write(members: &mut Members, file: &OwnedFd, name: &[u8], sparse: Option<&sup
             if most == 0 {
                 return Err(Fault::Bad("it has a sparse file whose map does not fit its data".into()));
             }
-            let count = rustix::io::retry_on_intr(|| rustix::io::pwrite(file, &data[..most], at))
-                .map_err(failed("write", name))?;
+            let count =
+                rustix::io::retry_on_intr(|| rustix::io::pwrite(file, &data[..most], at)).map_err(failed("write", name))?;
             members.take(count);
             at += count as u64;
             left -= count as u64;

@@ -156,11 +156,7 @@ impl Members {
             return Ok(None);
         }
         // The sum is made with spaces in its own field (bytes 148 to 155).
-        let sum: u64 = bytes
-            .iter()
-            .enumerate()
-            .map(|(at, byte)| if (148..156).contains(&at) { 32 } else { u64::from(*byte) })
-            .sum();
+        let sum: u64 = bytes.iter().enumerate().map(|(at, byte)| if (148..156).contains(&at) { 32 } else { u64::from(*byte) }).sum();
         if number(&header.as_old().cksum, "checksum")? != sum {
             return Err(Fault::Bad("it is no tar, or a header's checksum is wrong".into()));
         }
@@ -184,10 +180,7 @@ impl Members {
         let old = header.as_old();
         if let Some(size) = pax.number("size")? {
             self.left = size;
-            self.padding = size
-                .checked_next_multiple_of(BLOCK as u64)
-                .ok_or_else(|| Fault::Bad("it has a member of an impossible size".into()))?
-                - size;
+            self.padding = size.checked_next_multiple_of(BLOCK as u64).ok_or_else(|| Fault::Bad("it has a member of an impossible size".into()))? - size;
         }
         let flag = old.linkflag[0];
         let kind = kind(flag, &path, link)?;
@@ -254,8 +247,7 @@ impl Members {
             }
             match block.pop() {
                 Some(b'\n') => {
-                    let number =
-                        pax::decimal(&digits).ok_or_else(|| Fault::Bad("it has a broken sparse map".into()))?;
+                    let number = pax::decimal(&digits).ok_or_else(|| Fault::Bad("it has a broken sparse map".into()))?;
                     digits.clear();
                     if numbers.is_empty() {
                         wanted = number.saturating_mul(2).saturating_add(1);
