@@ -34,6 +34,9 @@ use message::Request;
 /// A relay that nobody has given anything to do for so long ends.
 const IDLE: Duration = Duration::from_secs(5);
 
+/// The first argument of a relay.
+pub const VERB: &str = "__relay";
+
 /// The hidden verb `__relay`: serves the control socket that is its standard input.
 pub fn main() -> ExitCode {
     // Its own session: the end of a terminal or of the supervisor's session is not its end.
