@@ -31,8 +31,8 @@ services:
     depends_on: { db: { condition: service_healthy } }
   db:
     image: test
-    command: [sh, -c, "nc -lk -p 5432 -e cat"]
-    healthcheck: { test: [CMD, nc, -z, 127.0.0.1, "5432"], interval: 1s }
+    command: [sh, -c, "nc -ll -p 5432 -e cat"]
+    healthcheck: { test: [CMD-SHELL, "echo hi | nc -w 1 127.0.0.1 5432"], interval: 1s }
     volumes: [data:/data]
 volumes: { data: {} }
 "#,
@@ -42,9 +42,9 @@ volumes: { data: {} }
     world.sh("curl -fsS http://127.0.0.1:8081/").ok().says("page");
     world.sh("curl -fsS 'http://[::1]:8081/'").ok().says("page");
     world.windlass(&folder, &["ps"]).ok().says("shop-web-1").says("(healthy)").says("127.0.0.1:8080->80/tcp");
-    world.windlass(&folder, &["logs", "web"]).ok().says("hello from web");
+    world.wait_for("its output", || world.windlass(&folder, &["logs", "web"]).stdout.contains("hello from web"));
     world.windlass(&folder, &["exec", "-T", "web", "wget", "-qO-", "http://web/"]).ok().says("page");
-    world.windlass(&folder, &["exec", "-T", "web", "nc", "-z", "db", "5432"]).ok();
+    world.windlass(&folder, &["exec", "-T", "web", "sh", "-c", "echo hi | nc -w 1 db 5432"]).ok();
     world.windlass(&folder, &["exec", "-T", "db", "cat", "/data/content"]).ok().says("from the image");
     world.windlass(&folder, &["plan", "--detailed-exitcode"]).ok().says("nothing to do");
     world.windlass(&folder, &["down", "-v"]).ok();
@@ -253,7 +253,7 @@ fn a_port_that_is_taken_is_told_with_who_has_it() {
     let mut world = world();
     let folder = project(&world, "port", "services:\n  web: {image: test, ports: ['127.0.0.1:8080:80']}\n");
     let mut server = world.command("busybox", world.path());
-    server.args(["nc", "-lk", "-p", "8080", "-s", "127.0.0.1"]);
+    server.args(["httpd", "-f", "-p", "127.0.0.1:8080"]);
     world.start(&mut server);
     world.wait_for("the port to be taken", || world.sh("ss -Hltn | grep -q :8080").code == 0);
     world.windlass(&folder, &["up", "-d"]).code(1).says("8080").says("busybox");
@@ -281,7 +281,7 @@ volumes: { shared: {} }
 "#,
     );
     world.windlass(&folder, &["up", "-d", "--wait"]).ok();
-    world.windlass(&folder, &["logs", "web"]).ok().says("done");
+    world.wait_for("its output", || world.windlass(&folder, &["logs", "web"]).stdout.contains("done"));
     world.windlass(&folder, &["--profile", "broken", "up", "-d"]).code(1).says("broken");
     world.windlass(&folder, &["--profile", "broken", "down", "-v"]).ok();
     world.assert_clean();

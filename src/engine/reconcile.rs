@@ -105,8 +105,8 @@ impl<'a, H: Host, C: Clock> Loop<'a, H, C> {
             if self.under_way.is_empty() && (round.is_over() || round.is_stuck(|a| self.failures.holds(a, &now))) {
                 self.settle(desired, observed, &plan);
             }
-            if self.under_way.is_empty() && round.is_over() && !plan.is_empty() {
-                // All done: look again, for what the steps made.
+            if self.under_way.is_empty() && round.has_done() {
+                // All that could be done is done: look again, for what the steps made.
                 return;
             }
             if self.step_or_change(&mut round, plan.due.as_ref()).await {

@@ -58,6 +58,11 @@ impl Round {
         self.steps.iter().filter(|step| !step.waits.is_empty() && !self.begun.contains(&step.id))
     }
 
+    /// Whether anything has been done.
+    pub fn has_done(&self) -> bool {
+        !self.done.is_empty()
+    }
+
     /// Whether all has been done.
     pub fn is_over(&self) -> bool {
         self.steps.iter().all(|step| self.done.contains(&step.id))

@@ -5,7 +5,7 @@ use std::io::{self, BufRead, BufReader, Read, Write};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::process::{Command, Stdio};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::protocol::{Hello, Reply, Request, VERSION};
 use super::{SupervisorError, executable_id, socket};
@@ -54,11 +54,24 @@ impl Client {
             }
             client.replace(project)?;
         }
-        start(paths, project)?;
-        Self::connect(paths, project)?.ok_or_else(|| SupervisorError::Start {
-            project: project.clone(),
-            source: io::Error::other("it ended at once"),
-        })
+        let end = Instant::now() + SILENCE;
+        let mut result = start(paths, project);
+        loop {
+            if let Some(client) = Self::connect(paths, project)? {
+                return Ok(client);
+            }
+            // Another one may have the project: one that the shims have just started and that does not listen yet, or one
+            // that is about to end. Either is over soon.
+            if Instant::now() > end {
+                result?;
+                let source = io::Error::other("it ended at once");
+                return Err(SupervisorError::Start { project: project.clone(), source });
+            }
+            std::thread::sleep(Duration::from_millis(5));
+            if result.is_err() {
+                result = start(paths, project);
+            }
+        }
     }
 
     fn greet(stream: UnixStream, project: &ProjectName) -> Result<Self, SupervisorError> {

@@ -192,7 +192,10 @@ impl World {
         add("link", &self.sh("ip -o link show | cut -d: -f2").stdout);
         add("rule", &self.sh("nft list ruleset").stdout);
         add("mount", &self.sh(&format!("grep -F '{}' /proc/self/mountinfo", self.path().display())).stdout);
-        add("state", &self.sh("find root run -mindepth 1 -not -path 'root/images*' 2>/dev/null").stdout);
+        // The folders themselves stay; what is in them goes.
+        let own = "root/(networks|containers|projects|volumes|world\\..*|networks/.lock)|run/(containers|projects|relay)";
+        let state = format!("find root run -mindepth 1 -not -path 'root/images*' 2>/dev/null | grep -Evx '{own}'");
+        add("state", &self.sh(&state).stdout);
         for pid in self.processes() {
             let line = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
             add("process", &String::from_utf8_lossy(&line).replace('\0', " "));

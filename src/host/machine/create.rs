@@ -9,7 +9,7 @@ use crate::host::ledger::container::{self as ledger, Made};
 use crate::name::ContainerId;
 
 impl Machine {
-    pub(super) fn create(&self, id: &ContainerId, spec: &ContainerSpec) -> Result<(), MachineError> {
+    pub(super) async fn create(&self, id: &ContainerId, spec: &ContainerSpec) -> Result<(), MachineError> {
         ledger::begin(&self.paths, &self.project, id)?;
         self.check_bind_sources(spec)?;
         let state = self.paths.container(id);
@@ -18,6 +18,11 @@ impl Machine {
             fs::create_dir_all(&path).map_err(MachineError::file("make", &path))?;
         }
         let made = Made { spec: spec.clone(), hash: spec.hash(), created: clock::now() };
+        if spec.oneoff {
+            // `run` connects to the container before it is started.
+            fs::create_dir_all(self.paths.container_run(id)).map_err(MachineError::file("make", &state))?;
+            self.sandbox(id, spec).await?;
+        }
         Ok(ledger::finish(&self.paths, id, &made)?)
     }
 

@@ -98,7 +98,7 @@ impl Machine {
                 let (paths, name) = (self.paths.clone(), name.clone());
                 Ok(tokio::task::spawn_blocking(move || volume::remove(&paths, &name)).await??)
             }
-            Action::CreateContainer { id, spec } => self.create(id, spec),
+            Action::CreateContainer { id, spec } => self.create(id, spec).await,
             Action::StartContainer { id, name, restart } => self.start(id, name, *restart).await,
             Action::StopContainer { id, name, signal, grace } => self.stop(id, name, *signal, *grace).await,
             Action::PauseContainer { id, .. } => self.pause(id),
@@ -118,6 +118,8 @@ impl Machine {
     /// # Errors
     /// When something can't be removed.
     pub fn close(&self) -> Result<(), MachineError> {
+        // This process is in the last group itself.
+        self.layout.leave_self()?;
         self.layout.remove()?;
         Ok(ledger::project::forget(&self.paths, &self.project)?)
     }

@@ -138,6 +138,10 @@ fn ended(paths: &Paths, id: &ContainerId, made: &Made) -> (State, Option<Stamp>)
         return (State::Exited(Exit { stopped, ..end.exit }), end.started);
     }
     if let Ok(Some(process)) = record::read::<record::ProcessRecord>(&run, record::PROCESS) {
+        if record::is_same(process.shim, process.shim_ticks) {
+            // It has ended, and its shim is about to say how: until then it counts as running.
+            return (State::Running { pid: process.pid }, Some(process.started));
+        }
         let lost = lost("its shim was lost, and its exit code with it", &process.started);
         return (State::Exited(lost), Some(process.started));
     }
