@@ -6,8 +6,9 @@ use std::path::{Path, PathBuf};
 use super::interpolate::Environment;
 use super::model::{Project, Sensitive};
 use super::node::{Kind, Map, Node};
-use super::{dotenv, env};
+use super::{disk, dotenv, env, scalar};
 use crate::diag::Diagnostic;
+use crate::name::ServiceName;
 
 /// The services of a tree.
 pub fn services(tree: &Node) -> impl Iterator<Item = (&String, &Node)> {
@@ -44,7 +45,7 @@ fn list<'a>(node: &'a Node, key: &str) -> impl Iterator<Item = &'a str> {
 
 /// Puts the values of env_files below `environment`, those of label_files below `labels`.
 pub fn files(tree: &mut Node, environment: &Environment, diags: &mut Vec<Diagnostic>) {
-    let mut texts: BTreeMap<PathBuf, Option<String>> = BTreeMap::new();
+    let mut texts = Texts::new();
     let Some(Kind::Map(map)) = tree.get_mut("services").map(|node| &mut node.kind) else { return };
     for service in map.values_mut() {
         env_files(service, environment, &mut texts, diags);
@@ -52,17 +53,14 @@ pub fn files(tree: &mut Node, environment: &Environment, diags: &mut Vec<Diagnos
     }
 }
 
-fn read(path: &Path, texts: &mut BTreeMap<PathBuf, Option<String>>) -> Option<String> {
-    let read = || std::fs::read(path).ok().map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
-    texts.entry(path.to_owned()).or_insert_with(read).clone()
+/// Files that were read already, as many services name the same ones; or why they cannot be.
+type Texts = BTreeMap<PathBuf, Result<String, String>>;
+
+fn read(path: &Path, texts: &mut Texts) -> Result<String, String> {
+    texts.entry(path.to_owned()).or_insert_with(|| disk::read(path)).clone()
 }
 
-fn env_files(
-    service: &mut Node,
-    environment: &Environment,
-    texts: &mut BTreeMap<PathBuf, Option<String>>,
-    diags: &mut Vec<Diagnostic>,
-) {
+fn env_files(service: &mut Node, environment: &Environment, texts: &mut Texts, diags: &mut Vec<Diagnostic>) {
     let entries = service.get("env_file").and_then(Node::as_list).unwrap_or_default();
     if entries.is_empty() {
         return;
@@ -72,17 +70,17 @@ fn env_files(
     for entry in entries {
         let Some(path) = entry.get("path") else { continue };
         let file = Path::new(path.as_str().unwrap_or_default());
-        let Some(text) = read(file, texts) else {
-            let optional =
-                entry.get("required").is_some_and(|r| r.kind == Kind::Bool(false) || r.as_str() == Some("false"));
-            if !optional {
+        let text = match read(file, texts) {
+            Ok(text) => text,
+            Err(_) if is_optional(entry) && !disk::is_file(file) => continue,
+            Err(problem) => {
                 diags.push(
-                    Diagnostic::error(format!("cannot read the env_file `{}`", file.display()))
+                    Diagnostic::error(format!("cannot read the env_file `{}`: {problem}", file.display()))
                         .at(path.span, "")
                         .help("make the file, or say `required: false`"),
                 );
+                continue;
             }
-            continue;
         };
         let lookup = |name: &str| {
             let own = || own.get(name).and_then(Node::as_str).map(str::to_owned);
@@ -97,28 +95,41 @@ fn env_files(
             }
         };
         match parsed {
-            Ok(parsed) => values.extend(parsed),
+            Ok(parsed) => {
+                values.extend(parsed.values);
+                diags.extend(parsed.unset.iter().map(|name| {
+                    let text = format!("the variable `{name}` is not set, so it is empty in `{}`", file.display());
+                    Diagnostic::warning(text).at(path.span, "")
+                }));
+            }
             Err(error) => diags.push(env::describe(file, &error).at(path.span, "")),
         }
     }
     below(service, "environment", values);
 }
 
-fn label_files(
-    service: &mut Node,
-    environment: &Environment,
-    texts: &mut BTreeMap<PathBuf, Option<String>>,
-    diags: &mut Vec<Diagnostic>,
-) {
+fn is_optional(entry: &Node) -> bool {
+    match entry.get("required").map(|required| &required.kind) {
+        Some(Kind::Bool(required)) => !required,
+        Some(Kind::Str(text)) => scalar::boolean(text) == Some(false),
+        _ => false,
+    }
+}
+
+fn label_files(service: &mut Node, environment: &Environment, texts: &mut Texts, diags: &mut Vec<Diagnostic>) {
     let mut values = Environment::new();
     for path in service.get("label_file").and_then(Node::as_list).unwrap_or_default() {
         let file = Path::new(path.as_str().unwrap_or_default());
-        let Some(text) = read(file, texts) else {
-            diags.push(Diagnostic::error(format!("cannot read the label_file `{}`", file.display())).at(path.span, ""));
-            continue;
+        let text = match read(file, texts) {
+            Ok(text) => text,
+            Err(problem) => {
+                let text = format!("cannot read the label_file `{}`: {problem}", file.display());
+                diags.push(Diagnostic::error(text).at(path.span, ""));
+                continue;
+            }
         };
         match dotenv::parse(&text, &|name| environment.get(name).cloned()) {
-            Ok(parsed) => values.extend(parsed),
+            Ok(parsed) => values.extend(parsed.values),
             Err(error) => diags.push(env::describe(file, &error).at(path.span, "")),
         }
     }
@@ -205,6 +216,11 @@ pub fn project(tree: &Node, environment: &Environment) -> Result<Project, Diagno
     })?;
     for object in project.secrets.values_mut().chain(project.configs.values_mut()) {
         object.value = object.environment.as_ref().and_then(|name| environment.get(name)).map(Sensitive::new);
+    }
+    // Optional dependencies whose profiles are off: nobody is there to wait for.
+    let there: BTreeSet<ServiceName> = project.services.keys().cloned().collect();
+    for service in project.services.values_mut() {
+        service.depends_on.retain(|name, dependency| dependency.required || there.contains(name));
     }
     Ok(project)
 }

@@ -17,6 +17,8 @@ pub fn check(tree: &Node, disabled: &Map, diags: &mut Vec<Diagnostic>) {
         check.mounts();
         check.grants();
         check.platforms();
+        check.contexts();
+        check.mac_address();
         check.twice();
         check.watch();
         if let Some(node) = service.get("container_name")
@@ -58,16 +60,36 @@ impl Check<'_> {
             let text = format!("service `{}` has neither `image` nor `build`", self.name);
             self.error(text, self.service, "an image or a build is needed here");
         }
-        if let Some(name) = self.service.get("container_name") {
-            let valid = name.as_str().is_some_and(|text| {
-                let bytes = text.as_bytes();
-                bytes
-                    .windows(2)
-                    .any(|w| w[0].is_ascii_alphanumeric() && (w[1].is_ascii_alphanumeric() || b"_.-".contains(&w[1])))
-            });
-            if !valid {
-                self.error("a container's name has at least two letters or digits".to_owned(), name, "");
+    }
+
+    /// A build context that is another service must be one that is built.
+    fn contexts(&mut self) {
+        let contexts = self.service.get("build").and_then(|build| build.get("additional_contexts"));
+        for node in contexts.and_then(Node::as_map).into_iter().flat_map(Map::values) {
+            if let Some(name) = node.as_str().and_then(|text| text.strip_prefix("service:"))
+                && self.tree.get("services").and_then(|s| s.get(name)).is_none()
+            {
+                self.unknown("services", "service", name, node);
             }
+        }
+    }
+
+    /// The address of the service is that of its primary network.
+    fn mac_address(&mut self) {
+        let (Some(own), Some(networks)) = (self.service.get("mac_address"), self.service.get("networks")) else {
+            return;
+        };
+        let priority = |node: &Node| match node.get("priority").map(|p| &p.kind) {
+            Some(Kind::Int(priority)) => *priority,
+            _ => 0,
+        };
+        let all = networks.as_map().into_iter().flatten();
+        let primary = all.min_by(|a, b| priority(b.1).cmp(&priority(a.1)).then_with(|| a.0.cmp(b.0)));
+        if let Some(other) = primary.and_then(|(_, node)| node.get("mac_address"))
+            && other != own
+        {
+            let text = format!("service `{}` has two addresses on its primary network", self.name);
+            self.diags.push(Diagnostic::error(text).at(own.span, "here").at(other.span, "and here"));
         }
     }
 
@@ -113,8 +135,11 @@ impl Check<'_> {
                 if required {
                     let text = format!("service `{}` depends on `{other}`, whose profile is off", self.name);
                     self.error(text, node, "enable the profile, or say `required: false`");
+                } else {
+                    let text = format!("service `{}` does not wait for `{other}`, whose profile is off", self.name);
+                    self.diags.push(Diagnostic::warning(text).at(node.place(), ""));
                 }
-            } else if required {
+            } else {
                 let known = services(self.tree).map(|(name, _)| name.as_str());
                 let diag = Diagnostic::error(format!("service `{}` depends on unknown service `{other}`", self.name))
                     .at(node.place(), "no service has this name")

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::template::{self, Lookup};
+use super::template::{self, Lookup, TemplateError};
 
 /// What is wrong with an env file, and in which line.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -14,18 +14,27 @@ pub struct DotenvError {
     pub problem: String,
 }
 
+/// What a file says.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Dotenv {
+    /// Its values.
+    pub values: BTreeMap<String, String>,
+    /// Variables that its values use and nobody sets.
+    pub unset: Vec<String>,
+}
+
 /// Values of a file in compose's own dialect. `lookup` is asked first for variables in values and for keys without one.
-pub fn parse(text: &str, lookup: &dyn Fn(&str) -> Option<String>) -> Result<BTreeMap<String, String>, DotenvError> {
+pub fn parse(text: &str, lookup: &dyn Fn(&str) -> Option<String>) -> Result<Dotenv, DotenvError> {
     let mut file =
-        File { rest: text.strip_prefix('\u{feff}').unwrap_or(text), line: 1, values: BTreeMap::new(), lookup };
+        File { rest: text.strip_prefix('\u{feff}').unwrap_or(text), line: 1, found: Dotenv::default(), lookup };
     while file.skip_to_statement() {
         file.statement()?;
     }
-    Ok(file.values)
+    Ok(file.found)
 }
 
 /// Values of a file in the dialect of `docker run --env-file` (`format: raw`): no quotes, no variables, no `export`.
-pub fn parse_raw(text: &str, lookup: &dyn Fn(&str) -> Option<String>) -> Result<BTreeMap<String, String>, DotenvError> {
+pub fn parse_raw(text: &str, lookup: &dyn Fn(&str) -> Option<String>) -> Result<Dotenv, DotenvError> {
     let mut values = BTreeMap::new();
     for (at, line) in text.strip_prefix('\u{feff}').unwrap_or(text).lines().enumerate() {
         let line = line.trim_start();
@@ -40,13 +49,13 @@ pub fn parse_raw(text: &str, lookup: &dyn Fn(&str) -> Option<String>) -> Result<
             values.insert(key.to_owned(), value);
         }
     }
-    Ok(values)
+    Ok(Dotenv { values, unset: Vec::new() })
 }
 
 struct File<'a> {
     rest: &'a str,
     line: usize,
-    values: BTreeMap<String, String>,
+    found: Dotenv,
     lookup: &'a dyn Fn(&str) -> Option<String>,
 }
 
@@ -93,7 +102,7 @@ impl<'a> File<'a> {
         self.take((end + 1).min(self.rest.len()));
         let value = if inherited { (self.lookup)(key) } else { Some(self.value()?) };
         if let Some(value) = value {
-            self.values.insert(key.to_owned(), value);
+            self.found.values.insert(key.to_owned(), value);
         }
         Ok(())
     }
@@ -140,9 +149,19 @@ impl<'a> File<'a> {
         Err(self.error(format!("the quote {quote} is never closed")))
     }
 
-    fn expand(&self, text: &str) -> Result<String, DotenvError> {
-        let get = |name: &str| (self.lookup)(name).or_else(|| self.values.get(name).cloned());
-        template::substitute(text, &mut Lookup::new(&get)).map_err(|error| self.error(error.to_string()))
+    fn expand(&mut self, text: &str) -> Result<String, DotenvError> {
+        let get = |name: &str| (self.lookup)(name).or_else(|| self.found.values.get(name).cloned());
+        let mut lookup = Lookup::new(&get);
+        let expanded = template::substitute(text, &mut lookup);
+        let unset = lookup.unset;
+        self.found.unset.extend(unset);
+        // The value may be a secret, so the error does not repeat it.
+        expanded.map_err(|error| match error {
+            TemplateError::Invalid(_) => {
+                self.error("a `$` in the value starts no valid variable; write `$$` for the sign itself")
+            }
+            required => self.error(required.to_string()),
+        })
     }
 }
 

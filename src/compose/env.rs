@@ -2,20 +2,20 @@
 
 use std::path::{Path, PathBuf};
 
-use super::dotenv;
 use super::interpolate::Environment;
+use super::{disk, dotenv};
 use crate::diag::Diagnostic;
 
 /// The values of some env files; later files win, `environment` wins inside their values.
 pub fn read_files(files: &[PathBuf], environment: &Environment) -> Result<Environment, Diagnostic> {
     let mut all = Environment::new();
     for file in files {
-        let text = std::fs::read(file)
-            .map_err(|error| Diagnostic::error(format!("cannot read the env file `{}`: {error}", file.display())))?;
-        let text = String::from_utf8_lossy(&text);
+        let text = disk::read(file).map_err(|problem| {
+            Diagnostic::error(format!("cannot read the env file `{}`: {problem}", file.display()))
+        })?;
         let lookup = |name: &str| environment.get(name).or_else(|| all.get(name)).cloned();
         let values = dotenv::parse(&text, &lookup).map_err(|error| describe(file, &error))?;
-        all.extend(values);
+        all.extend(values.values);
     }
     Ok(all)
 }

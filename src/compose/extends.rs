@@ -6,7 +6,7 @@ use super::attributes::{PROJECT, SERVICE};
 use super::load::{Input, Loader, Scope};
 use super::node::{Kind, Map, Node};
 use super::paths::{self, Base};
-use super::{forms, merge, reset, unique};
+use super::{disk, forms, merge, reset, unique};
 use crate::diag::{Diagnostic, Span};
 
 /// The services of a file that others extend.
@@ -15,6 +15,13 @@ pub struct Extended(Map);
 
 /// Which services led here: file, service, place of its `extends`.
 type Chain = Vec<(PathBuf, String, Span)>;
+
+/// An `extends`: the file it is looked up in, the project's scope, its place.
+struct At<'a> {
+    file: &'a Path,
+    scope: &'a Scope,
+    place: Span,
+}
 
 impl Loader {
     /// Resolves every `extends` of a document.
@@ -45,8 +52,8 @@ impl Loader {
         }
         chain.push((file.to_owned(), name.to_owned(), place));
         let base = match other {
-            None => self.base_here(&of, services, file, scope, chain, place),
-            Some(other) => self.base_there(&of, &other, scope, chain, place),
+            None => self.base_here(&of, services, &At { file, scope, place }, chain),
+            Some(other) => self.base_there(&of, &other, &At { file, scope, place }, chain),
         };
         chain.pop();
         let Some(mut service) = services.remove(name) else { return };
@@ -63,28 +70,21 @@ impl Loader {
         services.insert(name.to_owned(), service);
     }
 
-    fn base_here(
-        &mut self,
-        of: &str,
-        services: &mut Map,
-        file: &Path,
-        scope: &Scope,
-        chain: &mut Chain,
-        place: Span,
-    ) -> Option<Node> {
+    fn base_here(&mut self, of: &str, services: &mut Map, at: &At<'_>, chain: &mut Chain) -> Option<Node> {
         if !services.contains_key(of) {
             self.diags.push(
                 Diagnostic::error(format!("no service `{of}` to extend"))
-                    .at(place, "no service of this file has this name")
+                    .at(at.place, "no service of this file has this name")
                     .did_you_mean(of, services.keys().map(String::as_str)),
             );
             return None;
         }
-        self.extend(of, services, file, scope, chain);
+        self.extend(of, services, at.file, at.scope, chain);
         services.get(of).cloned()
     }
 
-    fn base_there(&mut self, of: &str, other: &str, scope: &Scope, chain: &mut Chain, place: Span) -> Option<Node> {
+    fn base_there(&mut self, of: &str, other: &str, at: &At<'_>, chain: &mut Chain) -> Option<Node> {
+        let At { scope, place, .. } = *at;
         let home = Base { dir: scope.dir.clone(), home: self.home.clone() };
         let path = PathBuf::from(home.join(other));
         let key = (path.clone(), scope.dir.clone());
@@ -92,14 +92,14 @@ impl Loader {
             Some(Extended(services)) => services,
             None => self.read_extended(&path, other, scope, place)?,
         };
-        let base = self.base_here(of, &mut services, &path, scope, chain, place);
+        let base = self.base_here(of, &mut services, &At { file: &path, scope, place }, chain);
         self.extended.insert(key, Extended(services));
         base
     }
 
     /// The services of another file, long, with paths as seen from the project's folder.
     fn read_extended(&mut self, path: &Path, shown: &str, scope: &Scope, place: Span) -> Option<Map> {
-        if !path.is_file() {
+        if !disk::is_file(path) {
             self.diags.push(
                 Diagnostic::error(format!("cannot read the file to extend from, `{}`: no such file", path.display()))
                     .at(place, "named here"),
@@ -119,9 +119,13 @@ impl Loader {
         let dir = paths::relative(path.parent().unwrap_or(path), &scope.dir);
         let base = Base { dir, home: self.home.clone() };
         paths::resolve(&mut merged, &PROJECT, &base, &mut self.diags);
-        match merged.as_map_mut()?.remove("services")?.kind {
-            Kind::Map(services) => Some(services),
-            _ => None,
+        match merged.as_map_mut().and_then(|map| map.remove("services")).map(|services| services.kind) {
+            Some(Kind::Map(services)) => Some(services),
+            _ => {
+                let text = format!("no services stand in the file to extend from, `{shown}`");
+                self.diags.push(Diagnostic::error(text).at(place, "named here"));
+                None
+            }
         }
     }
 

@@ -6,7 +6,7 @@ use super::interpolate::Environment;
 use super::load::{Input, Loader, Scope};
 use super::node::{Kind, Map, Node};
 use super::paths::{self, Base};
-use super::{env, schema};
+use super::{disk, env, schema};
 use crate::diag::Diagnostic;
 
 /// The sections that are taken over.
@@ -17,7 +17,7 @@ pub fn apply(loader: &mut Loader, tree: &mut Node, input: &Input, scope: &Scope)
     let Some(include) = tree.as_map_mut().and_then(|map| map.remove("include")) else { return };
     if let Some(shape) = super::attributes::PROJECT.field("include") {
         let before = loader.diags.len();
-        schema::check(&include, shape, "include", &mut loader.diags);
+        schema::check(&include, shape, &schema::Path::Key(&schema::Path::Root, "include"), &mut loader.diags);
         if loader.diags.len() > before {
             return;
         }
@@ -41,6 +41,11 @@ fn one(loader: &mut Loader, entry: &Node, scope: &Scope) -> Option<Node> {
     let inputs: Vec<Input> =
         shown.into_iter().map(|shown| Input { path: PathBuf::from(home.join(&shown)), shown }).collect();
     let first = &inputs.first()?.path;
+    if let Some(missing) = inputs.iter().find(|input| !paths::is_remote(&input.shown) && !disk::is_file(&input.path)) {
+        let text = format!("cannot read the included file `{}`: no such file", missing.shown);
+        loader.diags.push(Diagnostic::error(text).at(entry.span, "named here"));
+        return None;
+    }
     if scope.chain.contains(first) {
         let files: Vec<String> = scope.chain.iter().chain([first]).map(|f| f.display().to_string()).collect();
         loader.diags.push(
@@ -74,7 +79,7 @@ fn environment(loader: &mut Loader, entry: &Node, dir: &std::path::Path, scope: 
         entry.get("env_file").map(texts).unwrap_or_default().iter().map(|f| PathBuf::from(home.join(f))).collect();
     let files = if named.is_empty() {
         let own = dir.join(".env");
-        if own.is_file() { vec![own] } else { Vec::new() }
+        if disk::is_file(&own) { vec![own] } else { Vec::new() }
     } else {
         named
     };

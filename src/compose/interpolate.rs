@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::attributes::{Cast, Keys, Shape};
+use super::attributes::{Cast, Shape};
 use super::node::{Kind, Node};
 use super::scalar;
 use super::template::{self, Lookup, TemplateError};
@@ -121,8 +121,6 @@ impl Walk<'_, '_> {
                 let diag = Diagnostic::error(format!("{shown} is not {wanted}"))
                     .at(node.span, format!("{wanted} is needed here"));
                 self.told.diags.push(diag);
-                // Nothing further is told about this value.
-                node.kind = if matches!(shape.keys, Keys::No) { Kind::Null } else { Kind::Map(BTreeMap::new()) };
             }
         }
     }

@@ -8,7 +8,9 @@ use super::extends::Extended;
 use super::interpolate::{self, Environment, Told};
 use super::node::{Kind, Node};
 use super::paths::{self, Base};
-use super::{LoadOptions, defaults, forms, include, merge, reset, schema, source, syntax, template, unique, validate};
+use super::{
+    LoadOptions, defaults, disk, forms, include, merge, reset, schema, source, syntax, template, unique, validate,
+};
 use crate::diag::{Diagnostic, Severity, SourceMap};
 
 /// What all passes share.
@@ -134,12 +136,15 @@ impl Loader {
         if input.path == Path::new("-") {
             return self.stdin.clone();
         }
-        let problem = match std::fs::read(&input.path) {
-            Ok(bytes) => match String::from_utf8(bytes) {
-                Ok(text) => return Some(text),
-                Err(_) => "it is not UTF-8 text".to_owned(),
-            },
-            Err(error) => error.to_string(),
+        if paths::is_remote(&input.shown) {
+            let text =
+                format!("`{}` is not on this machine: files from git, OCI or the web are not done yet", input.shown);
+            self.diags.push(Diagnostic::error(text).help("fetch it first, then name the file"));
+            return None;
+        }
+        let problem = match disk::read(&input.path) {
+            Ok(text) => return Some(text),
+            Err(problem) => problem,
         };
         self.diags.push(Diagnostic::error(format!("cannot read `{}`: {problem}", input.shown)));
         None
@@ -176,7 +181,7 @@ impl Loader {
         include::apply(self, &mut tree, input, scope);
         merge::merge(merged, tree, &PROJECT, "", &mut self.diags);
         unique::enforce(merged, &PROJECT);
-        schema::check(merged, &PROJECT, "", &mut self.diags);
+        schema::check(merged, &PROJECT, &schema::Path::Root, &mut self.diags);
         self.drop_version(merged, input);
         forms::canonical(merged, &PROJECT, self.keep_variables, &mut self.diags);
         unique::enforce(merged, &PROJECT);

@@ -10,6 +10,7 @@ mod bind;
 mod check;
 pub mod config;
 mod defaults;
+mod disk;
 mod dotenv;
 mod env;
 mod extends;
@@ -30,6 +31,8 @@ mod source;
 pub mod support;
 mod syntax;
 mod template;
+#[cfg(test)]
+mod tests;
 mod unique;
 pub mod units;
 mod validate;
@@ -46,7 +49,7 @@ use model::Project;
 use node::{Map, Node};
 
 /// What to load, and how.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Default)]
 pub struct LoadOptions {
     /// `-f`, in order; `-` is standard input. Empty: `COMPOSE_FILE`, else what is found.
     pub files: Vec<String>,
@@ -83,7 +86,7 @@ pub struct LoadOptions {
 }
 
 /// A project as it was loaded.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Loaded {
     /// The typed project.
     pub project: Project,
@@ -105,11 +108,19 @@ pub struct Loaded {
     pub environment: Environment,
 }
 
+impl std::fmt::Debug for Loaded {
+    /// Only the name: the variables may be secrets.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Loaded").field("name", &self.project.name).finish_non_exhaustive()
+    }
+}
+
 impl Loaded {
     /// Where a path such as `services.web.ports[0]` stands in the files; the nearest thing around it that stands there.
     pub fn locate(&self, path: &str) -> Option<Span> {
         let node = self.tree.nearest(path);
-        Some(if node.span.is_known() { node.span } else { node.key }).filter(|span| span.is_known())
+        let inner = matches!(node.kind, node::Kind::Map(_) | node::Kind::List(_)) || !node.span.is_known();
+        Some(if inner { node.place() } else { node.span }).filter(|span| span.is_known())
     }
 
     /// A message about a path, with its place: for what later stages find out about values.
@@ -154,9 +165,7 @@ pub fn load(options: &LoadOptions) -> Result<Loaded, Diagnostics> {
         check::check(&root, &disabled, &mut loader.diags);
     }
     bind::files(&mut root, &found.environment, &mut loader.diags);
-    if !options.whole {
-        bind::select(&mut root, &options.services, &mut loader.diags);
-    }
+    bind::select(&mut root, &options.services, &mut loader.diags);
     if !options.all_resources {
         bind::drop_unused(&mut root);
     }
@@ -207,8 +216,11 @@ fn tree(options: &LoadOptions) -> Result<Tree, Diagnostics> {
     let mut found = source::find(options).map_err(only)?;
     let mut loader = Loader::new(options, &mut found);
     let name = name(options, &mut found, &mut loader).map_err(|diag| {
+        // A file that cannot be read says more than the name that is missing because of it.
         let mut diags = loader.diags.clone();
-        diags.push(diag);
+        if !loader.failed() {
+            diags.push(diag);
+        }
         Diagnostics::new(diags, loader.sources.clone())
     })?;
     let scope = Scope {

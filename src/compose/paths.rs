@@ -3,6 +3,7 @@
 use std::path::{Component, Path, PathBuf};
 
 use super::attributes::{Keys, Paths, Shape};
+use super::disk;
 use super::node::{Kind, Node};
 use crate::diag::Diagnostic;
 
@@ -39,7 +40,7 @@ pub fn resolve(node: &mut Node, shape: &Shape, base: &Base, diags: &mut Vec<Diag
         Paths::Watch => {
             if let Kind::Str(text) = &mut node.kind {
                 let path = base.join(text);
-                *text = std::fs::canonicalize(&path).map_or(path, |real| real.to_string_lossy().into_owned());
+                *text = disk::real_path(&path).map_or(path, |real| real.to_string_lossy().into_owned());
             }
             return;
         }

@@ -1,23 +1,47 @@
 //! Unknown keys, wrong kinds, missing keys: everything the table of attributes can tell, all at once.
 
+use std::fmt;
+
 use super::attributes::{Keys, Shape, takes};
 use super::node::{Kind, Map, Node};
 use super::scalar;
 use crate::diag::Diagnostic;
 
+/// Where in a tree a check is; only an error needs the text of it.
+pub enum Path<'a> {
+    /// At the top.
+    Root,
+    /// Under a key.
+    Key(&'a Path<'a>, &'a str),
+    /// At a place of a list.
+    Item(&'a Path<'a>, usize),
+}
+
+impl fmt::Display for Path<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Path::Root => Ok(()),
+            Path::Key(Path::Root, key) => f.write_str(key),
+            Path::Key(parent, key) => write!(f, "{parent}.{key}"),
+            Path::Item(parent, at) => write!(f, "{parent}[{at}]"),
+        }
+    }
+}
+
 /// Checks a tree against the table.
-pub fn check(node: &Node, shape: &Shape, path: &str, diags: &mut Vec<Diagnostic>) {
+pub fn check(node: &Node, shape: &Shape, path: &Path<'_>, diags: &mut Vec<Diagnostic>) {
     match &node.kind {
         Kind::Map(map) if !matches!(shape.keys, Keys::No) => mapping(node, map, shape, path, diags),
         Kind::List(list) if shape.items.is_some() => items(list, shape, path, diags),
         Kind::Str(text) if shape.scalars & takes::STR != 0 && shape.scalars != takes::ANY => {
             value(node, text, shape, path, diags)
         }
-        Kind::Int(n) if *n < shape.least => diags
-            .push(Diagnostic::error(format!("`{}` must be at least {}", shown(path), shape.least)).at(node.span, "")),
+        Kind::Int(n) if *n < shape.least => {
+            diags.push(Diagnostic::error(format!("`{}` must be at least {}", path, shape.least)).at(node.span, ""))
+        }
         kind if takes_scalar(kind, shape.scalars) => {}
         _ => diags.push(
-            Diagnostic::error(format!("`{}` must be {}, not {}", shown(path), wanted(shape), node.kind_name()))
+            Diagnostic::error(format!("`{}` must be {}, not {}", path, wanted(shape), node.kind_name()))
                 .at(if node.is_null() { node.place() } else { node.span }, format!("{} is needed here", wanted(shape))),
         ),
     }
@@ -59,18 +83,18 @@ fn wanted(shape: &Shape) -> String {
     }
 }
 
-fn mapping(node: &Node, map: &Map, shape: &Shape, path: &str, diags: &mut Vec<Diagnostic>) {
+fn mapping(node: &Node, map: &Map, shape: &Shape, path: &Path<'_>, diags: &mut Vec<Diagnostic>) {
     for (key, value) in map {
         match shape.field(key) {
             Some(row) => {
                 if shape.names && !is_name(key) {
                     diags.push(
-                        Diagnostic::error(format!("`{key}` is no name for an entry of `{}`", shown(path)))
+                        Diagnostic::error(format!("`{key}` is no name for an entry of `{}`", path))
                             .at(value.place(), "")
                             .help("a name has letters, digits, `.`, `_` and `-` only"),
                     );
                 }
-                check(value, row, &format!("{path}.{key}"), diags);
+                check(value, row, &Path::Key(path, key), diags);
             }
             None => diags.push(unknown(key, value, shape, path)),
         }
@@ -78,20 +102,20 @@ fn mapping(node: &Node, map: &Map, shape: &Shape, path: &str, diags: &mut Vec<Di
     for key in shape.required {
         if !map.contains_key(*key) {
             diags.push(
-                Diagnostic::error(format!("`{}` needs `{key}`", shown(path)))
+                Diagnostic::error(format!("`{}` needs `{key}`", path))
                     .at(node.place(), format!("`{key}` is missing here")),
             );
         }
     }
 }
 
-fn unknown(key: &str, value: &Node, shape: &Shape, path: &str) -> Diagnostic {
+fn unknown(key: &str, value: &Node, shape: &Shape, path: &Path<'_>) -> Diagnostic {
     let Keys::Fields(fields) = shape.keys else { return Diagnostic::error(format!("unknown key `{key}`")) };
-    let place = if path.is_empty() { "at the top level".to_owned() } else { format!("in `{}`", shown(path)) };
+    let place = if matches!(path, Path::Root) { "at the top level".to_owned() } else { format!("in `{}`", path) };
     let diag = Diagnostic::error(format!("unknown key `{key}` {place}")).at(value.place(), "no such attribute");
     let known = fields.iter().map(|(name, _)| *name);
     let diag = diag.did_you_mean(key, known);
-    if path.is_empty()
+    if matches!(path, Path::Root)
         && diag.help.is_none()
         && value.as_map().is_some_and(|m| m.contains_key("image") || m.contains_key("build"))
     {
@@ -100,16 +124,16 @@ fn unknown(key: &str, value: &Node, shape: &Shape, path: &str) -> Diagnostic {
     diag
 }
 
-fn items(list: &[Node], shape: &Shape, path: &str, diags: &mut Vec<Diagnostic>) {
+fn items(list: &[Node], shape: &Shape, path: &Path<'_>, diags: &mut Vec<Diagnostic>) {
     let Some(row) = shape.items else { return };
     for (at, item) in list.iter().enumerate() {
-        check(item, row, &format!("{path}[{at}]"), diags);
+        check(item, row, &Path::Item(path, at), diags);
         if shape.distinct
             && let Some(first) = list[..at].iter().find(|first| *first == item)
         {
             let what = scalar::text(&item.kind).map_or_else(|| "an entry".to_owned(), |text| format!("`{text}`"));
             diags.push(
-                Diagnostic::error(format!("{what} stands twice in `{}`", shown(path)))
+                Diagnostic::error(format!("{what} stands twice in `{}`", path))
                     .at(item.span, "again")
                     .at(first.span, "first"),
             );
@@ -117,10 +141,10 @@ fn items(list: &[Node], shape: &Shape, path: &str, diags: &mut Vec<Diagnostic>) 
     }
 }
 
-fn value(node: &Node, text: &str, shape: &Shape, path: &str, diags: &mut Vec<Diagnostic>) {
+fn value(node: &Node, text: &str, shape: &Shape, path: &Path<'_>, diags: &mut Vec<Diagnostic>) {
     if !shape.values.is_empty() && !shape.values.contains(&text) {
         diags.push(
-            Diagnostic::error(format!("`{}` cannot be `{text}`", shown(path)))
+            Diagnostic::error(format!("`{}` cannot be `{text}`", path))
                 .at(node.span, format!("one of {}", shape.values.join(", ")))
                 .did_you_mean(text, shape.values.iter().copied()),
         );
@@ -129,8 +153,4 @@ fn value(node: &Node, text: &str, shape: &Shape, path: &str, diags: &mut Vec<Dia
 
 fn is_name(key: &str) -> bool {
     !key.is_empty() && key.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-".contains(&b))
-}
-
-fn shown(path: &str) -> &str {
-    path.trim_start_matches('.')
 }

@@ -3,10 +3,10 @@
 use std::path::{Path, PathBuf};
 
 use super::LoadOptions;
-use super::env;
 use super::interpolate::Environment;
 use super::load::Input;
 use super::paths;
+use super::{disk, env};
 use crate::diag::Diagnostic;
 
 const FILES: [&str; 4] = ["compose.yaml", "compose.yml", "docker-compose.yml", "docker-compose.yaml"];
@@ -14,7 +14,6 @@ const OVERRIDES: [&str; 4] =
     ["compose.override.yml", "compose.override.yaml", "docker-compose.override.yml", "docker-compose.override.yaml"];
 
 /// What was found.
-#[derive(Debug)]
 pub struct Found {
     /// The files, in the order of their merge.
     pub inputs: Vec<Input>,
@@ -74,7 +73,7 @@ fn named_env_files(options: &LoadOptions, environment: &Environment) -> Vec<Stri
 }
 
 fn dot_env(dir: &Path) -> Option<PathBuf> {
-    Some(dir.join(".env")).filter(|file| file.is_file())
+    Some(dir.join(".env")).filter(|file| disk::is_file(file))
 }
 
 fn add(environment: &mut Environment, files: &[PathBuf]) -> Result<(), Diagnostic> {
@@ -104,7 +103,7 @@ fn files(
     let start = options.project_directory.as_ref().map_or_else(|| options.cwd.clone(), |dir| options.cwd.join(dir));
     for dir in start.ancestors() {
         let present = |names: &[&str]| -> Vec<PathBuf> {
-            names.iter().map(|name| dir.join(name)).filter(|file| file.is_file()).collect()
+            names.iter().map(|name| dir.join(name)).filter(|file| disk::is_file(file)).collect()
         };
         let here = present(&FILES);
         let Some(first) = here.first() else { continue };

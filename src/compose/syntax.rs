@@ -24,7 +24,6 @@ pub struct Document {
 
 /// All documents of a file. Errors are those of the YAML itself; one at a time, as nothing behind it can be trusted.
 pub fn parse(file: FileId, text: &str) -> Result<Vec<Document>, Diagnostic> {
-    let text = text.strip_prefix('\u{feff}').map_or(text, |_| text);
     let mut options =
         granit_parser::options! { emit_comments: false, block_nesting_limit: 200, flow_nesting_limit: 200 };
     options.block_scalar_eof_without_line_feed = true;
@@ -245,7 +244,7 @@ impl<'a> Reader<'a> {
         Ok((node.clone(), *count))
     }
 
-    fn scalar(&self, text: &Cow<'a, str>, style: ScalarStyle, tag: Option<&RawTag>, span: Span) -> Read<Kind> {
+    fn scalar(&self, text: &str, style: ScalarStyle, tag: Option<&RawTag>, span: Span) -> Read<Kind> {
         let core = tag.filter(|tag| tag.is_yaml_core_schema()).map(RawTag::suffix);
         match (core, style) {
             (Some(core), _) => scalar::tagged(core, text)

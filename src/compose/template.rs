@@ -34,17 +34,26 @@ pub struct Lookup<'a> {
     get: &'a dyn Fn(&str) -> Option<String>,
     /// Names without a value and without a default.
     pub unset: Vec<String>,
+    /// How many defaults are open inside each other.
+    depth: usize,
 }
+
+/// How deep defaults may be nested.
+const DEEPEST: usize = 64;
 
 impl<'a> Lookup<'a> {
     /// Takes values from this function.
     pub fn new(get: &'a dyn Fn(&str) -> Option<String>) -> Self {
-        Self { get, unset: Vec::new() }
+        Self { get, unset: Vec::new(), depth: 0 }
     }
 }
 
 /// The text with its variables replaced.
 pub fn substitute(text: &str, lookup: &mut Lookup<'_>) -> Result<String, TemplateError> {
+    if lookup.depth > DEEPEST {
+        return Err(TemplateError::Invalid("more than 64 defaults inside each other".to_owned()));
+    }
+    lookup.depth += 1;
     let mut out = String::with_capacity(text.len());
     for piece in Pieces(text) {
         match piece? {
@@ -56,11 +65,19 @@ pub fn substitute(text: &str, lookup: &mut Lookup<'_>) -> Result<String, Templat
             Piece::Variable { name, operator: Some(operator) } => out.push_str(&apply(name, &operator, lookup)?),
         }
     }
+    lookup.depth -= 1;
     Ok(out)
 }
 
 /// The variables that a text uses.
 pub fn variables(text: &str, found: &mut BTreeMap<String, Use>) {
+    nested_variables(text, found, 0);
+}
+
+fn nested_variables(text: &str, found: &mut BTreeMap<String, Use>, depth: usize) {
+    if depth > DEEPEST {
+        return;
+    }
     for piece in Pieces(text) {
         let Ok(Piece::Variable { name, operator }) = piece else { continue };
         let entry = found.entry(name.to_owned()).or_default();
@@ -70,7 +87,7 @@ pub fn variables(text: &str, found: &mut BTreeMap<String, Use>) {
             b'+' => operator.word.clone_into(&mut entry.alternate),
             _ => entry.required = true,
         }
-        variables(operator.word, found);
+        nested_variables(operator.word, found, depth + 1);
     }
 }
 

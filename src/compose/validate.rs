@@ -5,6 +5,9 @@ use std::net::IpAddr;
 use super::node::{Map, Node};
 use crate::diag::Diagnostic;
 
+/// Words of `pull_policy`, beside `every_<duration>`.
+const POLICIES: [&str; 8] = ["always", "never", "missing", "if_not_present", "build", "refresh", "daily", "weekly"];
+
 /// Checks a merged, long tree.
 pub fn check(tree: &Node, diags: &mut Vec<Diagnostic>) {
     for section in ["volumes", "networks"] {
@@ -67,7 +70,43 @@ fn file_object(section: &str, name: &str, node: &Node, keys: &[&str], diags: &mu
     }
 }
 
+/// Texts that must look like something. Those with variables left in them cannot be judged.
+fn patterns(service: &Node, diags: &mut Vec<Diagnostic>) {
+    let text = |key: &str| service.get(key).and_then(|node| Some((node, node.as_str().filter(|t| !t.contains('$'))?)));
+    if let Some((node, name)) = text("container_name") {
+        let good = |w: &[u8]| w[0].is_ascii_alphanumeric() && (w[1].is_ascii_alphanumeric() || b"_.-".contains(&w[1]));
+        if !name.as_bytes().windows(2).any(good) {
+            diags.push(
+                Diagnostic::error(format!("`{name}` is no name for a container"))
+                    .at(node.span, "at least two letters or digits"),
+            );
+        }
+    }
+    if let Some((node, policy)) = text("pull_policy")
+        && !policy.contains("every_")
+        && !POLICIES.iter().any(|known| policy.contains(known))
+    {
+        let diag = Diagnostic::error(format!("`pull_policy` cannot be `{policy}`"));
+        let wanted = format!("one of {}, every_<duration>", POLICIES.join(", "));
+        diags.push(diag.at(node.span, wanted).did_you_mean(policy, POLICIES));
+    }
+}
+
+/// `KEY = value` in a list gives a variable that ends in a blank, which nobody means.
+fn variables(name: &str, service: &Node, diags: &mut Vec<Diagnostic>) {
+    let Some(environment) = service.get("environment") else { return };
+    let keys = environment.as_map().into_iter().flatten().map(|(key, node)| (key.as_str(), node));
+    let listed = environment.as_list().unwrap_or_default().iter();
+    let listed = listed.filter_map(|item| Some((item.as_str()?.split_once('=').map(|(key, _)| key)?, item)));
+    for (key, node) in keys.chain(listed).filter(|(key, _)| key.ends_with([' ', '\t'])) {
+        let text = format!("the variable `{key}` of service `{name}` ends in a blank");
+        diags.push(Diagnostic::error(text).at(node.place(), "").help("write NAME=value, without blanks around `=`"));
+    }
+}
+
 fn service(name: &str, service: &Node, diags: &mut Vec<Diagnostic>) {
+    patterns(service, diags);
+    variables(name, service, diags);
     for port in items(service, "ports") {
         if let Some(ip) = port.get("host_ip")
             && let Some(text) = ip.as_str()

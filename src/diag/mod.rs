@@ -128,7 +128,10 @@ pub struct Diagnostics {
 impl Diagnostics {
     /// Sorts by place, drops repetitions.
     pub fn new(mut list: Vec<Diagnostic>, sources: SourceMap) -> Self {
-        list.sort_by_key(|d| (d.severity, d.span().unwrap_or_default()));
+        list.sort_by(|a, b| {
+            let key = |d: &Diagnostic| (d.severity, d.span().unwrap_or_default());
+            key(a).cmp(&key(b)).then_with(|| a.message.cmp(&b.message))
+        });
         list.dedup();
         Self { list, sources }
     }

@@ -6,15 +6,19 @@ use std::future::Future;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
+use std::sync::Mutex;
 use std::time::Duration;
 
 use tempfile::TempDir;
 use windlass::desired::ContainerSpec;
 use windlass::host::container::client::{Attached, Output, Running, attach};
+use windlass::host::container::executable;
 use windlass::host::container::record::{self, ExitRecord};
 use windlass::host::container::{Bundle, Event, Resolved, Sandbox, Shim, ShimError, SpawnRequest};
 use windlass::name::ContainerId;
 
+/// The real program.
+pub const WINDLASS: &str = env!("CARGO_BIN_EXE_windlass");
 const BUSYBOX: &str = "/bin/busybox";
 
 /// Runs `test` on a thread of its own that has left the machine's network and mounts.
@@ -37,14 +41,32 @@ pub fn isolated<F: Future<Output = ()>>(test: impl FnOnce() -> F + Send + 'stati
 /// One container's place.
 pub struct World {
     folder: TempDir,
-    program: OwnedFd,
+    /// What shims are started from.
+    pub program: OwnedFd,
+    /// Those that were started: process id, run folder.
+    shims: Mutex<Vec<(i32, PathBuf)>>,
+}
+
+/// Whatever a test did, nothing of it goes on.
+impl Drop for World {
+    fn drop(&mut self) {
+        use nix::sys::signal::{Signal, kill};
+        use nix::unistd::Pid;
+        for (shim, run) in self.shims.lock().unwrap().iter() {
+            if let Ok(Some(process)) = record::living(run) {
+                let _ = kill(Pid::from_raw(process.pid), Signal::SIGKILL);
+            }
+            // Ours until it is waited for, which only the runtime of this thread does, and that stands still now.
+            let _ = kill(Pid::from_raw(*shim), Signal::SIGKILL);
+        }
+    }
 }
 
 impl World {
     pub fn new() -> World {
         assert!(Path::new(BUSYBOX).exists(), "install busybox-static");
         let folder = tempfile::tempdir().unwrap();
-        let world = World { folder, program: fs::File::open(env!("CARGO_BIN_EXE_windlass")).unwrap().into() };
+        let world = World { folder, program: executable::protect(Path::new(WINDLASS)).unwrap(), shims: Mutex::default() };
         for path in [world.state(), world.layer().join("bin"), world.layer().join("etc")] {
             fs::create_dir_all(path).unwrap();
         }
@@ -90,7 +112,9 @@ impl World {
             world_root: &self.path().join("root"),
             world_run: &self.path().join("run"),
         };
-        Shim::spawn(&request).await.unwrap()
+        let shim = Shim::spawn(&request).await.unwrap();
+        self.shims.lock().unwrap().push((shim.pid(), run.to_path_buf()));
+        shim
     }
 
     pub fn bundle(&self, spec: ContainerSpec) -> Bundle {
@@ -110,9 +134,7 @@ impl World {
     pub async fn complete(&self, bundle: &Bundle) -> Result<Done, ShimError> {
         let shim = self.shim().await;
         let result = self.complete_in(&shim, bundle).await;
-        if result.is_ok() {
-            shim.shutdown().await.unwrap();
-        }
+        shim.shutdown().await.unwrap();
         result
     }
 

@@ -108,7 +108,6 @@ fn indent(out: &mut String, depth: usize) {
 /// Can a text of several lines be written as a block?
 fn is_block(text: &str) -> bool {
     !text.ends_with(' ')
-        && !text.starts_with('\n')
         && !text.contains(" \n")
         && text.chars().all(|c| c == '\n' || !is_special(c))
         && !text.split('\n').any(|l| l.ends_with('\r'))

@@ -14,12 +14,12 @@ use crate::compose::units;
 
 /// A size in bytes: a number, or text with a unit.
 pub fn bytes_opt<'de, D: Deserializer<'de>>(d: D) -> Result<Option<i64>, D::Error> {
-    scalar(d, |t| units::bytes(t))
+    scalar(d, units::bytes)
 }
 
 /// A duration: text with units.
 pub fn duration_opt<'de, D: Deserializer<'de>>(d: D) -> Result<Option<Duration>, D::Error> {
-    let nanos = scalar(d, |t| units::duration(t))?;
+    let nanos = scalar(d, units::duration)?;
     nanos
         .map(|n| u64::try_from(n).map(Duration::from_nanos).map_err(|_| D::Error::custom("must not be negative")))
         .transpose()

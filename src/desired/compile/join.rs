@@ -53,18 +53,23 @@ pub fn join(
 fn empty(compiler: &Compiler<'_>) -> Desired {
     let request = compiler.request;
     let previous = request.previous.as_ref();
-    let whole = request.services.is_empty() && request.verb == Verb::Up;
+    let whole = request.services.is_empty() && compiler.run().is_none();
+    let mut services: BTreeSet<ServiceName> = compiler.project.services.keys().cloned().collect();
+    if !whole {
+        // The project may hold only what was named: the others are declared as before, and no orphans.
+        services.extend(previous.iter().flat_map(|previous| &previous.services).cloned());
+    }
     Desired {
         schema: SCHEMA,
         project: compiler.project.name.clone(),
         generation: previous.map_or(1, |previous| previous.generation + 1),
         applied: match previous {
             // Containers that were not named are not started again: theirs is the moment of before.
-            Some(previous) if !whole => previous.applied.clone(),
+            Some(previous) if !whole || request.verb == Verb::Create => previous.applied.clone(),
             _ => request.now.clone(),
         },
         source: request.source.clone(),
-        services: compiler.project.services.keys().cloned().collect(),
+        services,
         remove_orphans: request.remove_orphans,
         networks: BTreeMap::new(),
         volumes: BTreeMap::new(),

@@ -48,8 +48,9 @@ use crate::name::{ContainerName, ServiceName};
 
 /// Decides the desired state of a project.
 ///
-/// `project` holds every service whose profile is active: which of them are touched is said by `request`. `images` has the
-/// image of each of these; `leases` what addresses are taken on this machine.
+/// `project` holds every service whose profile is active, or of these those that `request` names and what they depend on;
+/// which of them are touched is said by `request`. `images` has the image of each that is touched; `leases` what addresses
+/// are taken on this machine. Attributes that nothing carries out were refused before (`compose::support`).
 ///
 /// # Errors
 /// All that is wrong, sorted by place.

@@ -29,21 +29,28 @@ pub struct Place {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Cgroup {
     places: Vec<Place>,
+    /// The only folder that is its own, where it shares the others with the group above.
+    #[serde(default)]
+    own: Option<PathBuf>,
 }
 
 impl Cgroup {
     pub(super) fn new(places: Vec<Place>) -> Self {
-        Self { places }
+        Self { places, own: None }
     }
 
-    /// Its folders.
+    /// Its folders, those that it shares with the group above among them.
     pub fn places(&self) -> &[Place] {
         &self.places
     }
 
     /// Whether it exists in no hierarchy.
     pub fn is_missing(&self) -> bool {
-        self.places.iter().all(|place| !place.dir.is_dir())
+        self.own().all(|place| !place.dir.is_dir())
+    }
+
+    fn own(&self) -> impl Iterator<Item = &Place> {
+        self.places.iter().filter(|place| self.own.as_ref().is_none_or(|own| *own == place.dir))
     }
 
     /// Its v2 folder: what `CLONE_INTO_CGROUP` takes, and what a cgroup2 mount of the container shows.
@@ -75,23 +82,22 @@ impl Cgroup {
 
     /// A group inside this one for an `exec` or a health probe: it can be killed apart, and shares the limits.
     ///
-    /// It has no controllers of its own: they would hide the container's processes from its limits (v2 allows processes
-    /// beside children only without them), and what shares the v1 groups needs no more.
+    /// It has no controllers of its own: v2 allows processes beside children only without them. In v1 it is the same groups.
+    /// A process can enter it also where the container has given its controllers to groups inside (docker in docker), which
+    /// closes the container's own group to newcomers (EBUSY).
     ///
     /// # Errors
     /// When it can't be made.
     pub fn child(&self, name: &str) -> Result<Self> {
-        let tracker = self.tracker().map(|place| place.dir.clone());
-        let mut places = Vec::new();
-        for place in &self.places {
-            let mut place = place.clone();
-            if Some(&place.dir) == tracker.as_ref() {
-                place.dir.push(name);
-                files::make(&place.dir).map_err(|source| Error::file("create", &place.dir, source))?;
-            }
-            places.push(place);
+        let mut child = self.clone();
+        let Some(above) = self.tracker().map(|place| place.dir.clone()) else { return Ok(child) };
+        let dir = above.join(name);
+        files::make(&dir).map_err(|source| Error::file("create", &dir, source))?;
+        for place in child.places.iter_mut().filter(|place| place.dir == above) {
+            place.dir.clone_from(&dir);
         }
-        Ok(Self { places })
+        child.own = Some(dir);
+        Ok(child)
     }
 
     /// Moves the calling process into it.
@@ -134,7 +140,7 @@ impl Cgroup {
     /// When processes stay; they are not killed here.
     pub fn remove(&self) -> Result<()> {
         let end = Instant::now() + REMOVE_WAIT;
-        for place in &self.places {
+        for place in self.own() {
             let mut pause = Duration::from_micros(500);
             while let Err(error) = remove_tree(&place.dir) {
                 if error.kind() != ErrorKind::ResourceBusy {

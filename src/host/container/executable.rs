@@ -6,12 +6,15 @@
 use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use rustix::fs::{MemfdFlags, SealFlags};
 use rustix::mount::OpenTreeFlags;
 
 use super::sys::{self, MountAttr};
+
+/// This program, whatever became of its file.
+const SELF: &str = "/proc/self/exe";
 
 /// Why there is no safe descriptor of this program.
 #[derive(Debug, thiserror::Error)]
@@ -27,8 +30,16 @@ pub struct ExecutableError {
 /// # Errors
 /// When memory is short or executable memory files are forbidden (`vm.memfd_noexec=2`): use [`read_only`].
 pub fn sealed() -> Result<OwnedFd, ExecutableError> {
+    seal(Path::new(SELF))
+}
+
+/// [`sealed`], of the program `path`.
+///
+/// # Errors
+/// As there.
+pub fn seal(path: &Path) -> Result<OwnedFd, ExecutableError> {
     let at = |step| move |source: io::Error| ExecutableError { step, source };
-    let mut program = File::open("/proc/self/exe").map_err(at("open /proc/self/exe"))?;
+    let mut program = File::open(path).map_err(at("open it"))?;
     // MFD_EXEC is new in 6.3 and needed where memory files are not executable by default; older kernels refuse it.
     let make = |exec| rustix::fs::memfd_create("windlass", MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING | exec);
     let memory = make(MemfdFlags::EXEC)
@@ -48,10 +59,18 @@ pub fn sealed() -> Result<OwnedFd, ExecutableError> {
 /// # Errors
 /// When mounting is forbidden.
 pub fn read_only() -> Result<OwnedFd, ExecutableError> {
+    protect(Path::new(SELF))
+}
+
+/// [`read_only`], of the program `path`.
+///
+/// # Errors
+/// As there.
+pub fn protect(path: &Path) -> Result<OwnedFd, ExecutableError> {
     let at = |step| move |source: io::Error| ExecutableError { step, source };
     let flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC;
-    let tree = rustix::mount::open_tree(rustix::fs::CWD, "/proc/self/exe", flags)
-        .map_err(|cause| at("open_tree /proc/self/exe")(cause.into()))?;
+    let tree = rustix::mount::open_tree(rustix::fs::CWD, path, flags)
+        .map_err(|cause| at("open_tree")(cause.into()))?;
     let attr = MountAttr { set: libc::MOUNT_ATTR_RDONLY, ..MountAttr::default() };
     sys::mount_setattr(tree.as_fd(), false, attr).map_err(at("mount_setattr"))?;
     Ok(tree)

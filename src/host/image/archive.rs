@@ -103,7 +103,10 @@ impl Archive {
     }
 
     /// Adds what `write` writes as a file of its own.
-    pub(super) fn add(&mut self, write: impl FnOnce(&mut dyn std::io::Write) -> std::io::Result<()>) -> std::io::Result<Section> {
+    pub(super) fn add(
+        &mut self,
+        write: impl FnOnce(&mut dyn std::io::Write) -> std::io::Result<()>,
+    ) -> std::io::Result<Section> {
         let mut writer = std::io::BufWriter::with_capacity(256 << 10, &self.file);
         write(&mut writer)?;
         writer.flush()?;
@@ -129,7 +132,11 @@ impl Archive {
     pub(super) fn bytes(&self, name: &str, limit: u64) -> Result<Vec<u8>, ImageError> {
         let section = self.find(name).ok_or_else(|| bad(format!("it has no `{}`", digest::printable(name))))?;
         if section.size > limit {
-            return Err(bad(format!("its `{}` has {} bytes, more than {limit}", digest::printable(name), section.size)));
+            return Err(bad(format!(
+                "its `{}` has {} bytes, more than {limit}",
+                digest::printable(name),
+                section.size
+            )));
         }
         let mut bytes = vec![0; usize::try_from(section.size).unwrap_or_default()];
         self.file.read_exact_at(&mut bytes, section.base).map_err(ImageError::io("read", &self.path))?;

@@ -92,7 +92,11 @@ impl DockerConfig {
                 // serde's own message could quote a secret: only the place is told.
                 .map_err(|error| ImageError::BadSettings {
                     path,
-                    reason: format!("it is no valid JSON of docker's form (line {}, column {})", error.line(), error.column()),
+                    reason: format!(
+                        "it is no valid JSON of docker's form (line {}, column {})",
+                        error.line(),
+                        error.column()
+                    ),
                 }),
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Self::default()),
             Err(error) => Err(ImageError::io("read", &path)(error)),
@@ -179,7 +183,8 @@ async fn helper_get(helper: &str, key: &str, settings: &Settings) -> Result<Opti
         }
         return Err(bad_helper(helper, "failed at `get`: run it by hand, or take it out of docker's config.json"));
     }
-    let answer: HelperAnswer = serde_json::from_slice(&output).map_err(|_| bad_helper(helper, "answered no valid JSON"))?;
+    let answer: HelperAnswer =
+        serde_json::from_slice(&output).map_err(|_| bad_helper(helper, "answered no valid JSON"))?;
     let secret = Secret::new(answer.secret);
     Ok(match answer.username.as_str() {
         "" if secret.reveal().is_empty() => None,
@@ -235,3 +240,7 @@ async fn talk(program: &Path, verb: &str, input: &[u8], settings: &Settings) -> 
     }
     Ok((child.wait().await?.success(), output))
 }
+
+#[cfg(test)]
+#[path = "tests/auth.rs"]
+mod tests;

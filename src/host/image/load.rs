@@ -10,11 +10,13 @@ use serde_json::json;
 use super::archive::{Archive, Section, bad, blob_name};
 use super::config::Config;
 use super::fetch::{Intake, Target, judge, publish, stage_and_unpack};
-use super::manifest::{self, CONFIG_LIMIT, Document, Entry, Layer, Manifest, OCI_CONFIG, OCI_LAYER, OCI_MANIFEST, Packing};
+use super::manifest::{
+    self, CONFIG_LIMIT, Document, Entry, Layer, Manifest, OCI_CONFIG, OCI_LAYER, OCI_MANIFEST, Packing,
+};
 use super::platform::Platform;
 use super::progress::{Phase, Progress, Watcher};
 use super::reference::Reference;
-use super::store::{LayerRecord, Ref, Store};
+use super::store::{Ref, Store};
 use super::{ImageError, digest};
 use crate::desired::ResolvedImage;
 use crate::name::Digest;
@@ -122,8 +124,9 @@ impl Store {
         }
         let chains = &resolved.spec.layers;
         for (at, (layer, section)) in manifest.layers.iter().zip(&image.layers).enumerate() {
-            let target = Target { diff: config.diffs[at].clone(), chain: chains[at].clone(), below: chains[..at].to_vec() };
-            self.install_layer(archive, layer, *section, &target, &resolved.spec.name, progress).await?;
+            let target =
+                Target { diff: config.diffs[at].clone(), chain: chains[at].clone(), below: chains[..at].to_vec() };
+            self.install_layer(archive, (layer, *section), &target, &resolved.spec.name, progress).await?;
         }
         for entry in &refs {
             self.promote(entry)?;
@@ -133,9 +136,8 @@ impl Store {
 
     async fn install_layer(
         &self,
-        archive: &Arc<Archive>,
-        layer: &Layer,
-        section: Section,
+        archive: &Archive,
+        (layer, section): (&Layer, Section),
         target: &Target,
         name: &str,
         progress: &Watcher,
@@ -143,7 +145,13 @@ impl Store {
         let digits = layer.blob.digest.hex().get(..12).map(str::to_owned);
         let say = |phase, done| {
             let layer_of = digits.clone();
-            progress.progress(Progress { reference: name.to_owned(), layer: layer_of, done, total: section.size, phase });
+            progress.progress(Progress {
+                reference: name.to_owned(),
+                layer: layer_of,
+                done,
+                total: section.size,
+                phase,
+            });
         };
         if self.layer_present(&target.chain) {
             say(Phase::Exists, section.size);
@@ -153,14 +161,7 @@ impl Store {
         let intake = Intake::section(archive.handle()?, section.base, section.size);
         let (stage, result, verdict) = stage_and_unpack(self, intake, layer.packing, section.size).await?;
         let unpacked = judge(self, &layer.blob, target, result, verdict)?;
-        let record = LayerRecord {
-            diff: target.diff.clone(),
-            chain: target.chain.clone(),
-            blob: layer.blob.digest.clone(),
-            size: unpacked.size,
-            entries: unpacked.entries,
-        };
-        publish(self, stage, record, unpacked.implied, target.below.clone()).await?;
+        publish(self, stage, &layer.blob, target, unpacked).await?;
         say(Phase::Done, section.size);
         Ok(())
     }
@@ -210,7 +211,9 @@ fn oci_image(archive: &Archive, names: Vec<String>, mut entries: Vec<Entry>) -> 
             Document::Manifest(manifest) => {
                 let config = archive.blob(&manifest.config.digest, CONFIG_LIMIT)?;
                 let find = |layer: &Layer| {
-                    archive.find(&blob_name(&layer.blob.digest)).ok_or_else(|| bad(format!("it lacks {}", layer.blob.digest)))
+                    archive
+                        .find(&blob_name(&layer.blob.digest))
+                        .ok_or_else(|| bad(format!("it lacks {}", layer.blob.digest)))
                 };
                 let layers = manifest.layers.iter().map(find).collect::<Result<_, _>>()?;
                 return Ok(Packed { manifest: text, config, names, layers });
@@ -244,7 +247,8 @@ fn docker_image(archive: &Archive, entry: &DockerEntry) -> Result<Packed, ImageE
         layers.push(Manifest::layer_json(&digest, section.size, packing));
         sections.push(section);
     }
-    let names = entry.repo_tags.iter().flatten().map(|tag| Reference::parse(tag).map(|reference| reference.to_string()));
+    let names =
+        entry.repo_tags.iter().flatten().map(|tag| Reference::parse(tag).map(|reference| reference.to_string()));
     let names = names.collect::<Result<_, _>>()?;
     let manifest = Manifest::json(&digest::of(&config), config.len() as u64, &layers);
     Ok(Packed { manifest, config, names, layers: sections })

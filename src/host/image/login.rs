@@ -32,7 +32,8 @@ pub async fn login(settings: &Settings, registry: &str, user: &str, password: Se
     let registry = registry_name(registry)?;
     let client = Client::new(settings.clone())?;
     let host = if registry == "docker.io" { HUB_HOST } else { &registry };
-    let endpoint = Endpoint { host: host.to_owned(), repository: String::new(), insecure: client.is_insecure(&registry) };
+    let endpoint =
+        Endpoint { host: host.to_owned(), repository: String::new(), insecure: client.is_insecure(&registry) };
     let credentials = Credentials::Basic { user: user.to_owned(), password: password.clone() };
     client.check(&endpoint, &credentials).await?;
     let config = DockerConfig::load(settings)?;

@@ -37,9 +37,10 @@ impl Platform {
     pub fn parse(text: &str) -> Result<Self, ImageError> {
         let parts: Vec<&str> = text.split('/').collect();
         let good = |part: &&str| {
-            !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-'))
+            !part.is_empty()
+                && part.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-'))
         };
-        if !parts.iter().all(|part| good(&part)) {
+        if !parts.iter().all(good) {
             return Err(ImageError::BadPlatform { text: digest::printable(text) });
         }
         let host = Self::host();
@@ -107,3 +108,7 @@ impl fmt::Display for Platform {
         }
     }
 }
+
+#[cfg(test)]
+#[path = "tests/platform.rs"]
+mod tests;

@@ -118,7 +118,8 @@ impl Registries {
             // A file that is named must be there.
             Some(path) => all.read(Path::new(path))?,
             None => {
-                let main = user.iter().map(PathBuf::as_path).chain([system]).map(|folder| folder.join("registries.conf"));
+                let main =
+                    user.iter().map(PathBuf::as_path).chain([system]).map(|folder| folder.join("registries.conf"));
                 if let Some(path) = main.into_iter().find(|path| path.exists()) {
                     all.read(&path)?;
                 }
@@ -243,3 +244,7 @@ fn drop_ins(folder: &Path) -> Vec<PathBuf> {
     paths.sort();
     paths
 }
+
+#[cfg(test)]
+#[path = "tests/registries.rs"]
+mod tests;

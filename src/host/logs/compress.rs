@@ -2,6 +2,7 @@
 
 use std::fs::{self, File};
 use std::io::{self, BufReader};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use flate2::Compression;
@@ -9,6 +10,7 @@ use flate2::write::GzEncoder;
 
 use super::Error;
 use super::files::{Numbered, list};
+use super::queue::give_back;
 
 /// What is being made; it gets its name when it is whole.
 const UNFINISHED: &str = ".gz.part";
@@ -22,6 +24,7 @@ pub(super) fn start(dir: &Path, number: u64) {
                 let _ = fs::remove_file(unfinished(&dir, file.number));
             }
         }
+        give_back();
     };
     // Without a thread it happens at the next rotation.
     let _ = std::thread::Builder::new().name("log-gzip".into()).stack_size(256 << 10).spawn(work);
@@ -42,12 +45,17 @@ fn compress(dir: &Path, number: u64) -> io::Result<()> {
     let (plain, whole) = (Numbered { number, compressed: false }, Numbered { number, compressed: true });
     let part = unfinished(dir, number);
     let mut from = BufReader::with_capacity(64 << 10, File::open(plain.path(dir))?);
-    let mut to = GzEncoder::new(File::create(&part)?, Compression::fast());
+    let mut to = GzEncoder::new(create(&part)?, Compression::fast());
     io::copy(&mut from, &mut to)?;
     to.finish()?.sync_data()?;
     fs::rename(&part, whole.path(dir))?;
     // A reader that has it open reads on.
     fs::remove_file(plain.path(dir))
+}
+
+/// For the same eyes as the file that it replaces.
+fn create(path: &Path) -> io::Result<File> {
+    File::options().write(true).create(true).truncate(true).mode(0o640).open(path)
 }
 
 fn unfinished(dir: &Path, number: u64) -> PathBuf {

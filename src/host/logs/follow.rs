@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
 use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify};
 
 use super::{Entry, Error, Options, Reader};
@@ -69,12 +70,7 @@ impl Follow {
     /// # Errors
     /// When the kernel refuses to wait.
     pub fn wait(&self, limit: Option<Duration>) -> Result<bool, Error> {
-        let limit = limit.map_or(PollTimeout::NONE, |limit| PollTimeout::try_from(limit).unwrap_or(PollTimeout::MAX));
-        match poll(&mut [PollFd::new(self.fd(), PollFlags::POLLIN)], limit) {
-            Ok(count) => Ok(count > 0),
-            Err(Errno::EINTR) => Ok(false),
-            Err(errno) => Err(Error::file("watch", self.reader.dir(), errno.into())),
-        }
+        wait(self.fd(), limit).map_err(|errno| Error::file("watch", self.reader.dir(), errno.into()))
     }
 
     /// Takes all events before the log is looked at: what is written afterwards makes a new one.
@@ -87,4 +83,122 @@ impl Follow {
             }
         }
     }
+}
+
+fn wait(fd: BorrowedFd<'_>, limit: Option<Duration>) -> nix::Result<bool> {
+    let limit = limit.map_or(PollTimeout::NONE, |limit| PollTimeout::try_from(limit).unwrap_or(PollTimeout::MAX));
+    match poll(&mut [PollFd::new(fd, PollFlags::POLLIN)], limit) {
+        Ok(count) => Ok(count > 0),
+        Err(Errno::EINTR) => Ok(false),
+        Err(errno) => Err(errno),
+    }
+}
+
+/// Several logs being followed as one. What is there comes in the order of time; what comes later, as it comes.
+#[derive(Debug)]
+pub struct FollowAll {
+    epoll: Epoll,
+    logs: Vec<Option<Source>>,
+}
+
+#[derive(Debug)]
+struct Source {
+    follow: Follow,
+    head: Option<Entry>,
+    /// It had nothing when it was asked, and the kernel has told of nothing since.
+    quiet: bool,
+}
+
+impl FollowAll {
+    /// Follows none, to begin with.
+    ///
+    /// # Errors
+    /// When the kernel has no descriptor left.
+    pub fn new() -> Result<Self, Error> {
+        let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC).map_err(|errno| failed(errno, Path::new("(all)")))?;
+        Ok(Self { epoll, logs: Vec::new() })
+    }
+
+    /// Adds a log; returns the index that its entries carry.
+    ///
+    /// # Errors
+    /// When the kernel refuses to watch it.
+    pub fn add(&mut self, follow: Follow) -> Result<usize, Error> {
+        let index = self.logs.len();
+        let event = EpollEvent::new(EpollFlags::EPOLLIN, index as u64);
+        self.epoll.add(follow.fd(), event).map_err(|errno| failed(errno, follow.reader.dir()))?;
+        self.logs.push(Some(Source { follow, head: None, quiet: false }));
+        Ok(index)
+    }
+
+    /// The next entry with the index of its log; `None`: none is there now. A log that was removed is forgotten.
+    ///
+    /// # Errors
+    /// When a log can't be read; it is forgotten, and the others go on.
+    pub fn read(&mut self) -> Result<Option<(usize, Entry)>, Error> {
+        if self.logs.iter().flatten().all(|log| log.head.is_none()) {
+            self.listen();
+        }
+        for slot in &mut self.logs {
+            if let Err(error) = slot.as_mut().map_or(Ok(()), Source::fill) {
+                *slot = None;
+                return Err(error);
+            }
+            if slot.as_ref().is_some_and(|log| log.head.is_none() && log.follow.has_ended()) {
+                *slot = None;
+            }
+        }
+        let heads = self.logs.iter_mut().enumerate().filter_map(|(index, log)| Some((index, &mut log.as_mut()?.head)));
+        let first =
+            heads.filter(|(_, head)| head.is_some()).min_by_key(|(_, head)| head.as_ref().map(|entry| entry.time));
+        Ok(first.and_then(|(index, head)| Some((index, head.take()?))))
+    }
+
+    /// Whether all logs were removed.
+    pub fn has_ended(&self) -> bool {
+        self.logs.iter().all(Option::is_none)
+    }
+
+    /// Readable when something may have come to any of them.
+    pub fn fd(&self) -> BorrowedFd<'_> {
+        self.epoll.0.as_fd()
+    }
+
+    /// Waits until something may have come, at most so long; `None`: as long as it takes.
+    ///
+    /// # Errors
+    /// When the kernel refuses to wait.
+    pub fn wait(&self, limit: Option<Duration>) -> Result<bool, Error> {
+        wait(self.fd(), limit).map_err(|errno| failed(errno, Path::new("(all)")))
+    }
+
+    /// Asks the kernel which have news: those that have none are not looked at.
+    fn listen(&mut self) {
+        let mut events = [EpollEvent::empty(); 64];
+        while let Ok(count) = self.epoll.wait(&mut events, EpollTimeout::ZERO) {
+            for event in &events[..count] {
+                let index = usize::try_from(event.data()).unwrap_or(usize::MAX);
+                if let Some(log) = self.logs.get_mut(index).and_then(Option::as_mut) {
+                    log.quiet = false;
+                }
+            }
+            if count < events.len() {
+                return;
+            }
+        }
+    }
+}
+
+impl Source {
+    fn fill(&mut self) -> Result<(), Error> {
+        if self.head.is_none() && !self.quiet {
+            self.head = self.follow.read()?;
+            self.quiet = self.head.is_none();
+        }
+        Ok(())
+    }
+}
+
+fn failed(errno: Errno, path: &Path) -> Error {
+    Error::file("watch", path, errno.into())
 }

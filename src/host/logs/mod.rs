@@ -19,6 +19,7 @@
 
 mod compress;
 mod files;
+mod follow;
 mod frame;
 mod merge;
 mod queue;
@@ -26,18 +27,16 @@ mod reader;
 mod record;
 mod sink;
 mod tail;
-mod time;
-mod writer;
-
-pub mod follow;
 #[cfg(test)]
 mod tests;
+mod time;
+mod writer;
 
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-pub use follow::Follow;
+pub use follow::{Follow, FollowAll};
 pub use merge::{Merge, merge};
 pub use reader::{Options, Reader};
 pub use time::{format as format_time, parse as parse_time};

@@ -23,7 +23,7 @@ const OVERHEAD: usize = size_of::<Chunk>();
 const TOGETHER: u64 = 1_000_000;
 
 /// Capacity that is kept while nothing is to be done.
-const KEPT: usize = 32 << 10;
+const KEPT: usize = 4 << 10;
 
 /// Some bytes of one stream that were read at one time.
 #[derive(Clone, Copy, Debug)]
@@ -104,7 +104,10 @@ impl Queue {
         let idle = |state: &mut State| state.batch.chunks.is_empty() && !state.closed;
         let mut state = self.lock();
         if idle(&mut state) {
-            batch.shrink();
+            let large = batch.shrink() | state.batch.shrink();
+            if large {
+                give_back();
+            }
             state = match limit {
                 None => self.came.wait_while(state, idle).unwrap_or_else(PoisonError::into_inner),
                 Some(limit) => {
@@ -157,9 +160,20 @@ impl Batch {
         self.chunks.clear();
     }
 
-    /// Gives memory back: a shim that has nothing to do is to be small.
-    fn shrink(&mut self) {
+    /// Goes back to a small size, both parts being empty; whether it was larger.
+    fn shrink(&mut self) -> bool {
+        let large = self.bytes.capacity() > KEPT || self.chunks.capacity() > KEPT / OVERHEAD;
         self.bytes.shrink_to(KEPT);
         self.chunks.shrink_to(KEPT / OVERHEAD);
+        large
+    }
+}
+
+/// Gives freed memory to the kernel: a shim that has nothing to do is to be small, and glibc keeps what was freed.
+pub(super) fn give_back() {
+    #[cfg(target_env = "gnu")]
+    // SAFETY: no pointers; it takes the allocator's own locks.
+    unsafe {
+        libc::malloc_trim(0);
     }
 }

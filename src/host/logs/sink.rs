@@ -10,7 +10,7 @@ use super::record::{End, parse, push};
 use super::{Error, Stream, compress, time};
 use crate::desired::LogSpec;
 
-/// Bytes that are collected before a write.
+/// Bytes of one write at most.
 const BLOCK: usize = 128 << 10;
 
 /// More than the longest record.

@@ -89,13 +89,16 @@ impl Drop for Writer {
 }
 
 fn run(queue: &Queue, mut sink: Sink) {
-    let (mut framer, mut batch, mut records) = (Framer::default(), Batch::default(), Vec::new());
+    let (mut framer, mut batch, mut records) = (Framer::default(), Batch::default(), Vec::with_capacity(SMALL));
     loop {
         let found = queue.take(&mut batch, framer.is_waiting().then_some(PATIENCE));
         let mut rest = batch.bytes.as_slice();
         for chunk in &batch.chunks {
             let (bytes, later) = rest.split_at(chunk.length);
-            framer.add(&mut records, chunk.time, chunk.stream, bytes);
+            for piece in bytes.chunks(PIECE) {
+                framer.add(&mut records, chunk.time, chunk.stream, piece);
+                write_from(&mut sink, &mut records, BLOCK);
+            }
             rest = later;
         }
         match found {
@@ -103,19 +106,30 @@ fn run(queue: &Queue, mut sink: Sink) {
             Found::Nothing => framer.flush(&mut records),
             Found::Closed => framer.finish(&mut records),
         }
-        sink.write(&records);
-        records.clear();
+        write_from(&mut sink, &mut records, 1);
         if found == Found::Closed {
             return;
         }
-        if batch.bytes.len() < SMALL {
-            records.shrink_to(SMALL);
-        }
+        records.shrink_to(SMALL);
     }
 }
 
-/// Buffers go back to this once the output is slow.
-const SMALL: usize = 16 << 10;
+/// Writes the records once there are so many bytes of them.
+fn write_from(sink: &mut Sink, records: &mut Vec<u8>, least: usize) {
+    if records.len() >= least {
+        sink.write(records);
+        records.clear();
+    }
+}
+
+/// Bytes that are framed at a time: short lines become seven times as long.
+const PIECE: usize = 8 << 10;
+
+/// Bytes of records that make a write worth it.
+const BLOCK: usize = 64 << 10;
+
+/// The buffer goes back to this when its batch is written.
+const SMALL: usize = 4 << 10;
 
 /// Nanoseconds since 1970.
 pub(super) fn now() -> u64 {

@@ -7,7 +7,8 @@ use std::os::fd::{AsRawFd, OwnedFd};
 
 use nix::errno::Errno;
 use nix::sys::socket::{
-    AddressFamily, Backlog, SockFlag, SockType, SockaddrStorage, bind, getsockname, listen, setsockopt, socket, sockopt,
+    AddressFamily, Backlog, MsgFlags, SockFlag, SockType, SockaddrStorage, bind, getsockname, listen, recv, setsockopt,
+    socket, sockopt,
 };
 
 use super::error::{Context, NetError, Result};
@@ -44,6 +45,16 @@ impl Held {
         let listeners: io::Result<Vec<Listener>> =
             sockets.into_iter().map(|socket| Ok(Listener { address: bound_to(&socket)?, socket })).collect();
         Ok(Self { listeners: listeners.context("take over", format!("port {}", spec.published))?, spec })
+    }
+}
+
+/// Throws away what came by UDP before the port was published: nobody was there to take it, and a late answer would begin
+/// a flow of its own, which the rules would then leave alone.
+pub(crate) fn drain(held: &Held) {
+    if held.spec.protocol == Protocol::Udp {
+        for listener in &held.listeners {
+            while recv(listener.socket.as_raw_fd(), &mut [0; 1], MsgFlags::MSG_DONTWAIT).is_ok() {}
+        }
     }
 }
 

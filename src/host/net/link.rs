@@ -113,6 +113,23 @@ pub(crate) fn up_message(index: u32) -> Route {
     Route::SetLink(LinkUnspec::new_with_index(index).up().build())
 }
 
+/// Has the kernel act at once on the carrier that a bridge port and its bridge have just got. It does so by itself up to
+/// a second later, and drops what is sent until then; to ask for a link brings it forward (Linux 6.8).
+pub(crate) fn settle(netlink: &mut Netlink, port: &str) -> io::Result<()> {
+    let found = netlink.ask(Route::GetLink(LinkUnspec::new_with_name(port).build()), 0)?;
+    let bridge = found.into_iter().find_map(|message| match message {
+        Route::NewLink(message) => message.attributes.into_iter().find_map(|attribute| match attribute {
+            LinkAttribute::Controller(index) => Some(index),
+            _ => None,
+        }),
+        _ => None,
+    });
+    if let Some(index) = bridge {
+        netlink.ask(Route::GetLink(LinkUnspec::new_with_index(index).build()), 0)?;
+    }
+    Ok(())
+}
+
 /// All links of the namespace.
 pub(crate) fn list(netlink: &mut Netlink) -> io::Result<Vec<Link>> {
     let found = netlink.dump(Route::GetLink(LinkMessage::default()))?;

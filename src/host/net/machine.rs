@@ -9,15 +9,17 @@ use netlink_packet_core::{NLM_F_ACK, NLM_F_CREATE, NLM_F_REPLACE};
 
 use super::address::{self, Mac};
 use super::error::{Context, NetError, Result};
+use super::hold::{self, Held};
 use super::inside::{self, Attached};
 use super::link::{self, Link, Veth};
 use super::netlink::Netlink;
-use super::nft::{Family, apply};
+use super::nft::{Family, Table, apply};
+use super::owner::{self, Owner};
 use super::record::{EndpointRecord, NetworkRecord, Records};
 use super::route::{self, HostRoute};
 use super::rules::{self, Names};
 use super::{forwarding, sysctl};
-use crate::desired::{EndpointSpec, NetworkSpec};
+use crate::desired::{EndpointSpec, NetworkSpec, PortSpec};
 use crate::name::{ContainerId, NetworkName, ProjectName};
 use crate::observed::ObservedNetwork;
 
@@ -38,7 +40,8 @@ impl Machine {
     pub fn open(root: &Path, run: &Path) -> Result<Self> {
         let records = Records::open(root)?;
         let root = root.canonicalize().at("find", root)?;
-        let group = fold(root.as_os_str().as_encoded_bytes()).max(1);
+        // Positive as a signed number too, so that `ip link` can name it.
+        let group = (fold(root.as_os_str().as_encoded_bytes()) & 0x7fff_ffff).max(1);
         let world = if root == Path::new(USUAL_ROOT) { String::new() } else { format!("{group:08x}") };
         Ok(Self { records, names: Names::new(&world), group, run: run.to_owned() })
     }
@@ -114,15 +117,33 @@ impl Machine {
     }
 
     /// Puts the table of the networks in place, as the records have it. The lock must be held.
-    pub fn apply_rules(&self) -> Result<()> {
-        let networks: Vec<NetworkSpec> = self.records.networks()?.into_iter().map(|record| record.spec).collect();
-        let name = self.names.networks();
+    fn apply_rules(&self) -> Result<()> {
         let mut netlink = Netlink::netfilter().context("open", "a netfilter socket")?;
-        if networks.is_empty() {
-            return apply::remove(&mut netlink, Family::Inet, &name).context("remove the table", name);
+        match self.rules()? {
+            Some(table) => apply::replace(&mut netlink, &table, false).context("write the table", table.name),
+            None => {
+                let name = self.names.networks();
+                apply::remove(&mut netlink, Family::Inet, &name).context("remove the table", name)
+            }
         }
-        let table = rules::networks(name, &networks);
-        apply::replace(&mut netlink, &table, false).context("write the table", table.name)
+    }
+
+    /// Puts that table back where somebody has flushed it. Where it is whole nothing is written: every supervisor of the machine
+    /// is told of a change of it, and they would wake one another for ever.
+    pub fn restore_rules(&self) -> Result<()> {
+        let _lock = self.records.lock()?;
+        if let Some(table) = self.rules()? {
+            let mut netlink = Netlink::netfilter().context("open", "a netfilter socket")?;
+            if apply::is_there(&mut netlink, &table).context("read the table", &table.name)? {
+                return Ok(());
+            }
+        }
+        self.apply_rules()
+    }
+
+    fn rules(&self) -> Result<Option<Table>> {
+        let networks: Vec<NetworkSpec> = self.records.networks()?.into_iter().map(|record| record.spec).collect();
+        Ok((!networks.is_empty()).then(|| rules::networks(self.names.networks(), &networks)))
     }
 
     /// All networks of the records, with who is on them and whether their bridge is there and up.
@@ -145,6 +166,46 @@ impl Machine {
         let mut netlink = route_socket()?;
         let links = link::list(&mut netlink).context("list", "links")?;
         route::list(&mut netlink, &links).context("list", "routes")
+    }
+
+    /// The container that publishes a port, if it is one of this world.
+    pub fn publisher_of(&self, port: &PortSpec) -> Result<Option<(ProjectName, ContainerId)>> {
+        let range = port.published..=port.published_end.max(port.published);
+        let same = |other: &PortSpec| {
+            let apart = matches!((other.host_ip, port.host_ip), (Some(one), Some(two))
+                if one != two && !one.is_unspecified() && !two.is_unspecified());
+            other.protocol == port.protocol && range.contains(&other.published) && !apart
+        };
+        let all = self.records.all_endpoints()?;
+        let found = all.into_iter().find(|endpoint| endpoint.published.iter().any(same));
+        Ok(found.map(|endpoint| (endpoint.project, endpoint.container)))
+    }
+
+    /// Of ports whose number is fixed, those that somebody else than the project has.
+    pub fn taken(&self, project: &ProjectName, ports: &[PortSpec]) -> Result<Vec<(PortSpec, Option<Owner>)>> {
+        let mut taken = Vec::new();
+        for port in ports.iter().filter(|port| port.published != 0 && port.published_end <= port.published) {
+            let Some(mut owner) = owner::of(port.host_ip, port.published, port.protocol) else { continue };
+            let container = self.publisher_of(port)?;
+            if container.as_ref().is_some_and(|(other, _)| other == project) {
+                continue;
+            }
+            if let Some(owner) = &mut owner {
+                owner.container = container;
+            }
+            taken.push((port.clone(), owner));
+        }
+        Ok(taken)
+    }
+
+    /// Holds ports; a clash names the container where it is one of ours.
+    pub fn hold(&self, ports: &[PortSpec]) -> Result<Vec<Held>> {
+        let mut result = hold::hold(ports);
+        if let Err(NetError::PortTaken { port, protocol, owner: Some(owner), .. }) = &mut result {
+            let taken = ports.iter().find(|spec| spec.published == *port && spec.protocol == *protocol);
+            owner.container = taken.map(|spec| self.publisher_of(spec)).transpose()?.flatten();
+        }
+        result
     }
 
     /// Links a container to a network.
@@ -198,6 +259,15 @@ impl Machine {
         }
         result.context("create the link", format!("{} of network {}", veth.host, network.name))?;
         inside::protect(netns, &attached.interface, attached.ipv6.is_some())
+    }
+
+    /// Takes a container's links up and makes them usable at once.
+    pub fn finish(&self, socket: BorrowedFd<'_>, links: &[Attached]) -> Result<()> {
+        inside::configure(socket, links)?;
+        let mut netlink = route_socket()?;
+        links
+            .iter()
+            .try_for_each(|attached| link::settle(&mut netlink, &attached.link).context("look at", &attached.link))
     }
 
     /// Takes containers off all their networks, and networks away that only waited for that.

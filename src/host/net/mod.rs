@@ -9,6 +9,7 @@
 //!   ├─── relay                      what reaches that listener
 //!   ├─── firewall, foreign          other people's rules, read only
 //!   ├─── dnsredirect                port 53 inside a container
+//!   ├─── events                     what others do to our links and rules
 //!   └─── sweep                      what nobody claims
 //! ```
 //!
@@ -21,6 +22,7 @@ mod conntrack;
 pub mod dns;
 pub mod dnsredirect;
 mod error;
+mod events;
 mod firewall;
 mod foreign;
 mod forwarding;
@@ -30,7 +32,7 @@ mod link;
 mod machine;
 mod netlink;
 mod nft;
-pub mod owner;
+mod owner;
 mod publish;
 mod record;
 pub mod relay;
@@ -46,14 +48,17 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard};
 
-use crate::desired::{EndpointSpec, NetworkSpec, PortSpec};
+use crate::desired::{EndpointSpec, NetworkSpec, PortSpec, Protocol};
 use crate::name::{ContainerId, NetworkName, ProjectName};
 use crate::observed::ObservedNetwork;
 pub use error::{NetError, Result};
+pub use events::{Event, Events};
 pub use hold::{Held, Listener};
 pub use inside::Attached;
+pub use owner::Owner;
 pub use route::HostRoute;
 
+use conntrack::Place;
 use error::Context;
 use firewall::Firewall;
 use machine::Machine;
@@ -83,6 +88,9 @@ struct Shared {
     machine: Machine,
     publishers: Mutex<BTreeMap<ProjectName, Publisher>>,
     keepers: Mutex<BTreeMap<ProjectName, Watched>>,
+    /// Where connections lead that must be forgotten.
+    stale: Mutex<BTreeSet<Place>>,
+    forgetting: Mutex<()>,
     /// The executable that is started as relay.
     program: PathBuf,
 }
@@ -107,7 +115,14 @@ impl Net {
     pub fn open(root: &Path, run: &Path) -> Result<Self> {
         let machine = Machine::open(root, run)?;
         let program = PathBuf::from("/proc/self/exe");
-        let shared = Shared { machine, publishers: Mutex::default(), keepers: Mutex::default(), program };
+        let shared = Shared {
+            machine,
+            publishers: Mutex::default(),
+            keepers: Mutex::default(),
+            stale: Mutex::default(),
+            forgetting: Mutex::default(),
+            program,
+        };
         Ok(Self { shared: Arc::new(shared) })
     }
 
@@ -203,7 +218,7 @@ impl Net {
     pub async fn finish_inside(&self, route_socket: BorrowedFd<'_>, links: &[Attached]) -> Result<()> {
         let socket = route_socket.try_clone_to_owned().context("keep", "the container's socket")?;
         let links = links.to_vec();
-        self.run(move |_| inside::configure(socket.as_fd(), &links)).await
+        self.run(move |shared| shared.machine.finish(socket.as_fd(), &links)).await
     }
 
     /// Takes containers off all their networks, in one go. Their ports must have been withdrawn.
@@ -221,7 +236,17 @@ impl Net {
     /// [`NetError::PortTaken`] with the process that has it, [`NetError::RangeTaken`], [`NetError::NotLocal`].
     pub async fn hold(&self, ports: &[PortSpec]) -> Result<Vec<Held>> {
         let ports = ports.to_vec();
-        self.run(move |_| hold::hold(&ports)).await
+        self.run(move |shared| shared.machine.hold(&ports)).await
+    }
+
+    /// Of ports whose number is fixed, those that cannot be held now because somebody else than the project has them: for a
+    /// plan, which opens nothing. `None`: the process can't be seen from here.
+    ///
+    /// # Errors
+    /// When the records can't be read.
+    pub async fn taken(&self, project: &ProjectName, ports: &[PortSpec]) -> Result<Vec<(PortSpec, Option<Owner>)>> {
+        let (project, ports) = (project.clone(), ports.to_vec());
+        self.run(move |shared| shared.machine.taken(&project, &ports)).await
     }
 
     /// Publishes the ports of a container, in place of those that it published before. The numbers must be picked, and
@@ -237,6 +262,7 @@ impl Net {
                 shared.with_publisher(&owner, |publisher| publisher.publish(&shared.machine, &id, &ports))
             })
             .await?;
+        held.iter().for_each(hold::drain);
         self.watch(project, container, &publication, held).await
     }
 
@@ -246,23 +272,18 @@ impl Net {
     /// The kernel's refusals; then it can be repeated.
     pub async fn withdraw(&self, project: &ProjectName, containers: &[ContainerId]) -> Result<()> {
         let (project, containers) = (project.clone(), containers.to_vec());
-        self.run(move |shared| {
-            let left = shared.with_publisher(&project, |publisher| {
-                publisher.withdraw(&shared.machine, &containers)?;
-                Ok(publisher.publications().len())
-            })?;
-            let keeper = lock(&shared.keepers).get(&project).map(|watched| Arc::clone(&watched.keeper));
-            if let Some(keeper) = &keeper {
-                containers.iter().for_each(|container| keeper.remove(container));
+        let urgent = self.run(move |shared| shared.withdraw(&project, &containers)).await?;
+        if urgent {
+            return self.run(Shared::forget).await;
+        }
+        // Connections of TCP whose container goes fail one way or the other: nobody has to wait for that.
+        let net = self.clone();
+        tokio::spawn(async move {
+            if let Err(error) = net.run(Shared::forget).await {
+                tracing::warn!(%error, "connections to containers that are gone were not forgotten");
             }
-            if left == 0 {
-                lock(&shared.publishers).remove(&project);
-                lock(&shared.keepers).remove(&project);
-                keeper.inspect(|keeper| keeper.close());
-            }
-            Ok(())
-        })
-        .await
+        });
+        Ok(())
     }
 
     /// Makes the rules anew from the records: those of the machine's networks and those of the project's ports. For a new
@@ -275,9 +296,7 @@ impl Net {
         let owner = project.clone();
         let publications = self
             .run(move |shared| {
-                let lock = shared.machine.records.lock()?;
-                shared.machine.apply_rules()?;
-                drop(lock);
+                shared.machine.restore_rules()?;
                 shared.with_publisher(&owner, |publisher| {
                     publisher.restore(&shared.machine, relayed())?;
                     Ok(publisher.publications().clone())
@@ -349,6 +368,16 @@ impl Net {
         self.run(move |_| dnsredirect::put(socket.as_fd())).await
     }
 
+    /// What others do to our links, to the rules of the networks and to those of a project, from now on. Must be called
+    /// inside the run time.
+    ///
+    /// # Errors
+    /// When the kernel can't be listened to.
+    pub fn events(&self, project: &ProjectName) -> Result<Events> {
+        let names = &self.shared.machine.names;
+        Events::open([names.networks(), names.project(project)], self.shared.machine.group)
+    }
+
     /// Removes what nobody claims: endpoints of containers that are not in `known` (every container of the machine's ledger),
     /// links without a record, tables of projects that publish nothing. Returns what was removed.
     ///
@@ -372,6 +401,32 @@ impl Net {
 }
 
 impl Shared {
+    /// Takes ports back; says whether there was UDP among them, whose flows must be decided anew before anything else.
+    fn withdraw(&self, project: &ProjectName, containers: &[ContainerId]) -> Result<bool> {
+        let (places, left) = self.with_publisher(project, |publisher| {
+            Ok((publisher.withdraw(&self.machine, containers)?, publisher.publications().len()))
+        })?;
+        let urgent = places.iter().any(|(_, protocol, _)| *protocol == Protocol::Udp);
+        lock(&self.stale).extend(places);
+        let keeper = lock(&self.keepers).get(project).map(|watched| Arc::clone(&watched.keeper));
+        if let Some(keeper) = &keeper {
+            containers.iter().for_each(|container| keeper.remove(container));
+        }
+        if left == 0 {
+            lock(&self.publishers).remove(project);
+            lock(&self.keepers).remove(project);
+            keeper.inspect(|keeper| keeper.close());
+        }
+        Ok(urgent)
+    }
+
+    /// Forgets the connections to all that was withdrawn since the last time, in one pass.
+    fn forget(&self) -> Result<()> {
+        let _one_at_a_time = lock(&self.forgetting);
+        let places = std::mem::take(&mut *lock(&self.stale));
+        publish::forget(&places)
+    }
+
     fn with_publisher<T>(&self, project: &ProjectName, work: impl FnOnce(&mut Publisher) -> Result<T>) -> Result<T> {
         let mut publishers = lock(&self.publishers);
         if !publishers.contains_key(project) {

@@ -11,14 +11,28 @@ use std::os::fd::{AsFd, BorrowedFd, FromRawFd, IntoRawFd};
 use netlink_packet_core::{
     NLM_F_ACK, NLM_F_DUMP, NLM_F_REQUEST, NetlinkDeserializable, NetlinkMessage, NetlinkPayload, NetlinkSerializable,
 };
-use netlink_sys::Socket;
+
 use netlink_sys::protocols::{NETLINK_NETFILTER, NETLINK_ROUTE};
+use netlink_sys::{Socket, SocketAddr};
 use nix::sys::socket::{setsockopt, sockopt};
 
 /// Large enough for a table of thousands of ports in one transaction, which cannot be cut in pieces.
 const SEND_BUFFER: usize = 8 << 20;
 /// The kernel never puts more than this into one part of a dump.
 const RECEIVE: usize = 64 << 10;
+
+/// The lower bits of a netfilter socket's port are the process id, the upper ones count.
+const PORT_BITS: u32 = 22;
+const PORTS: u32 = 1 << (32 - PORT_BITS);
+
+fn own_port() -> u32 {
+    std::process::id() & ((1 << PORT_BITS) - 1)
+}
+
+/// Whether the change that an event tells of was made by this process.
+pub(crate) fn is_own(port: u32) -> bool {
+    port & ((1 << PORT_BITS) - 1) == own_port()
+}
 
 /// A netlink socket.
 pub(crate) struct Netlink {
@@ -39,12 +53,27 @@ impl<M: NetlinkSerializable + NetlinkDeserializable + Debug> Message for M {}
 impl Netlink {
     /// A socket for links, addresses and routes, in the network namespace of the caller.
     pub fn route() -> io::Result<Self> {
-        Self::open(NETLINK_ROUTE)
+        let mut netlink = Self::with(Socket::new(NETLINK_ROUTE)?);
+        netlink.socket.bind_auto()?;
+        // An error carries the whole request back otherwise, and a long batch would overflow the queue.
+        netlink.socket.set_cap_ack(true)?;
+        Ok(netlink)
     }
 
     /// A socket for nftables and conntrack, in the network namespace of the caller.
     pub fn netfilter() -> io::Result<Self> {
-        Self::open(NETLINK_NETFILTER)
+        let mut netlink = Self::with(Socket::new(NETLINK_NETFILTER)?);
+        // A port of our own choice, so that the events that our changes cause can be told from others' (see `is_own`).
+        let mut result = Err(io::ErrorKind::AddrInUse.into());
+        for number in 1..PORTS {
+            result = netlink.socket.bind(&SocketAddr::new(own_port() | number << PORT_BITS, 0));
+            if !matches!(&result, Err(error) if error.kind() == io::ErrorKind::AddrInUse) {
+                break;
+            }
+        }
+        result?;
+        netlink.socket.set_cap_ack(true)?;
+        Ok(netlink)
     }
 
     /// A duplicate of a socket that lives in another network namespace.
@@ -52,14 +81,6 @@ impl Netlink {
         let owned = of.try_clone_to_owned()?;
         // SAFETY: the descriptor was duplicated just now and is owned by nobody else.
         let socket = unsafe { Socket::from_raw_fd(owned.into_raw_fd()) };
-        Ok(Self::with(socket))
-    }
-
-    fn open(protocol: isize) -> io::Result<Self> {
-        let mut socket = Socket::new(protocol)?;
-        socket.bind_auto()?;
-        // An error carries the whole request back otherwise, and a long batch would overflow the queue.
-        socket.set_cap_ack(true)?;
         Ok(Self::with(socket))
     }
 
@@ -114,6 +135,25 @@ impl Netlink {
                 return Ok(found);
             }
         }
+    }
+
+    /// Joins a multicast group; what comes from it is read by [`Netlink::poll`].
+    pub fn join(&mut self, group: u32) -> io::Result<()> {
+        self.socket.set_non_blocking(true)?;
+        self.socket.add_membership(group)
+    }
+
+    /// What has come in, if anything has, each with the port of the socket that caused it.
+    pub fn poll<M: Message>(&mut self) -> io::Result<Option<Vec<(u32, M)>>> {
+        let part = match self.receive(libc::MSG_DONTWAIT) {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(None),
+            other => other?,
+        };
+        let inner = |message: NetlinkMessage<M>| match message.payload {
+            NetlinkPayload::InnerMessage(inner) => Some((message.header.port_number, inner)),
+            _ => None,
+        };
+        Ok(Some(split::<M>(&part)?.into_iter().filter_map(inner).collect()))
     }
 
     fn append<M: Message>(&mut self, bytes: &mut Vec<u8>, request: M, flags: u16) {

@@ -7,29 +7,35 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use serde::{Deserialize, Serialize};
 
 use crate::desired::Protocol;
+use crate::name::{ContainerId, ProjectName};
 
 /// A TCP socket that listens, in /proc/…/net/tcp.
 const LISTEN: &str = "0A";
 
-/// The process that has a port.
+/// Who has a port: a process, and if it is one of ours, the container that publishes it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Owner {
     /// Its id.
     pub pid: u32,
     /// Its program, without arguments: those may hold secrets.
     pub command: String,
+    /// The container that publishes the port, and its project.
+    pub container: Option<(ProjectName, ContainerId)>,
 }
 
 impl fmt::Display for Owner {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "process {} ({})", self.pid, self.command)
+        match &self.container {
+            Some((project, container)) => write!(f, "container {} of project `{project}`", container.short()),
+            None => write!(f, "process {} ({})", self.pid, self.command),
+        }
     }
 }
 
 /// Whether a socket of this network namespace stands in the way of a port, and who has it.
 ///
 /// `None`: the port is free. `Some(None)`: it is taken, by a process that can't be seen from here.
-pub fn of(address: Option<IpAddr>, port: u16, protocol: Protocol) -> Option<Option<Owner>> {
+pub(crate) fn of(address: Option<IpAddr>, port: u16, protocol: Protocol) -> Option<Option<Owner>> {
     let inodes = sockets(address, port, protocol);
     if inodes.is_empty() { None } else { Some(holder(&inodes)) }
 }
@@ -96,7 +102,7 @@ fn holder(inodes: &[u64]) -> Option<Owner> {
     // The process that opened a socket is older than those that inherited it.
     pids.sort_unstable();
     let pid = pids.into_iter().find(|pid| holds(*pid, &wanted))?;
-    Some(Owner { pid, command: command(pid) })
+    Some(Owner { pid, command: command(pid), container: None })
 }
 
 fn holds(pid: u32, wanted: &[String]) -> bool {

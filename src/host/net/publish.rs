@@ -8,6 +8,7 @@ use std::net::IpAddr;
 use netlink_packet_route::RouteNetlinkMessage as Route;
 use netlink_packet_route::address::{AddressAttribute, AddressMessage};
 
+use super::conntrack::Place;
 use super::error::{Context, NetError, Result};
 use super::machine::{Machine, route_socket};
 use super::netlink::Netlink;
@@ -56,13 +57,12 @@ impl Publisher {
         if publication.needs_loopback() {
             forwarding::set_route_localnet(&publication.bridge, true)?;
         }
-        let locals = local_addresses(&mut netlink).context("list", "addresses")?;
-        self.forget_local(&locals, ports)?;
+        self.forget_local(ports)?;
         Ok(publication)
     }
 
-    /// Takes back all ports of some containers.
-    pub fn withdraw(&mut self, machine: &Machine, containers: &[ContainerId]) -> Result<()> {
+    /// Takes back all ports of some containers. Returns where their connections lead, which must be forgotten.
+    pub fn withdraw(&mut self, machine: &Machine, containers: &[ContainerId]) -> Result<BTreeSet<Place>> {
         let gone: Vec<Publication> = containers.iter().filter_map(|one| self.publications.remove(one)).collect();
         for container in containers {
             for mut endpoint in machine.records.endpoints_of(container)? {
@@ -73,7 +73,7 @@ impl Publisher {
             }
         }
         if gone.is_empty() {
-            return Ok(());
+            return Ok(BTreeSet::new());
         }
         // The parameter before the guard that makes it safe, which goes with the last publication of the bridge.
         let bridges: BTreeSet<String> =
@@ -84,7 +84,7 @@ impl Publisher {
             }
         }
         self.apply(machine)?;
-        gone.iter().try_for_each(|publication| self.forget_container(publication))
+        Ok(gone.iter().flat_map(places).collect())
     }
 
     /// Makes everything anew from the records, whatever the kernel has.
@@ -93,13 +93,11 @@ impl Publisher {
         self.publications = recorded(machine, &self.project)?;
         self.table = None;
         self.apply(machine)?;
-        let mut netlink = route_socket()?;
-        let locals = local_addresses(&mut netlink).context("list", "addresses")?;
         let ports: Vec<PortSpec> = self.publications.values().flat_map(|one| one.ports.clone()).collect();
         for bridge in self.publications.values().filter(|one| one.needs_loopback()).map(|one| &one.bridge) {
             forwarding::set_route_localnet(bridge, true)?;
         }
-        self.forget_local(&locals, &ports)
+        self.forget_local(&ports)
     }
 
     /// Brings the kernel to what is wanted: by elements where that does, else the whole table.
@@ -124,31 +122,41 @@ impl Publisher {
         Ok(())
     }
 
-    /// Forgets flows to ports that are only now led away. TCP starts a connection with each, so there only those that are
-    /// half open matter, and the listener has them.
-    fn forget_local(&mut self, locals: &[IpAddr], ports: &[PortSpec]) -> Result<()> {
+    /// Forgets flows to ports that are only now led away. With TCP each connection begins anew, and one that is half open
+    /// finds the listener.
+    fn forget_local(&self, ports: &[PortSpec]) -> Result<()> {
         let udp: BTreeSet<u16> =
             ports.iter().filter(|port| port.protocol == Protocol::Udp).map(|port| port.published).collect();
+        if udp.is_empty() {
+            return Ok(());
+        }
+        let locals = local_addresses(&mut route_socket()?).context("list", "addresses")?;
         let mut netlink = Netlink::netfilter().context("open", "a netfilter socket")?;
-        for port in udp {
-            conntrack::forget_local(&mut netlink, locals, Protocol::Udp, port)
-                .context("forget connections to", format!("port {port}/udp"))?;
+        let ipv6 = self.publications.values().any(|publication| publication.ipv6.is_some());
+        for ipv4 in [Some(true), ipv6.then_some(false)].into_iter().flatten() {
+            conntrack::forget_local(&mut netlink, &locals, &udp, ipv4).context("forget", "connections")?;
         }
         Ok(())
     }
+}
 
-    fn forget_container(&mut self, publication: &Publication) -> Result<()> {
-        let mut netlink = Netlink::netfilter().context("open", "a netfilter socket")?;
-        let v4 = publication.ipv4.map(IpAddr::V4).into_iter();
-        let addresses: Vec<IpAddr> = v4.chain(publication.ipv6.map(IpAddr::V6)).collect();
-        for port in &publication.ports {
-            for address in &addresses {
-                conntrack::forget_container(&mut netlink, *address, port.protocol, port.target)
-                    .context("forget connections to", format!("{address} port {}/{}", port.target, port.protocol))?;
-            }
-        }
-        Ok(())
+/// Forgets the connections that lead to ports of containers.
+pub(crate) fn forget(places: &BTreeSet<Place>) -> Result<()> {
+    if places.is_empty() {
+        return Ok(());
     }
+    let mut netlink = Netlink::netfilter().context("open", "a netfilter socket")?;
+    conntrack::forget_containers(&mut netlink, places).context("forget", "connections")
+}
+
+fn places(publication: &Publication) -> Vec<Place> {
+    let v4 = publication.ipv4.map(IpAddr::V4).into_iter();
+    let addresses: Vec<IpAddr> = v4.chain(publication.ipv6.map(IpAddr::V6)).collect();
+    let place = |port: &PortSpec| {
+        let (protocol, target) = (port.protocol, port.target);
+        addresses.iter().map(move |address| (*address, protocol, target)).collect::<Vec<Place>>()
+    };
+    publication.ports.iter().flat_map(place).collect()
 }
 
 fn held(table: String, error: io::Error) -> NetError {

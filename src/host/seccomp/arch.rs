@@ -1,6 +1,7 @@
 //! Architectures and their system call numbers.
 
 use std::collections::BTreeMap;
+use std::sync::OnceLock;
 
 /// A way to call the kernel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -81,7 +82,14 @@ impl Arch {
     }
 
     /// Name → number, as it stands in `seccomp_data.nr`.
-    pub fn numbers(self) -> BTreeMap<&'static str, u32> {
+    pub fn numbers(self) -> &'static BTreeMap<&'static str, u32> {
+        // Every container asks again for the same two or three.
+        static TABLES: [OnceLock<BTreeMap<&'static str, u32>>; Arch::ALL.len()] =
+            [const { OnceLock::new() }; Arch::ALL.len()];
+        TABLES[self as usize].get_or_init(|| self.read_numbers())
+    }
+
+    fn read_numbers(self) -> BTreeMap<&'static str, u32> {
         let bit = if self == Self::X32 { X32_BIT } else { 0 };
         let column = 1 + self as usize;
         let rows = NUMBERS.lines().filter(|line| !line.starts_with('#'));

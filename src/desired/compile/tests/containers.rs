@@ -375,10 +375,7 @@ fn hosts_and_resolvers() {
 #[test]
 fn what_cannot_be_honoured_is_told_at_its_place() {
     for (yaml, path) in [
-        ("    gpus: [{count: 1}]", "gpus: "),
-        ("    post_start: [{command: [x]}]", "post_start: "),
         ("    runtime: nvidia", "runtime: "),
-        ("    storage_opt: {size: 1g}", "storage_opt: "),
         ("    userns_mode: x", "userns_mode: "),
         ("    devices: [{source: 'nvidia.com/gpu=all', target: 'nvidia.com/gpu=all'}]", "devices[0]: "),
         ("    device_cgroup_rules: ['x']", "device_cgroup_rules[0]: "),

@@ -218,3 +218,16 @@ fn a_desired_state_survives_being_written_down() {
     let text = serde_json::to_string(&desired).unwrap();
     assert_eq!(serde_json::from_str::<Desired>(&text).unwrap(), desired);
 }
+
+#[test]
+fn a_project_of_only_what_was_named_makes_no_orphans_of_the_others() {
+    let first = up(STACK);
+    let mut reduced = project(STACK);
+    reduced.services.retain(|name, _| matches!(name.as_str(), "api" | "db"));
+    let services = BTreeSet::from(["api".into()]);
+    let request = Request { now: stamp(200), previous: Some(first.clone()), services, ..request() };
+    let second = compile(&reduced, &images(&reduced), &Leases::default(), &request).unwrap();
+    assert_eq!(second.services, first.services);
+    assert_eq!(second.containers["shop-web-1"], first.containers["shop-web-1"]);
+    assert_eq!(second.networks, first.networks);
+}

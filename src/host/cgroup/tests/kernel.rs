@@ -6,7 +6,7 @@ use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-use super::super::{Cgroup, Devices, Event, Events, Layout, Mounts, Version, mounts::Controller};
+use super::super::{Cgroup, Devices, Event, Events, Layout, Leaf, Mounts, Version, mounts::Controller};
 use crate::desired::Resources;
 
 /// A project that is gone with the test, also where it fails.
@@ -117,9 +117,12 @@ fn a_probe_in_a_child_group_is_killed_alone() {
     let main = shell(&cgroup, "exec sleep 100");
     let probe = cgroup.child("probe-1").expect("a child");
     let other = shell(&probe, "exec sleep 100");
+    assert_eq!(probe.pids().expect("pids").len(), 1);
     assert_eq!(cgroup.pids().expect("pids").len(), 2);
     probe.kill().expect("killed");
     end(other);
+    probe.remove().expect("removed beside the running container");
+    assert!(probe.is_missing() && !cgroup.is_missing());
     assert_eq!(cgroup.pids().expect("pids"), [i32::try_from(main.id()).expect("a pid")]);
     cgroup.kill().expect("killed");
     end(main);
@@ -222,4 +225,33 @@ fn a_group_that_is_left_from_an_earlier_run_is_made_anew() {
     let limited = world.container("one", &Resources { pids: Some(7), ..Resources::default() });
     assert_eq!(limited.stats().pids_limit, Some(7));
     assert_eq!(world.container("one", &Resources::default()).stats().pids_limit, None);
+}
+
+#[test]
+fn a_shim_moves_itself_into_its_leaf_in_every_hierarchy() {
+    let world = World::new();
+    let layout = world.layout.clone();
+    let mut command = Command::new("cat");
+    command.arg("/proc/self/cgroup").stdout(Stdio::piped());
+    // SAFETY: small files are read and written; the test process has no other busy thread.
+    unsafe { command.pre_exec(move || layout.join_self(Leaf::Shims).map_err(std::io::Error::other)) };
+    let groups = output(command.spawn().expect("cat starts"));
+    assert!(groups.lines().all(|line| line.ends_with("/shims")), "{groups}");
+    assert!(world.layout.list().expect("a list").is_empty(), "a leaf is no container");
+}
+
+#[test]
+fn projects_come_and_go_beside_each_other() {
+    let rounds = || {
+        for _ in 0..15 {
+            let world = World::new();
+            let cgroup =
+                world.container("one", &Resources { cpuset: Some("0".into()), pids: Some(9), ..Resources::default() });
+            assert_eq!(cgroup.stats().pids_limit, Some(9));
+        }
+    };
+    let threads: Vec<_> = (0..4).map(|_| std::thread::spawn(rounds)).collect();
+    for thread in threads {
+        thread.join().expect("no project was disturbed by the end of another");
+    }
 }

@@ -217,12 +217,15 @@ impl Shim {
         self.store(super::shim::EXECUTABLE, vec![program]).await
     }
 
-    /// Ends the shim, and with it the sandbox, once nobody else holds its descriptors.
+    /// Ends the shim, and with it the sandbox, once nobody else holds its descriptors. When this returns, it is gone.
     ///
     /// # Errors
     /// When the process still runs.
     pub async fn shutdown(&self) -> Result<()> {
-        self.done(Request::Shutdown, Vec::new()).await
+        self.done(Request::Shutdown, Vec::new()).await?;
+        // It closes the connection by ending.
+        while self.event().await.is_some() {}
+        Ok(())
     }
 
     /// The next event; `None` once the connection has ended.

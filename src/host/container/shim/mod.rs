@@ -82,7 +82,6 @@ pub(super) fn main(arguments: impl Iterator<Item = OsString>) -> ExitCode {
             while !shim.ending {
                 shim.turn();
             }
-            shim.end();
             ExitCode::SUCCESS
         }
         // The supervisor sees its connection end; there is nobody else to tell.
@@ -219,6 +218,8 @@ impl Shim {
         }
         self.drop_closed_peers();
         if self.revive.is_due(&self.peers) {
+            // Nobody is left, and the world that this was a part of has been removed.
+            self.ending |= self.process.is_none() && !self.place.run.exists();
             let kept = self.store.get(revive::EXECUTABLE).and_then(|fds| fds.first());
             self.revive.act(&self.place, kept);
         }
@@ -266,10 +267,12 @@ impl Shim {
     }
 
     /// Removes what only this process held. The records stay: they are the container's.
-    fn end(&mut self) {
+    fn clear(&mut self) {
         let _ = rustix::fs::unlinkat(&self.run, SOCKET, rustix::fs::AtFlags::empty());
         if let Some(sandbox) = &self.sandbox {
             sandbox.remove(&self.place);
         }
+        self.sandbox = None;
+        self.store.clear();
     }
 }

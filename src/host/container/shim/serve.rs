@@ -93,6 +93,8 @@ impl Shim {
                 if self.process.is_some() {
                     return Err(failed("the process still runs: stop it first"));
                 }
+                // Before the answer: whoever has it may start another shim in the same folder.
+                self.clear();
                 self.ending = true;
                 done()
             }

@@ -262,7 +262,11 @@ impl Client {
             }
         }
         Err(failure.unwrap_or_else(|| {
-            Failure::Final(bad_answer(endpoint, "/v2/", "it speaks neither the registry's protocol over HTTP nor over HTTPS".into()))
+            Failure::Final(bad_answer(
+                endpoint,
+                "/v2/",
+                "it speaks neither the registry's protocol over HTTP nor over HTTPS".into(),
+            ))
         }))
     }
 

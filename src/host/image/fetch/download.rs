@@ -46,7 +46,7 @@ impl Download<'_> {
             if self.at == self.blob.size {
                 return Ok(());
             }
-            match self.from_place(endpoint).await {
+            match self.place(endpoint).await {
                 Ok(()) => return Ok(()),
                 Err(error) => last = Some(error),
             }
@@ -54,7 +54,7 @@ impl Download<'_> {
         last.map_or(Ok(()), Err)
     }
 
-    async fn from_place(&mut self, endpoint: &Endpoint) -> Result<(), ImageError> {
+    async fn place(&mut self, endpoint: &Endpoint) -> Result<(), ImageError> {
         let pace = *self.client.pace();
         let (mut fruitless, mut attempts) = (0, 0);
         loop {

@@ -75,7 +75,7 @@ impl Intake {
         io::Error::other(SourceBroke)
     }
 
-    fn from_file(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+    fn stored_bytes(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let most = usize::try_from(self.stored).unwrap_or(usize::MAX).min(buffer.len());
         match self.file.read_at(&mut buffer[..most], self.base + self.at) {
             Ok(0) => Err(self.broke(Some(io::ErrorKind::UnexpectedEof.into()))),
@@ -91,7 +91,7 @@ impl Intake {
 impl Read for Intake {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let count = if self.stored > 0 {
-            self.from_file(buffer)?
+            self.stored_bytes(buffer)?
         } else {
             if self.chunk.is_empty() {
                 match self.chunks.blocking_recv() {

@@ -69,14 +69,7 @@ impl Job {
             drop(permit);
             self.below(target).await;
         }
-        let record = LayerRecord {
-            diff: target.diff.clone(),
-            chain: target.chain.clone(),
-            blob: self.layer.blob.digest.clone(),
-            size: unpacked.size,
-            entries: unpacked.entries,
-        };
-        publish(store, stage, record, unpacked.implied, target.below.clone()).await?;
+        publish(store, stage, &self.layer.blob, target, unpacked).await?;
         if last { partial.remove() } else { Ok(()) }
     }
 
@@ -102,7 +95,8 @@ impl Job {
                 Ok(done) => return Ok(done),
                 Err(error) => error,
             };
-            let lied = matches!(&error, ImageError::WrongDigest { expected, .. } if *expected == self.layer.blob.digest);
+            let lied =
+                matches!(&error, ImageError::WrongDigest { expected, .. } if *expected == self.layer.blob.digest);
             if lied {
                 partial.clear()?;
             }
@@ -149,6 +143,8 @@ impl Job {
         match (downloaded, &result, &verdict.failure) {
             (Err(error), Err(Fault::Source), None) => return Err(error),
             (Err(error), _, None) if verdict.got < blob.size => return Err(error),
+            // All came, and then more: whoever sends that is not to be trusted with the rest either.
+            (Err(error @ ImageError::WrongSize { .. }), Ok(_), None) => return Err(error),
             _ => {}
         }
         let unpacked = judge(store, blob, target, result, verdict)?;
@@ -225,11 +221,19 @@ pub(in super::super) fn judge(
 pub(in super::super) async fn publish(
     store: &Store,
     stage: Stage,
-    record: LayerRecord,
-    implied: Vec<Vec<u8>>,
-    below: Vec<crate::name::Digest>,
+    blob: &Descriptor,
+    target: &Target,
+    unpacked: Unpacked,
 ) -> Result<(), ImageError> {
-    let store = store.clone();
+    let (store, below, implied) = (store.clone(), target.below.clone(), unpacked.implied);
+    let record = LayerRecord {
+        diff: target.diff.clone(),
+        chain: target.chain.clone(),
+        blob: blob.digest.clone(),
+        size: unpacked.size,
+        entries: unpacked.entries,
+        devices: unpacked.devices,
+    };
     let work = tokio::task::spawn_blocking(move || {
         let lower: Vec<_> = below.iter().map(|chain| store.layer_path(chain)).collect();
         implied::dress(&stage.fs(), &implied, &lower)?;

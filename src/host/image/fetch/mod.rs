@@ -81,7 +81,8 @@ impl Store {
             });
             run(&shared, jobs, progress).await?;
         }
-        if let Some(entry) = entry {
+        // Of an image that has its name already, the name may have moved on meanwhile: it is left alone.
+        if let Some(entry) = entry.filter(|entry| self.pending().contains(entry)) {
             self.promote(&entry)?;
         }
         progress.progress(Progress {

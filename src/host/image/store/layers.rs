@@ -23,6 +23,8 @@ pub(in super::super) struct LayerRecord {
     pub size: u64,
     /// Members of its tar.
     pub entries: u64,
+    /// Device nodes of its tar, which were left out.
+    pub devices: u64,
 }
 
 /// A layer that is being made; removed again unless it is published.

@@ -80,6 +80,8 @@ impl Store {
             .collect();
         let diffs = config.pointer("/rootfs/diff_ids").cloned().unwrap_or_else(|| json!([]));
         let chains = self.stored_parts(&summary.manifest).map(|(_, config)| digest::chains(&config.diffs));
+        let layers = chains.iter().flatten().filter_map(|chain| self.layer_record(chain));
+        let devices: u64 = layers.map(|record| record.devices).sum();
         Ok(json!({
             "Id": id,
             "RepoTags": summary.names,
@@ -95,6 +97,7 @@ impl Store {
             "Manifest": summary.manifest,
             "Chains": chains.unwrap_or_default(),
             "PulledAt": summary.pulled_at,
+            "DevicesLeftOut": devices,
             "Complete": summary.complete,
         }))
     }

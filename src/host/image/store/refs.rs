@@ -110,9 +110,8 @@ impl Store {
         let _lock = self.lock()?;
         let refs = self.refs();
         let before = refs.iter().find(|old| old.name == entry.name && old.platform == entry.platform);
-        let orphan = before.filter(|old| {
-            old.id != entry.id && !refs.iter().any(|other| other.id == old.id && other.name != old.name)
-        });
+        let orphan = before
+            .filter(|old| old.id != entry.id && !refs.iter().any(|other| other.id == old.id && other.name != old.name));
         if let Some(old) = orphan {
             self.write_ref("refs", &Ref { name: None, ..old.clone() })?;
         }

@@ -21,7 +21,7 @@ pub(super) fn layer(stream: Stream, target: &Path, limits: Limits) -> Result<Unp
         times: Vec::new(),
         budget: limits.entries,
         entries: 0,
-        dropped: 0,
+        devices: 0,
     };
     while let Some(member) = layer.members.next()? {
         layer.entries += 1;
@@ -38,7 +38,7 @@ pub(super) fn layer(stream: Stream, target: &Path, limits: Limits) -> Result<Unp
     let implied = std::mem::take(&mut layer.tree.implied);
     let (diff, size) = layer.members.finish()?;
     let implied = implied.into_iter().collect();
-    Ok(Unpacked { diff, size, entries: layer.entries, dropped: layer.dropped, implied })
+    Ok(Unpacked { diff, size, entries: layer.entries, devices: layer.devices, implied })
 }
 
 struct Layer {
@@ -48,7 +48,7 @@ struct Layer {
     times: Vec<(Vec<u8>, (i64, i64))>,
     budget: u64,
     entries: u64,
-    dropped: u64,
+    devices: u64,
 }
 
 impl Layer {
@@ -115,7 +115,7 @@ impl Layer {
             Kind::Link(target) => self.link(folder, name, &target)?,
             // A container gets its devices from its own settings. Old base images hold /dev/null and the like.
             Kind::Device => {
-                self.dropped += 1;
+                self.devices += 1;
                 Removed::Nothing
             }
         };
@@ -192,8 +192,8 @@ fn write(members: &mut Members, file: &OwnedFd, name: &[u8], sparse: Option<&sup
             if most == 0 {
                 return Err(Fault::Bad("it has a sparse file whose map does not fit its data".into()));
             }
-            let count =
-                rustix::io::retry_on_intr(|| rustix::io::pwrite(file, &data[..most], at)).map_err(failed("write", name))?;
+            let count = rustix::io::retry_on_intr(|| rustix::io::pwrite(file, &data[..most], at))
+                .map_err(failed("write", name))?;
             members.take(count);
             at += count as u64;
             left -= count as u64;

@@ -156,7 +156,11 @@ impl Members {
             return Ok(None);
         }
         // The sum is made with spaces in its own field (bytes 148 to 155).
-        let sum: u64 = bytes.iter().enumerate().map(|(at, byte)| if (148..156).contains(&at) { 32 } else { u64::from(*byte) }).sum();
+        let sum: u64 = bytes
+            .iter()
+            .enumerate()
+            .map(|(at, byte)| if (148..156).contains(&at) { 32 } else { u64::from(*byte) })
+            .sum();
         if number(&header.as_old().cksum, "checksum")? != sum {
             return Err(Fault::Bad("it is no tar, or a header's checksum is wrong".into()));
         }
@@ -180,7 +184,10 @@ impl Members {
         let old = header.as_old();
         if let Some(size) = pax.number("size")? {
             self.left = size;
-            self.padding = size.checked_next_multiple_of(BLOCK as u64).ok_or_else(|| Fault::Bad("it has a member of an impossible size".into()))? - size;
+            self.padding = size
+                .checked_next_multiple_of(BLOCK as u64)
+                .ok_or_else(|| Fault::Bad("it has a member of an impossible size".into()))?
+                - size;
         }
         let flag = old.linkflag[0];
         let kind = kind(flag, &path, link)?;
@@ -238,30 +245,31 @@ impl Members {
 
     /// Lines of decimal numbers before the data: how many pieces, then offset and length of each; padded to a block.
     fn map_in_data(&mut self, size: u64) -> Result<Map, Fault> {
+        let mut block = Vec::new();
+        let count = self.line(&mut block)?;
         let mut map = Map { pieces: Vec::new(), size };
-        let (mut numbers, mut wanted, mut block, mut digits) = (Vec::new(), 1u64, Vec::new(), Vec::new());
-        while (numbers.len() as u64) < wanted {
+        for _ in 0..count {
+            let piece = (self.line(&mut block)?, self.line(&mut block)?);
+            sparse::push(&mut map.pieces, piece)?;
+        }
+        Ok(map)
+    }
+
+    /// One number and its line end; `block` has the rest of the present block, last byte first.
+    fn line(&mut self, block: &mut Vec<u8>) -> Result<u64, Fault> {
+        let broken = || Fault::Bad("it has a broken sparse map".into());
+        let mut digits = Vec::new();
+        loop {
             if block.is_empty() {
-                block = self.block_of_data()?;
+                *block = self.block_of_data()?;
                 block.reverse();
             }
             match block.pop() {
-                Some(b'\n') => {
-                    let number = pax::decimal(&digits).ok_or_else(|| Fault::Bad("it has a broken sparse map".into()))?;
-                    digits.clear();
-                    if numbers.is_empty() {
-                        wanted = number.saturating_mul(2).saturating_add(1);
-                    }
-                    numbers.push(number);
-                }
+                Some(b'\n') => return pax::decimal(&digits).ok_or_else(broken),
                 Some(byte) if digits.len() < 20 => digits.push(byte),
-                _ => return Err(Fault::Bad("it has a broken sparse map".into())),
-            }
-            if numbers.len() > 2 && numbers.len() % 2 == 1 {
-                sparse::push(&mut map.pieces, (numbers[numbers.len() - 2], numbers[numbers.len() - 1]))?;
+                _ => return Err(broken()),
             }
         }
-        Ok(map)
     }
 
     fn block_of_data(&mut self) -> Result<Vec<u8>, Fault> {

@@ -52,7 +52,7 @@ pub(super) struct Unpacked {
     /// Members.
     pub entries: u64,
     /// Device nodes that were left out.
-    pub dropped: u64,
+    pub devices: u64,
     /// Folders that the layer has no member for: they are given the owner and mode of the same folder below.
     pub implied: Vec<Vec<u8>>,
 }

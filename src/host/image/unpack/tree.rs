@@ -6,9 +6,7 @@ use std::ffi::CString;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 
-use rustix::fs::{
-    self, AtFlags, FileType, Gid, Mode, OFlags, ResolveFlags, Timespec, Timestamps, Uid, XattrFlags,
-};
+use rustix::fs::{self, AtFlags, FileType, Gid, Mode, OFlags, ResolveFlags, Timespec, Timestamps, Uid, XattrFlags};
 use rustix::io::Errno;
 
 use super::{Fault, failed};
@@ -56,9 +54,9 @@ impl Tree {
         if path.is_empty() {
             return Ok(self.root.as_fd());
         }
-        if !self.last.as_ref().is_some_and(|(known, _)| known == path) {
+        if self.last.as_ref().is_none_or(|(known, _)| known != path) {
             let fd = match self.resolve(path) {
-                Err(Errno::NOENT) => self.make_all(path, budget)?,
+                Err(Errno::NOENT | Errno::NOTDIR) => self.make_all(path, budget)?,
                 other => other.map_err(failed("open", path))?,
             };
             self.last = Some((path.to_vec(), fd));
@@ -82,48 +80,39 @@ impl Tree {
         }
     }
 
+    /// Makes what is missing of a path, from the top down.
     fn make_all(&mut self, path: &[u8], budget: &mut u64) -> Result<OwnedFd, Fault> {
-        let ends = path.iter().enumerate().filter(|(_, byte)| **byte == b'/').map(|(at, _)| at);
-        let ends: Vec<usize> = ends.chain([path.len()]).collect();
-        let mut made = None;
+        let slashes = path.iter().enumerate().filter(|(_, byte)| **byte == b'/').map(|(at, _)| at);
+        let ends: Vec<usize> = slashes.chain([path.len()]).collect();
+        let mut last = None;
         let mut start = 0;
         for end in ends {
             let (prefix, name) = (&path[..end], &path[start..end]);
-            match self.resolve(prefix) {
-                Ok(fd) => made = Some(fd),
-                Err(Errno::NOENT) => {
-                    *budget = budget.checked_sub(1).ok_or_else(|| Fault::Bad("it has too many folders".into()))?;
-                    let parent = made.as_ref().unwrap_or(&self.root);
-                    match fs::mkdirat(parent, name, Mode::from_raw_mode(0o755)) {
-                        Ok(()) => {
-                            self.implied.insert(prefix.to_vec());
-                        }
-                        // A symlink that leads nowhere, or a whiteout that something is now put below.
-                        Err(Errno::EXIST) if remove_whiteout(parent.as_fd(), name)? => {
-                            fs::mkdirat(parent, name, Mode::from_raw_mode(0o755)).map_err(failed("make", prefix))?;
-                            self.implied.insert(prefix.to_vec());
-                            let made = self.resolve(prefix).map_err(failed("open", prefix))?;
-                            set_opaque(made.as_fd(), prefix)?;
-                        }
-                        Err(Errno::EXIST) => return Err(failed("make", prefix)(Errno::NOTDIR)),
-                        Err(errno) => return Err(failed("make", prefix)(errno)),
-                    }
-                    made = Some(self.resolve(prefix).map_err(failed("open", prefix))?);
+            let parent = last.as_ref().unwrap_or(&self.root).as_fd();
+            let opaque = match self.resolve(prefix) {
+                Ok(fd) => {
+                    (last, start) = (Some(fd), end + 1);
+                    continue;
                 }
-                Err(Errno::NOTDIR) if made_whiteout(made.as_ref().unwrap_or(&self.root).as_fd(), name)? => {
-                    let parent = made.as_ref().unwrap_or(&self.root);
-                    remove_whiteout(parent.as_fd(), name)?;
-                    fs::mkdirat(parent, name, Mode::from_raw_mode(0o755)).map_err(failed("make", prefix))?;
-                    self.implied.insert(prefix.to_vec());
-                    let fd = self.resolve(prefix).map_err(failed("open", prefix))?;
-                    set_opaque(fd.as_fd(), prefix)?;
-                    made = Some(fd);
-                }
+                Err(Errno::NOENT) => false,
+                // A whiteout of this layer that something is now put below: the folder hides the lower one as well.
+                Err(Errno::NOTDIR) if remove_whiteout(parent, name)? => true,
                 Err(errno) => return Err(failed("open", prefix)(errno)),
+            };
+            *budget = budget.checked_sub(1).ok_or_else(|| Fault::Bad("it has too many folders".into()))?;
+            fs::mkdirat(parent, name, Mode::from_raw_mode(0o755)).map_err(|errno| match errno {
+                // A symlink that leads nowhere.
+                Errno::EXIST => failed("make", prefix)(Errno::NOTDIR),
+                errno => failed("make", prefix)(errno),
+            })?;
+            let fd = self.resolve(prefix).map_err(failed("open", prefix))?;
+            if opaque {
+                set_opaque(fd.as_fd(), prefix)?;
             }
-            start = end + 1;
+            self.implied.insert(prefix.to_vec());
+            (last, start) = (Some(fd), end + 1);
         }
-        made.ok_or_else(|| Fault::Bad("it has an empty name".into()))
+        last.ok_or_else(|| Fault::Bad("it has an empty name".into()))
     }
 
     /// A folder that was opened may have gone or moved: forget it.
@@ -166,16 +155,11 @@ pub(super) fn clear(folder: BorrowedFd<'_>, name: &[u8]) -> Result<Removed, Faul
     }
 }
 
-fn made_whiteout(folder: BorrowedFd<'_>, name: &[u8]) -> Result<bool, Fault> {
-    match fs::statat(folder, name, AtFlags::SYMLINK_NOFOLLOW) {
-        Ok(stat) => Ok(FileType::from_raw_mode(stat.st_mode) == FileType::CharacterDevice),
-        Err(errno) => Err(failed("look at", name)(errno)),
-    }
-}
-
+/// Removes a whiteout of this name; `false`: there is none.
 fn remove_whiteout(folder: BorrowedFd<'_>, name: &[u8]) -> Result<bool, Fault> {
-    if !made_whiteout(folder, name)? {
-        return Ok(false);
+    match fs::statat(folder, name, AtFlags::SYMLINK_NOFOLLOW) {
+        Ok(stat) if FileType::from_raw_mode(stat.st_mode) == FileType::CharacterDevice => {}
+        _ => return Ok(false),
     }
     fs::unlinkat(folder, name, AtFlags::empty()).map_err(failed("remove", name))?;
     Ok(true)

@@ -33,6 +33,11 @@ fn write() -> impl Strategy<Value = Option<(Stream, Vec<u8>)>> {
 
 proptest! {
     #[test]
+    fn no_line_makes_the_parser_panic(text in "[0-9TZ:. -]{0,40}[ stdouerPF:]{0,20}.{0,10}") {
+        parse(text.as_bytes());
+    }
+
+    #[test]
     fn every_byte_comes_back_in_its_stream(writes in vec(write(), 0..20)) {
         let entries = framed(&writes);
         for stream in [Stream::Stdout, Stream::Stderr] {

@@ -1,4 +1,5 @@
 mod frame;
+mod frozen;
 mod full;
 mod queue;
 mod reading;

@@ -1,6 +1,6 @@
 use std::time::{Duration, Instant};
 
-use super::super::{Follow, Options, Reader, Stream, Writer, merge};
+use super::super::{Follow, FollowAll, Options, Reader, Stream, Writer, merge};
 use super::{entries, put, text, written};
 use crate::desired::LogSpec;
 
@@ -106,4 +106,39 @@ fn following_may_begin_with_the_last_lines() {
     assert!(follow.read().expect("nothing").is_none());
     written(dir.path(), &LogSpec::default(), &[(Stream::Stdout, b"more\n")]);
     assert_eq!(follow_to(&mut follow, "more\n"), "more\n");
+}
+
+#[test]
+fn several_logs_are_followed_as_one() {
+    let dirs = [tempfile::tempdir().expect("a folder"), tempfile::tempdir().expect("a folder")];
+    let dirs = dirs.each_ref().map(|dir| dir.path().join("log"));
+    for round in 0..6usize {
+        written(&dirs[round % 2], &LogSpec::default(), &[(Stream::Stdout, format!("{round}\n").as_bytes())]);
+    }
+    let mut all = FollowAll::new().expect("a follower");
+    for dir in &dirs {
+        all.add(Follow::open(dir, &Options::default()).expect("a log")).expect("added");
+    }
+    let deadline = Instant::now() + Duration::from_secs(20);
+    let next = |all: &mut FollowAll| loop {
+        match all.read().expect("an entry") {
+            Some((index, entry)) => return (index, String::from_utf8_lossy(&entry.bytes).into_owned()),
+            None => assert!(all.wait(Some(deadline - Instant::now())).expect("waits"), "nothing came"),
+        }
+    };
+    for round in 0..6usize {
+        assert_eq!(next(&mut all), (round % 2, format!("{round}\n")), "what is there, in the order of time");
+    }
+    for index in [1, 0, 0, 1] {
+        written(&dirs[index], &LogSpec::default(), &[(Stream::Stdout, b"more\n")]);
+        assert_eq!(next(&mut all), (index, "more\n".to_owned()));
+    }
+    std::fs::remove_dir_all(&dirs[0]).expect("removed");
+    written(&dirs[1], &LogSpec::default(), &[(Stream::Stdout, b"last\n")]);
+    assert_eq!(next(&mut all), (1, "last\n".to_owned()));
+    std::fs::remove_dir_all(&dirs[1]).expect("removed");
+    while !all.has_ended() {
+        assert!(all.read().expect("the end").is_none());
+        assert!(all.has_ended() || all.wait(Some(deadline - Instant::now())).expect("waits"));
+    }
 }

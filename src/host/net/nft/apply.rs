@@ -2,10 +2,12 @@
 
 use std::io;
 
-use netlink_packet_core::{NLM_F_ACK, NLM_F_CREATE};
-use netlink_packet_netfilter::nftables::{NfTablesMessage, TableFlags};
+use netlink_packet_core::{NLM_F_ACK, NLM_F_APPEND, NLM_F_CREATE};
+use netlink_packet_netfilter::nftables::{
+    NfTablesMessage, RuleAttribute, RuleMessage, SetElementList, SetElementMessage, TableFlags,
+};
 use netlink_packet_netfilter::none::ControlMessage;
-use netlink_packet_netfilter::{NetfilterHeader, NetfilterMessage, NetfilterProtoFamily};
+use netlink_packet_netfilter::{NetfilterHeader, NetfilterMessage, NetfilterMessageInner, NetfilterProtoFamily};
 
 use super::encode::{add_elements, contents, delete_elements, delete_table, new_table};
 use super::{Family, Table};
@@ -69,25 +71,61 @@ pub(crate) fn same_shape(one: &Table, other: &Table) -> bool {
     one.name == other.name && one.chains == other.chains && one.maps.keys().eq(other.maps.keys())
 }
 
-/// Sends a transaction: all of it happens, or nothing.
-fn commit(netlink: &mut Netlink, family: Family, messages: Vec<NfTablesMessage>) -> io::Result<()> {
+/// Whether the kernel has the table with as many rules and elements as it should: nobody adds to ours or changes them one
+/// by one, but they may be flushed.
+pub(crate) fn is_there(netlink: &mut Netlink, table: &Table) -> io::Result<bool> {
+    let name = table.name.clone();
+    let rules = NfTablesMessage::GetRule(RuleMessage { attributes: vec![RuleAttribute::Table(name.clone())] });
+    let wanted: usize = table.chains.iter().map(|chain| chain.rules.len()).sum();
+    if netlink.dump(message(table.family, rules))?.len() != wanted {
+        return Ok(false);
+    }
+    for (map, content) in &table.maps {
+        let attributes = vec![SetElementList::Table(name.clone()), SetElementList::Set(map.clone())];
+        let elements = NfTablesMessage::GetSetElement(SetElementMessage { attributes });
+        let found = match netlink.dump(message(table.family, elements)) {
+            Err(error) if error.raw_os_error() == Some(libc::ENOENT) => return Ok(false),
+            other => other?.into_iter().map(|message| count_elements(message.inner)).sum::<usize>(),
+        };
+        if found != content.elements.len() {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
+fn count_elements(message: NetfilterMessageInner) -> usize {
+    let NetfilterMessageInner::NfTables(NfTablesMessage::NewSetElement(message)) = message else { return 0 };
+    let lists = message.attributes.into_iter().map(|attribute| match attribute {
+        SetElementList::Elements(list) => list.len(),
+        _ => 0,
+    });
+    lists.sum()
+}
+
+fn message(family: Family, message: NfTablesMessage) -> NetfilterMessage {
     let family = match family {
         Family::Inet => NetfilterProtoFamily::Inet,
         Family::Ip => NetfilterProtoFamily::IPv4,
     };
+    NetfilterMessage::new(NetfilterHeader::new(family, 0, 0), message)
+}
+
+/// Sends a transaction: all of it happens, or nothing.
+fn commit(netlink: &mut Netlink, family: Family, messages: Vec<NfTablesMessage>) -> io::Result<()> {
     let edge =
         |message| NetfilterMessage::new(NetfilterHeader::new(NetfilterProtoFamily::Unspec, 0, NFTABLES), message);
     let last = messages.len();
     let mut batch = vec![(edge(ControlMessage::BatchBegin), 0)];
-    for (number, message) in (1..).zip(messages) {
+    for (number, content) in (1..).zip(messages) {
         // One answer for all: the kernel reports every refusal anyway.
         let acknowledge = if number == last { NLM_F_ACK } else { 0 };
-        let create = match message {
-            NfTablesMessage::NewRule(_) => NLM_F_CREATE | netlink_packet_core::NLM_F_APPEND,
+        let create = match content {
+            NfTablesMessage::NewRule(_) => NLM_F_CREATE | NLM_F_APPEND,
             NfTablesMessage::DeleteTable(_) | NfTablesMessage::DeleteSetElement(_) => 0,
             _ => NLM_F_CREATE,
         };
-        batch.push((NetfilterMessage::new(NetfilterHeader::new(family, 0, 0), message), create | acknowledge));
+        batch.push((message(family, content), create | acknowledge));
     }
     batch.push((edge(ControlMessage::BatchEnd), 0));
     netlink.batch(batch).map_err(|(_, error)| error)

@@ -298,8 +298,7 @@ fn lookup(map: &str, register: u32) -> Expression {
 
 fn verdict(code: u32) -> Expression {
     let inner = nested(2, 1, &code.to_be_bytes());
-    let mut bytes = Vec::new();
-    bytes.resize(netlink_packet_core::Nla::value_len(&inner) + 4, 0);
+    let mut bytes = vec![0; netlink_packet_core::Emitable::buffer_len(&inner)];
     netlink_packet_core::Emitable::emit(&inner, &mut bytes);
     expression("immediate", vec![number(1, VERDICT), DefaultNla::new(2 | netlink_packet_core::NLA_F_NESTED, bytes)])
 }

@@ -14,8 +14,8 @@ use std::time::{Duration, Instant};
 
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
 use nix::sys::socket::{
-    AddressFamily, Backlog, MsgFlags, SockFlag, SockType, UnixAddr, bind, connect, listen, recv, setsockopt, socket,
-    sockopt,
+    AddressFamily, Backlog, MsgFlags, Shutdown, SockFlag, SockType, UnixAddr, bind, connect, listen, recv, setsockopt,
+    shutdown, socket, sockopt,
 };
 use nix::sys::time::{TimeVal, TimeValLike};
 use tokio::io::Interest;
@@ -101,6 +101,8 @@ impl Keeper {
         let mut state = self.state();
         if let Some(connection) = state.connection.take() {
             let _ = message::ask(connection.as_fd(), &Request::Retain { containers: Vec::new() }, &[]);
+            // Not by closing: the task that watches it has a duplicate.
+            let _ = shutdown(connection.as_raw_fd(), Shutdown::Both);
         }
         let _ = fs::remove_file(self.folder.join(&self.name));
         if let Some(mut child) = state.child.take() {

@@ -26,7 +26,7 @@ use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::sys::socket::{SockFlag, accept4, getsockopt, sockopt};
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 
 use message::Request;
@@ -78,9 +78,11 @@ async fn run(control: OwnedFd) -> io::Result<()> {
                 tokio::spawn(read_requests(connection?, requests.clone()));
             }
             request = incoming.recv() => match request {
-                Some(Some((request, sockets))) => {
-                    act(&mut containers, request, sockets);
+                Some(Some(job)) => {
+                    act(&mut containers, job.request, job.sockets).await;
                     patience = Duration::ZERO;
+                    // Nobody waits for the answer any more: the supervisor has gone.
+                    let _ = job.done.send(());
                 }
                 // A supervisor has gone; the containers stay.
                 Some(None) => clients = clients.saturating_sub(1),
@@ -102,11 +104,20 @@ async fn accept(control: &AsyncFd<OwnedFd>) -> io::Result<OwnedFd> {
     Ok(unsafe { OwnedFd::from_raw_fd(accepted) })
 }
 
-/// Hands on what a supervisor asks for, answers each, and tells its end with `None`.
-async fn read_requests(connection: OwnedFd, requests: mpsc::Sender<Option<(Request, Vec<OwnedFd>)>>) {
+/// A request, and who waits for it to be done.
+struct Job {
+    request: Request,
+    sockets: Vec<OwnedFd>,
+    done: oneshot::Sender<()>,
+}
+
+/// Hands on what a supervisor asks for, answers each when it is done, and tells the supervisor's end with `None`.
+async fn read_requests(connection: OwnedFd, requests: mpsc::Sender<Option<Job>>) {
     if let Ok(connection) = message::registered(connection, Interest::READABLE.add(Interest::WRITABLE)) {
-        while let Ok(Some(request)) = message::receive(&connection).await {
-            if requests.send(Some(request)).await.is_err() || message::answer(&connection).await.is_err() {
+        while let Ok(Some((request, sockets))) = message::receive(&connection).await {
+            let (done, finished) = oneshot::channel();
+            let sent = requests.send(Some(Job { request, sockets, done })).await;
+            if sent.is_err() || finished.await.is_err() || message::answer(&connection).await.is_err() {
                 break;
             }
         }
@@ -114,26 +125,32 @@ async fn read_requests(connection: OwnedFd, requests: mpsc::Sender<Option<(Reque
     let _ = requests.send(None).await;
 }
 
-fn act(containers: &mut BTreeMap<String, Ports>, request: Request, sockets: Vec<OwnedFd>) {
+async fn act(containers: &mut BTreeMap<String, Ports>, request: Request, sockets: Vec<OwnedFd>) {
     match request {
         Request::Add { container, targets } => {
             let ports = targets.into_iter().zip(sockets).filter_map(|(targets, socket)| relay(socket, targets));
             containers.entry(container.to_string()).or_default().extend(ports);
         }
         Request::Drop { container } => {
-            stop(containers.remove(container.as_str()));
+            stop(containers.remove(container.as_str())).await;
         }
         Request::Retain { containers: kept } => {
             let gone: Vec<String> =
                 containers.keys().filter(|one| !kept.iter().any(|kept| kept.as_str() == *one)).cloned().collect();
-            gone.iter().for_each(|container| stop(containers.remove(container)));
+            for container in gone {
+                stop(containers.remove(&container)).await;
+            }
         }
     }
 }
 
-/// No new connection is taken; those of TCP that are being carried come to their own end.
-fn stop(ports: Option<Ports>) {
-    ports.into_iter().flatten().for_each(|port| port.abort());
+/// No new connection is taken, and the sockets are closed when this returns: somebody may want the ports. Connections
+/// of TCP that are being carried come to their own end.
+async fn stop(ports: Option<Ports>) {
+    for port in ports.into_iter().flatten() {
+        port.abort();
+        let _ = port.await;
+    }
 }
 
 /// Carries what comes to a socket to the first of the targets that answers.

@@ -102,9 +102,7 @@ fn fifty_links_come_fast_go_in_one_go_and_leave_nothing() {
     let start = Instant::now();
     world.wait(world.net.detach_all(&ids)).expect("detach");
     let gone = start.elapsed();
-    let mut err = std::io::stderr();
-    let _ = std::io::Write::write_fmt(&mut err, format_args!("50 attached in {made:?}, detached in {gone:?}\n"));
-    assert!(gone.as_millis() < 1000, "one by one it takes seconds: {gone:?}");
+    assert!(made.as_millis() < 5000 && gone.as_millis() < 1000, "attached in {made:?}, detached in {gone:?}");
     world.wait(world.net.remove(&spec.name)).expect("remove");
     assert_eq!((sh("ip -o link | wc -l"), sh("nft list ruleset")), before);
     assert_eq!(std::fs::read_dir(world.root.path().join("networks")).expect("folder").count(), 1, "only the lock");
@@ -174,4 +172,21 @@ fn the_hosts_routes_are_listed() {
     let routes = world.wait(world.net.routes()).expect("routes");
     let route = routes.iter().find(|route| route.destination.to_string() == "192.0.2.0").expect("the route");
     assert_eq!((route.prefix, route.interface.as_deref()), (24, Some("out0")));
+}
+
+#[test]
+fn a_link_carries_packets_as_soon_as_it_is_finished() {
+    let world = World::new();
+    let mut slowest = std::time::Duration::ZERO;
+    for number in 1..8 {
+        let spec = network(number);
+        world.network(&spec);
+        let container = world.container(5, &[&spec]);
+        container.place.serve("0.0.0.0:80", "web");
+        let start = Instant::now();
+        assert!(get(&format!("10.77.{number}.5:80")).is_some());
+        slowest = slowest.max(start.elapsed());
+        world.wait(world.net.detach_all(std::slice::from_ref(&container.id))).expect("detach");
+    }
+    assert!(slowest.as_millis() < 500, "a lost first packet costs a second: {slowest:?}");
 }

@@ -2,10 +2,11 @@
 
 use std::net::{TcpListener, UdpSocket};
 
-use super::super::NetError;
+use super::super::{Event, Net, NetError};
 use super::world::*;
 use crate::desired::PortSpec;
 use crate::desired::Protocol::{Tcp, Udp};
+use crate::name::ProjectName;
 
 #[test]
 fn a_port_answers_on_every_address_but_only_what_is_published() {
@@ -24,12 +25,13 @@ fn a_port_answers_on_every_address_but_only_what_is_published() {
     assert_eq!(get("192.0.2.1:8080").as_deref(), Some("web4 192.0.2.1"));
     assert_eq!(outside.get("192.0.2.1:8080").as_deref(), Some("web4 192.0.2.2"), "with the client's own address");
     assert_eq!(outside.get("[2001:db8:2::1]:8080").as_deref(), Some("web6 2001:db8:2::2"));
-    assert_eq!(outside.get("10.77.1.5:80"), None, "not past the publishing");
-    assert_eq!(outside.get("10.77.1.5:81"), None);
-    assert_eq!(outside.get("[fd00:77:1::5]:80"), None);
+    assert!(outside.blocked("10.77.1.5:80"), "not past the publishing");
+    assert!(outside.blocked("10.77.1.5:81"));
+    assert!(outside.blocked("[fd00:77:1::5]:80"));
     assert_eq!(get("10.77.1.5:81").as_deref(), Some("secret 10.77.1.1"), "the host itself may");
     world.wait(world.net.withdraw(&project(), std::slice::from_ref(&container.id))).expect("withdraw");
-    assert_eq!(outside.get("192.0.2.1:8080"), None);
+    drop(held);
+    assert!(outside.blocked("192.0.2.1:8080"));
     assert!(!sh("nft list tables").contains("windlass-shop"));
     assert_eq!(parameter(&format!("ipv4/conf/{}/route_localnet", spec.bridge)), "0");
 }
@@ -48,7 +50,7 @@ fn an_address_of_the_host_is_published_alone() {
     let _two = world.publish(&two, &[port(Some("192.0.2.1"), 8080, 80, Tcp)]);
     assert_eq!(get("127.0.0.1:8080").as_deref(), Some("one 10.77.1.1"));
     assert_eq!(outside.get("192.0.2.1:8080").as_deref(), Some("two 192.0.2.2"));
-    assert_eq!(get("10.77.1.1:8080"), None);
+    assert!(blocked("10.77.1.1:8080"));
     let strange = world.wait(world.net.hold(&[port(Some("198.51.100.9"), 8080, 80, Tcp)])).expect_err("not here");
     assert!(matches!(strange, NetError::NotLocal(_)), "{strange}");
 }
@@ -98,14 +100,14 @@ fn networks_are_apart_unless_something_is_published() {
         for container in [&a, &b, &i] {
             container.place.serve("0.0.0.0:80", "web");
         }
-        assert_eq!(b.place.get("10.77.1.5:80"), None, "another network");
-        assert_eq!(a.place.get("10.77.2.6:80"), None, "another network");
-        assert_eq!(b2.place.get("10.77.2.6:80"), None, "no talk within this network");
+        assert!(b.place.blocked("10.77.1.5:80"), "another network");
+        assert!(a.place.blocked("10.77.2.6:80"), "another network");
+        assert!(b2.place.blocked("10.77.2.6:80"), "no talk within this network");
         assert_eq!(a.place.get("192.0.2.2:99").as_deref(), Some("world 192.0.2.1"), "masqueraded");
         assert_eq!(i2.place.get("10.77.3.8:80").as_deref(), Some("web 10.77.3.9"));
         i.place.sh("ip route add default via 10.77.3.1");
-        assert_eq!(i.place.get("192.0.2.2:99"), None, "no way out, even with a route");
-        assert_eq!(a.place.get("10.77.3.8:80"), None);
+        assert!(i.place.blocked("192.0.2.2:99"), "no way out, even with a route");
+        assert!(a.place.blocked("10.77.3.8:80"));
         let _held = world.publish(&a, &[port(None, 8080, 80, Tcp)]);
         assert_eq!(b.place.get("192.0.2.1:8080").as_deref(), Some("web 10.77.1.1"));
         let refused = world.wait(world.net.hold(&[port(None, 8081, 80, Tcp)])).expect("hold");
@@ -136,6 +138,29 @@ fn udp_is_published_and_flows_are_decided_anew() {
 }
 
 #[test]
+fn a_connection_to_a_container_that_goes_is_reset() {
+    use std::io::{Read, Write};
+    let world = World::new();
+    let outside = world.outside();
+    let spec = network(1);
+    world.network(&spec);
+    let container = world.container(5, &[&spec]);
+    let server = container.place.run(|| TcpListener::bind("0.0.0.0:80").expect("bind"));
+    let _held = world.publish(&container, &[port(None, 8080, 80, Tcp)]);
+    let mut client = outside.run(|| std::net::TcpStream::connect("192.0.2.1:8080").expect("connect"));
+    let _peer = server.accept().expect("accept");
+    world.wait(world.net.withdraw(&project(), std::slice::from_ref(&container.id))).expect("withdraw");
+    client.set_read_timeout(Some(std::time::Duration::from_millis(20))).expect("time");
+    let reset = world.during(move || {
+        (0..250).any(|_| {
+            let _ = client.write_all(b"x");
+            matches!(client.read(&mut [0; 1]), Err(error) if error.kind() == std::io::ErrorKind::ConnectionReset)
+        })
+    });
+    assert!(reset, "the client is not left waiting");
+}
+
+#[test]
 fn a_taken_port_names_its_owner_and_ranges_pick_a_free_one() {
     let world = World::new();
     let _busy = TcpListener::bind("127.0.0.1:8000").expect("bind");
@@ -156,6 +181,24 @@ fn a_taken_port_names_its_owner_and_ranges_pick_a_free_one() {
     let ports: Vec<u16> = any[0].listeners.iter().map(|listener| listener.address.port()).collect();
     assert_eq!(ports[0], ports[1]);
     drop(any);
+}
+
+#[test]
+fn a_port_of_another_project_is_told_before_anything_is_done() {
+    let world = World::new();
+    let spec = network(1);
+    world.network(&spec);
+    let container = world.container(5, &[&spec]);
+    let wanted = [port(None, 8080, 80, Tcp), port(Some("127.0.0.1"), 8081, 80, Tcp)];
+    let _held = world.publish(&container, &wanted[..1]);
+    let blog = ProjectName::new("blog");
+    assert!(world.wait(world.net.taken(&project(), &wanted)).expect("look").is_empty(), "our own are not in our way");
+    let taken = world.wait(world.net.taken(&blog, &wanted)).expect("look");
+    assert_eq!(taken.len(), 1);
+    let owner = taken[0].1.as_ref().expect("seen").to_string();
+    assert_eq!(owner, "container 050505050505 of project `shop`");
+    let clash = world.wait(world.net.hold(&wanted)).expect_err("taken").to_string();
+    assert_eq!(clash, format!("port 8080/tcp on 0.0.0.0 is already in use by {owner}"));
 }
 
 #[test]
@@ -218,8 +261,83 @@ fn flushed_rules_come_back() {
     let _held = world.publish(&container, &[port(None, 8080, 80, Tcp)]);
     let before = sh("nft list ruleset");
     sh("nft flush ruleset");
+    assert!(sh("nft list tables").contains("windlass-shop"), "the supervisor owns the project's table");
+    assert_ne!(sh("nft list ruleset"), before);
     world.wait(world.net.republish_all(&project(), &[])).expect("republish");
     assert_eq!(sh("nft list ruleset"), before);
     assert_eq!(outside.get("192.0.2.1:8080").as_deref(), Some("web 192.0.2.2"));
-    assert_eq!(outside.get("10.77.1.5:80"), None);
+    assert!(outside.blocked("10.77.1.5:80"));
+}
+
+#[test]
+fn a_projects_table_is_held_by_one_and_taken_over_when_that_ends() {
+    let world = World::new();
+    let spec = network(1);
+    world.network(&spec);
+    let (one, two) = (world.container(5, &[&spec]), world.container(6, &[&spec]));
+    one.place.serve("0.0.0.0:80", "one");
+    two.place.serve("0.0.0.0:80", "two");
+    let _one = world.publish(&one, &[port(None, 8080, 80, Tcp)]);
+    let other = Net::open(world.root.path(), &world.root.path().join("run")).expect("open");
+    let held = world.wait(other.hold(&[port(None, 8081, 80, Tcp)])).expect("hold");
+    let refused = world.wait(other.publish(&project(), &two.id, &held)).expect_err("held");
+    assert!(matches!(refused, NetError::TableHeld { .. }), "{refused}");
+    let World { runtime, net, root } = world;
+    drop(net);
+    assert_eq!(get("127.0.0.1:8080").as_deref(), Some("one 10.77.1.1"), "nobody holds it, and it stays");
+    runtime.block_on(other.publish(&project(), &two.id, &held)).expect("taken over");
+    assert_eq!(get("127.0.0.1:8080").as_deref(), Some("one 10.77.1.1"));
+    assert_eq!(get("127.0.0.1:8081").as_deref(), Some("two 10.77.1.1"));
+    drop(root);
+}
+
+#[test]
+fn two_projects_share_a_bridge() {
+    let world = World::new();
+    let outside = world.outside();
+    let spec = network(1);
+    world.network(&spec);
+    let (one, two) = (world.container(5, &[&spec]), world.container(6, &[&spec]));
+    one.place.serve("0.0.0.0:80", "one");
+    two.place.serve("0.0.0.0:80", "two");
+    let _one = world.publish(&one, &[port(None, 8080, 80, Tcp)]);
+    let blog = ProjectName::new("blog");
+    let held = world.wait(world.net.hold(&[port(None, 8081, 80, Tcp)])).expect("hold");
+    world.wait(world.net.publish(&blog, &two.id, &held)).expect("publish");
+    assert_eq!(outside.get("192.0.2.1:8080").as_deref(), Some("one 192.0.2.2"));
+    assert_eq!(outside.get("192.0.2.1:8081").as_deref(), Some("two 192.0.2.2"));
+    world.wait(world.net.withdraw(&project(), std::slice::from_ref(&one.id))).expect("withdraw");
+    assert_eq!(outside.get("192.0.2.1:8081").as_deref(), Some("two 192.0.2.2"));
+    assert_eq!(get("127.0.0.1:8081").as_deref(), Some("two 10.77.1.1"), "the bridge still routes 127.0.0.1");
+}
+
+#[test]
+fn others_changes_are_told_and_our_own_are_not() {
+    let world = World::new();
+    let spec = network(1);
+    world.network(&spec);
+    let container = world.container(5, &[&spec]);
+    let mut events = world.wait(async { world.net.events(&project()) }).expect("listen");
+    let mut quiet = |work: &dyn Fn()| {
+        work();
+        world.wait(async { tokio::time::timeout(std::time::Duration::from_secs(1), events.next()).await })
+    };
+    let own = quiet(&|| {
+        drop(world.publish(&container, &[port(None, 8080, 80, Tcp)]));
+        world.wait(world.net.republish_all(&project(), &[])).expect("republish");
+    });
+    assert!(own.is_err(), "{own:?}");
+    nft("table inet strange { chain a { }; }");
+    assert!(quiet(&|| nft("delete table inet strange")).is_err());
+    let flushed = quiet(&|| nft("flush ruleset")).expect("in time").expect("an event");
+    assert_eq!(flushed, Event::Rules);
+    let other = Net::open(world.root.path(), &world.root.path().join("run")).expect("open");
+    world.wait(world.net.republish_all(&project(), &[])).expect("republish");
+    let before = sh("nft -a list table inet $(nft list tables | grep -o 'windlass[.a-z0-9]*$' | head -1)");
+    world.wait(other.republish_all(&ProjectName::new("blog"), &[])).expect("republish");
+    let after = sh("nft -a list table inet $(nft list tables | grep -o 'windlass[.a-z0-9]*$' | head -1)");
+    assert_eq!(after, before, "what is whole is not written again, so that no two wake each other for ever");
+    let link = container.links[0].link.clone();
+    let gone = quiet(&|| drop(sh(&format!("ip link delete {link}")))).expect("in time").expect("an event");
+    assert_eq!(gone, Event::LinkGone(link));
 }

@@ -64,6 +64,8 @@ fn ipv6_reaches_a_container_without_it_and_the_relay_starts_when_needed() {
     assert_eq!(world.during(|| get("[::1]:9090")).as_deref(), Some("two 10.77.1.1"));
     world.wait(world.net.withdraw(&project(), std::slice::from_ref(&container.id))).expect("withdraw");
     drop(held);
+    let again = world.wait(world.net.hold(&[port(None, 8080, 80, Tcp), port(None, 5300, 53, Udp)]));
+    drop(again.expect("the relay has let go of the ports"));
     assert_eq!(world.during(|| get("[::1]:8080")), None);
     assert_eq!(world.during(|| get("[::1]:9090")).as_deref(), Some("two 10.77.1.1"));
     world.wait(world.net.withdraw(&project(), std::slice::from_ref(&two.id))).expect("withdraw");
@@ -149,5 +151,35 @@ fn another_firewalls_input_chain_decides_about_published_ports() {
         Some("web 10.77.1.1"),
         "nor is the host's own its business"
     );
+    world.wait(world.net.withdraw(&project(), std::slice::from_ref(&container.id))).expect("withdraw");
+}
+
+#[test]
+fn a_long_stream_and_a_closed_half_go_through_the_relay_unharmed() {
+    use std::io::{Read, Write};
+    let world = World::new();
+    let spec = network(1);
+    world.network(&spec);
+    let container = world.container(5, &[&spec]);
+    let listener = container.place.run(|| std::net::TcpListener::bind("0.0.0.0:80").expect("bind"));
+    std::thread::spawn(move || {
+        for mut stream in listener.incoming().map_while(Result::ok) {
+            let mut all = Vec::new();
+            let _ = stream.read_to_end(&mut all);
+            let _ = stream.write_all(&all);
+        }
+    });
+    let _held = world.publish(&container, &[port(None, 8080, 80, Tcp)]);
+    let sent: Vec<u8> = (0..3_000_000u32).map(|number| (number % 251) as u8).collect();
+    let copy = sent.clone();
+    let received = world.during(move || {
+        let mut stream = std::net::TcpStream::connect("[::1]:8080").expect("connect");
+        stream.write_all(&copy).expect("write");
+        stream.shutdown(std::net::Shutdown::Write).expect("shutdown");
+        let mut all = Vec::new();
+        stream.read_to_end(&mut all).expect("read");
+        all
+    });
+    assert!(received == sent);
     world.wait(world.net.withdraw(&project(), std::slice::from_ref(&container.id))).expect("withdraw");
 }

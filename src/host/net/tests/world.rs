@@ -2,8 +2,9 @@
 
 use std::io::{Read, Write};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, TcpStream, UdpSocket};
-use std::os::fd::{AsFd, AsRawFd, FromRawFd, IntoRawFd, OwnedFd};
+use std::os::fd::{AsFd, FromRawFd, IntoRawFd, OwnedFd};
 use std::process::Command;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread;
 use std::time::Duration;
 
@@ -98,6 +99,9 @@ impl World {
         place.sh("ip addr add 192.0.2.2/24 dev eth0");
         place.sh("ip addr add 2001:db8:2::2/64 dev eth0 nodad");
         place.sh("ip link set eth0 up");
+        // The kernel acts on a carrier at once when it is asked for it.
+        sh("ip link show out0");
+        place.sh("ip link show eth0");
         place.sh("ip route add default via 192.0.2.1");
         place.sh("ip -6 route add default via 2001:db8:2::1");
         place
@@ -127,6 +131,10 @@ impl Place {
         self.run(|| get(to))
     }
 
+    pub fn blocked(&self, to: &str) -> bool {
+        self.run(|| blocked(to))
+    }
+
     pub fn ask(&self, to: &str) -> Option<String> {
         self.run(|| ask(to))
     }
@@ -147,16 +155,11 @@ impl Place {
         let socket = self.run(|| UdpSocket::bind(address).expect("bind"));
         thread::spawn(move || {
             let mut buffer = [0; 64];
-            while let Ok((_, peer)) = socket.recv_from(&mut buffer) {
-                let _ = socket.send_to(word.as_bytes(), peer);
+            while let Ok((length, peer)) = socket.recv_from(&mut buffer) {
+                let asked = String::from_utf8_lossy(&buffer[..length]);
+                let _ = socket.send_to(format!("{word} {asked}").as_bytes(), peer);
             }
         });
-    }
-}
-
-impl Container {
-    pub fn ip(&self) -> Ipv4Addr {
-        self.links.first().and_then(|link| link.ipv4).expect("an address").0
     }
 }
 
@@ -190,6 +193,11 @@ pub fn get(to: &str) -> Option<String> {
     Some(text).filter(|text| !text.is_empty())
 }
 
+/// Whether a TCP port is refused or silent.
+pub fn blocked(to: &str) -> bool {
+    TcpStream::connect_timeout(&to.parse().expect("an address"), SILENCE).is_err()
+}
+
 /// What a UDP server says.
 pub fn ask(to: &str) -> Option<String> {
     let to: SocketAddr = to.parse().expect("an address");
@@ -198,13 +206,22 @@ pub fn ask(to: &str) -> Option<String> {
     ask_from(&socket, to)
 }
 
-/// The same from a socket that is there already.
+/// The same from a socket that is there already; answers to earlier questions are passed over.
 pub fn ask_from(socket: &UdpSocket, to: SocketAddr) -> Option<String> {
+    static QUESTION: AtomicU32 = AtomicU32::new(0);
+    let question = QUESTION.fetch_add(1, Ordering::Relaxed).to_string();
     socket.set_read_timeout(Some(SILENCE)).expect("time");
-    socket.send_to(b"?", to).ok()?;
+    socket.send_to(question.as_bytes(), to).ok()?;
     let mut buffer = [0; 64];
-    let (length, _) = socket.recv_from(&mut buffer).ok()?;
-    Some(String::from_utf8_lossy(&buffer[..length]).into_owned())
+    loop {
+        let (length, _) = socket.recv_from(&mut buffer).ok()?;
+        let answer = String::from_utf8_lossy(&buffer[..length]).into_owned();
+        if let Some((word, of)) = answer.split_once(' ')
+            && of == question
+        {
+            return Some(word.to_owned());
+        }
+    }
 }
 
 pub fn id(number: u8) -> ContainerId {
@@ -272,9 +289,4 @@ pub fn port(host: Option<&str>, published: u16, target: u16, protocol: Protocol)
 /// What a parameter of the kernel is here.
 pub fn parameter(key: &str) -> String {
     sysctl::read(key).expect("read")
-}
-
-/// The descriptor's number, for paths.
-pub fn fd_path(fd: &OwnedFd) -> String {
-    format!("/proc/self/fd/{}", fd.as_raw_fd())
 }

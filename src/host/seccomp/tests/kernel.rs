@@ -50,3 +50,58 @@ fn the_kernel_takes_it_and_follows_it() {
         [0, 0, libc::EPERM, libc::EPERM, libc::ENOSYS, libc::EPERM, libc::ENOSYS, 0, libc::EPERM, libc::EFAULT];
     assert_eq!(found, expected);
 }
+
+#[cfg(target_arch = "x86_64")]
+/// A 32-bit x86 program that makes one call with one argument and exits with what came back, negated.
+fn tiny(number: u8, argument: u32) -> Vec<u8> {
+    const BASE: u32 = 0x0804_8000;
+    const HEADERS: u32 = 52 + 32;
+    let mut code = vec![0xb8, number, 0, 0, 0, 0xbb];
+    code.extend(argument.to_le_bytes());
+    // int 0x80; neg eax; mov ebx, eax; mov eax, 1 (exit); int 0x80
+    code.extend([0xcd, 0x80, 0xf7, 0xd8, 0x89, 0xc3, 0xb8, 1, 0, 0, 0, 0xcd, 0x80]);
+    let length = HEADERS + u32::try_from(code.len()).expect("short");
+    let mut file = b"\x7fELF\x01\x01\x01".to_vec();
+    file.resize(16, 0);
+    file.extend([2, 0, 3, 0]);
+    file.extend([1, BASE + HEADERS, 52, 0, 0].into_iter().flat_map(u32::to_le_bytes));
+    file.extend([52u16, 32, 1, 0, 0, 0].into_iter().flat_map(u16::to_le_bytes));
+    file.extend([1, 0, BASE, BASE, length, length, 5, 0x1000].into_iter().flat_map(u32::to_le_bytes));
+    file.extend(code);
+    file
+}
+
+#[cfg(target_arch = "x86_64")]
+#[test]
+fn thirty_two_bit_programs_go_on_under_the_same_rules() {
+    use std::os::unix::fs::PermissionsExt;
+
+    const UMASK: u8 = 60;
+    const CHROOT: u8 = 61;
+    const PERSONALITY: u8 = 136;
+    let dir = tempfile::tempdir().expect("a folder");
+    // A kernel without 32-bit emulation has none of them.
+    for (number, argument, expected) in
+        [(UMASK, 0, 0o22), (CHROOT, 0, libc::EPERM), (PERSONALITY, 0x4_0000, libc::EPERM), (PERSONALITY, 0, 0)]
+    {
+        let path = dir.path().join("tiny");
+        std::fs::write(&path, tiny(number, argument)).expect("a program");
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).expect("executable");
+        if Command::new(&path).status().is_err() {
+            return;
+        }
+        let program = filter(&[]);
+        let mut command = Command::new(&path);
+        // SAFETY: system calls only.
+        unsafe {
+            command.pre_exec(move || {
+                libc::umask(0o22);
+                install(&program)
+            });
+        }
+        // umask gives back what it was, negated by the program.
+        let code =
+            command.status().expect("it runs").code().map(|code| if number == UMASK { 256 - code } else { code });
+        assert_eq!(code, Some(expected), "call {number} with {argument:#x}");
+    }
+}

@@ -5,7 +5,9 @@ mod kernel;
 mod profiles;
 
 use super::arch::{Arch, X32_BIT};
-use super::{Program, compile};
+use super::assemble::assemble;
+use super::filter::{Situation, resolve};
+use super::{Program, compile, default};
 use crate::desired::Seccomp;
 use evaluate::{Call, evaluate};
 
@@ -13,10 +15,17 @@ const ALLOW: &str = "allow";
 const EPERM: &str = "errno 1";
 const ENOSYS: &str = "errno 38";
 
-/// The default filter for some capabilities.
+/// The default filter of this machine for some capabilities.
 fn filter(capabilities: &[&str]) -> Program {
     let capabilities: Vec<String> = capabilities.iter().map(|name| (*name).to_owned()).collect();
     compile(&Seccomp::Default, &capabilities).expect("a profile").expect("a filter")
+}
+
+/// The default filter of a machine, this one or another.
+fn filter_of(native: Arch) -> Program {
+    let profile = default::profile();
+    let sections = resolve(&profile, &Situation { native, capabilities: &[], kernel: (5, 15) });
+    assemble(&sections, profile.flags).expect("a filter")
 }
 
 /// The verdict on a call by name.
@@ -31,6 +40,27 @@ fn arches() -> Vec<Arch> {
     std::iter::once(native).chain(native.companions().iter().copied()).collect()
 }
 
+/// Both kinds of machine with each way to call their kernel.
+fn machines() -> impl Iterator<Item = (Arch, Arch)> {
+    let both = [Arch::X86_64, Arch::Aarch64].into_iter();
+    both.flat_map(|native| native.companions().iter().map(move |other| (native, *other)).chain([(native, native)]))
+}
+
+#[test]
+fn calls_of_one_processor_are_open_on_it() {
+    let rows = [
+        (Arch::X86_64, Arch::X86_64, "arch_prctl"),
+        (Arch::X86_64, Arch::X86, "modify_ldt"),
+        (Arch::X86_64, Arch::X86, "socketcall"),
+        (Arch::Aarch64, Arch::Arm, "cacheflush"),
+        (Arch::Aarch64, Arch::Arm, "set_tls"),
+    ];
+    for (native, arch, name) in rows {
+        assert_eq!(verdict(&filter_of(native), arch, name, [0; 6]), ALLOW, "{name}");
+    }
+    assert_eq!(verdict(&filter_of(Arch::Aarch64), Arch::X86_64, "read", [0; 6]), "kill process");
+}
+
 #[test]
 fn every_call_has_the_verdict_of_the_profile_on_every_architecture() {
     const OPEN: &str = "read write openat execve mmap futex clock_gettime setuid ptrace seccomp pidfd_open mseal setxattrat \
@@ -39,8 +69,8 @@ fn every_call_has_the_verdict_of_the_profile_on_every_architecture() {
                         swapon mount umount2 pivot_root setns unshare fsopen fsmount open_tree move_mount mount_setattr bpf \
                         perf_event_open init_module reboot chroot open_by_handle_at quotactl acct vhangup mbind nfsservctl \
                         process_madvise pidfd_getfd kcmp file_setattr open_tree_attr";
-    let program = filter(&[]);
-    for arch in arches() {
+    for (native, arch) in machines() {
+        let program = filter_of(native);
         let numbers = arch.numbers();
         for (names, expected) in [(OPEN, ALLOW), (SHUT, EPERM)] {
             for name in names.split_whitespace().filter(|name| numbers.contains_key(name)) {

@@ -1,0 +1,176 @@
+//! Finding the files, variables, profiles, selection, names, the typed project.
+
+use std::time::Duration;
+
+use super::Stage;
+use crate::compose::config::{self, Format};
+use crate::compose::model::Condition;
+use crate::compose::{LoadOptions, load, project_name, support};
+
+#[test]
+fn files_are_found_above_and_overrides_beside() {
+    let stage = Stage::new(&[
+        ("app/compose.yaml", "services:\n  s: {image: \"i:$TAG\"}\n"),
+        ("app/compose.override.yml", "services:\n  s: {user: u}\n"),
+        ("app/.env", "TAG=1\n"),
+        ("app/deep/down/x", ""),
+    ]);
+    let options = LoadOptions { cwd: stage.options.cwd.join("app/deep/down"), ..stage.options.clone() };
+    let loaded = load(&options).expect("valid");
+    let service = &loaded.project.services["s"];
+    assert_eq!((service.image.as_deref(), service.user.as_deref()), (Some("i:1"), Some("u")));
+    assert_eq!(loaded.project.name.as_str(), "app");
+    assert_eq!(loaded.config_files.len(), 2);
+    assert!(stage.above().is_dir());
+}
+
+#[test]
+fn compose_file_may_stand_in_dot_env() {
+    let stage = Stage::new(&[
+        ("a.yaml", "services:\n  s: {image: i}\n"),
+        (".env", "COMPOSE_FILE=a.yaml\nCOMPOSE_PROJECT_NAME=p\n"),
+    ]);
+    assert_eq!(stage.load().expect("valid").project.name.as_str(), "p");
+    let stage = stage.env("COMPOSE_DISABLE_ENV_FILE", "1");
+    assert!(stage.wrong().contains("no compose file"), "{}", stage.wrong());
+}
+
+#[test]
+fn names() {
+    let stage =
+        Stage::new(&[("compose.yaml", "name: ${X:-My App}\nservices:\n  s: {image: \"$COMPOSE_PROJECT_NAME\"}\n")]);
+    let name = |options: &LoadOptions| project_name(options).map_err(|e| e.to_string());
+    assert_eq!(name(&stage.options).as_deref(), Ok("myapp"));
+    assert!(stage.config().contains("image: myapp"));
+    let given = LoadOptions { project_name: Some("p2".to_owned()), ..stage.options.clone() };
+    assert_eq!(name(&given).as_deref(), Ok("p2"));
+    let bad = LoadOptions { project_name: Some("P 2".to_owned()), ..stage.options.clone() };
+    assert!(name(&bad).is_err_and(|e| e.contains("as `p2`")));
+    let stage = Stage::new(&[("compose.yaml", "name: 123\nservices: {}\n")]);
+    assert!(stage.wrong().contains("must be text"));
+}
+
+#[test]
+fn variables_come_from_the_caller_first() {
+    let files = [
+        ("compose.yaml", "services:\n  s: {image: \"$A-$B-$C\"}\n"),
+        (".env", "A=dot\nB=dot\n"),
+        ("e.env", "A=e\nC=${A}c\n"),
+    ];
+    let stage = Stage::new(&files).env("B", "caller");
+    assert!(stage.config().contains("image: dot-caller-"));
+    let options = LoadOptions { env_files: vec!["e.env".to_owned()], ..stage.options.clone() };
+    let loaded = load(&options).expect("valid");
+    assert_eq!(loaded.project.services["s"].image.as_deref(), Some("e-caller-ec"));
+    let warnings: Vec<String> = stage.load().expect("valid").warnings.into_iter().map(|w| w.message).collect();
+    assert_eq!(warnings, ["the variable `C` is not set, so it is empty"]);
+}
+
+#[test]
+fn env_file_stands_below_environment() {
+    let stage = Stage::new(&[
+        ("compose.yaml", "services:\n  s:\n    image: i\n    env_file: [a.env, {path: none.env, required: false}, {path: r.env, format: raw}]\n    environment: {A: own, BARE: , INHERITED: }\n"),
+        ("a.env", "A=file\nB=${A}-${P}\n"),
+        ("r.env", "R='$A'\n"),
+    ])
+    .env("P", "p")
+    .env("INHERITED", "yes");
+    let loaded = stage.load().expect("valid");
+    let environment = &loaded.project.services["s"].environment;
+    let value = |name: &str| environment.get(name).cloned().flatten();
+    assert_eq!(value("A").as_deref(), Some("own"));
+    assert_eq!(value("B").as_deref(), Some("own-p"));
+    assert_eq!(value("R").as_deref(), Some("'$A'"));
+    assert_eq!(value("INHERITED").as_deref(), Some("yes"));
+    assert_eq!(environment.get("BARE"), Some(&None));
+    let stage = Stage::new(&[("compose.yaml", "services:\n  s: {image: i, env_file: gone.env}\n")]);
+    assert!(stage.wrong().contains("cannot read the env_file"), "{}", stage.wrong());
+}
+
+#[test]
+fn profiles_and_selection() {
+    let text = "services:\n  a: {image: i}\n  b: {image: i, profiles: [x], depends_on: [c]}\n  c: {image: i, profiles: [x]}\n  d: {image: i, profiles: [y]}\n";
+    let stage = Stage::new(&[("compose.yaml", text)]);
+    let names = |options: &LoadOptions| config::services(&load(options).expect("valid")).join(" ");
+    assert_eq!(names(&stage.options), "a");
+    let with = |profiles: &[&str], services: &[&str]| LoadOptions {
+        profiles: profiles.iter().map(|p| (*p).to_owned()).collect(),
+        services: services.iter().map(|s| (*s).to_owned()).collect(),
+        ..stage.options.clone()
+    };
+    assert_eq!(names(&with(&["x"], &[])), "a b c");
+    assert_eq!(names(&with(&["*"], &[])), "a b c d");
+    assert_eq!(names(&with(&[], &["b"])), "b c", "naming a service switches its profiles on");
+    assert_eq!(config::profiles(&load(&stage.options).expect("valid")), ["x", "y"]);
+    assert!(load(&with(&[], &["e"])).is_err());
+}
+
+#[test]
+fn unused_things_are_dropped_and_kept_when_asked() {
+    let text = "services:\n  a: {image: i}\nvolumes: {v: }\nnetworks: {n: }\n";
+    let stage = Stage::new(&[("compose.yaml", text)]);
+    let loaded = stage.load().expect("valid");
+    assert!(loaded.project.volumes.is_empty());
+    let all = load(&LoadOptions { all_resources: true, ..stage.options.clone() }).expect("valid");
+    assert_eq!(all.project.volumes["v"].name, "stage_v");
+    assert_eq!(all.project.networks["n"].name, "stage_n");
+}
+
+#[test]
+fn the_typed_project() {
+    let text = "x-a: {b: 1}\nservices:\n  web:\n    image: i\n    depends_on: {db: {condition: service_healthy, restart: true}}\n    ports: ['127.0.0.1:8000-8010:80/udp']\n    network_mode: service:db\n    stop_grace_period: 1m\n    mem_limit: 1g\n    ulimits: {nofile: 7}\n    secrets: [{source: s, mode: 0440}]\n    x-mine: 1\n    deploy: {replicas: 2, resources: {limits: {cpus: '0.5', memory: 1g}}}\n  db: {image: i, healthcheck: {test: [NONE]}}\nsecrets: {s: {environment: HUSH}}\n";
+    let stage = Stage::new(&[("compose.yaml", text)]).env("HUSH", "very secret");
+    let loaded = stage.load().expect("valid");
+    let web = &loaded.project.services["web"];
+    assert_eq!(web.depends_on["db"].condition, Condition::ServiceHealthy);
+    assert!(web.depends_on["db"].restart && web.depends_on["db"].required);
+    let range = web.ports[0].published.expect("a range");
+    assert_eq!((range.first, range.last, web.ports[0].target), (8000, 8010, 80));
+    assert_eq!(web.stop_grace_period, Some(Duration::from_secs(60)));
+    assert_eq!(web.mem_limit, Some(1 << 30));
+    assert_eq!((web.ulimits["nofile"].soft, web.ulimits["nofile"].hard), (7, 7));
+    assert_eq!(web.secrets[0].mode, Some(0o440));
+    assert!(web.extensions.contains_key("x-mine") && loaded.project.extensions.contains_key("x-a"));
+    assert_eq!(loaded.project.secrets["s"].value.as_ref().map(|v| v.reveal()), Some("very secret"));
+    assert!(!format!("{loaded:?} {:?}", loaded.project).contains("very secret"));
+    assert!(!config::print(&loaded, Format::Json).contains("very secret"));
+}
+
+#[test]
+fn paths_find_their_places() {
+    let stage = Stage::new(&[("compose.yaml", "services:\n  web:\n    image: i\n    ports:\n      - '80:80'\n")]);
+    let loaded = stage.load().expect("valid");
+    let place = |path: &str| loaded.sources.place(loaded.locate(path).expect("known")).map(|p| (p.line, p.column));
+    assert_eq!(place("services.web.ports[0]"), Some((5, 9)));
+    assert_eq!(place("services.web.ports[0].target"), Some((5, 9)));
+    assert_eq!(place("services.web.image"), Some((3, 12)));
+    assert!(loaded.locate("networks.default").is_some() || loaded.locate("services").is_some());
+}
+
+#[test]
+fn what_is_not_done_is_told_with_its_place() {
+    let stage = Stage::new(&[(
+        "compose.yaml",
+        "services:\n  a:\n    image: i\n    gpus: all\n    restart: alwys\n    deploy:\n      placement: {constraints: [x]}\n",
+    )]);
+    let loaded = stage.load().expect("config passes it");
+    let told: Vec<String> =
+        support::unsupported(&loaded).into_iter().map(|d| format!("{}: {}", d.severity, d.message)).collect();
+    assert_eq!(
+        told,
+        [
+            "error: `services.a.gpus` cannot be carried out: graphics processors are not done yet; name device nodes under `devices`",
+            "error: `services.a.restart` cannot be `alwys`",
+            "warning: `services.a.deploy.placement.constraints` has no effect: there is one host",
+        ]
+    );
+    assert_eq!(support::refused(&loaded).len(), 2);
+}
+
+#[test]
+fn the_output_is_input_again() {
+    let text = "services:\n  a:\n    image: i\n    command: ['$$X', 'yes', '1_000', \"a\\nb\"]\n    environment: {A: 'y', B: '2001-01-01', C: '~'}\n    ports: ['80-81:80-81']\n";
+    let first = Stage::new(&[("compose.yaml", text)]).config();
+    let second = Stage::new(&[("compose.yaml", &first)]).config();
+    assert_eq!(first, second);
+}
