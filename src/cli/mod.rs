@@ -39,7 +39,7 @@ use output::Output;
 /// Runs the command line `argv` (with the program's name in front) and gives the process's exit code.
 ///
 /// `open` makes the back end from the settings; it is called only for verbs that need one, after the flags were checked.
-pub fn main_with<B: Backend>(argv: Vec<OsString>, open: impl FnOnce(&Settings) -> Result<B, CliError>) -> ExitCode {
+pub fn main<B: Backend>(argv: Vec<OsString>, open: impl FnOnce(&Settings) -> Result<B, CliError>) -> ExitCode {
     let cli = match settings::parse(argv) {
         Ok(cli) => cli,
         Err(error) => return error.print(&Output::standard(settings::Ansi::Auto)),
@@ -59,6 +59,9 @@ fn run<B: Backend>(
     open: impl FnOnce(&Settings) -> Result<B, CliError>,
 ) -> Result<ExitStatus, CliError> {
     let settings = Settings::new(&cli.global)?;
+    if settings.verbose {
+        tell_more();
+    }
     for warning in settings.warnings() {
         output.warn(warning)?;
     }
@@ -77,4 +80,11 @@ fn run<B: Backend>(
     // A reader of standard input can't be cancelled; waiting for it would wait for a key.
     runtime.shutdown_background();
     result
+}
+
+/// `--verbose`: what the parts of windlass say of themselves goes to standard error.
+fn tell_more() {
+    let subscriber = tracing_subscriber::fmt().with_max_level(tracing::Level::DEBUG).with_writer(std::io::stderr);
+    // Somebody else may have set one already.
+    let _ = subscriber.without_time().try_init();
 }

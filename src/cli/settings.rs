@@ -5,6 +5,8 @@ use std::path::PathBuf;
 
 use clap::{ArgAction, Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 
+use crate::host::paths::Paths;
+
 use super::commands as verbs;
 use super::error::CliError;
 use super::undone;
@@ -72,12 +74,12 @@ pub struct Global {
     /// Keep resources that no service uses
     #[arg(long)]
     pub all_resources: bool,
-    /// Folder of all state: images, volumes, containers
-    #[arg(long, value_name = "DIR", env = "WINDLASS_ROOT", default_value = "/var/lib/windlass")]
-    pub root: PathBuf,
+    /// Folder of all state: images, volumes, containers (default: /var/lib/windlass)
+    #[arg(long, value_name = "DIR", env = "WINDLASS_ROOT", hide_env = true)]
+    pub root: Option<PathBuf>,
     /// Folder of sockets and locks; by the environment only
-    #[arg(long = "run-dir", hide = true, value_name = "DIR", env = "WINDLASS_RUN", default_value = "/run/windlass")]
-    pub run: PathBuf,
+    #[arg(long = "run-dir", hide = true, value_name = "DIR", env = "WINDLASS_RUN", hide_env = true)]
+    pub run: Option<PathBuf>,
     /// Show the version
     #[arg(short = 'v', long, hide = true)]
     pub version: bool,
@@ -151,10 +153,8 @@ pub struct ProjectFiles {
 pub struct Settings {
     /// The project.
     pub project: ProjectFiles,
-    /// Folder of all state.
-    pub root: PathBuf,
-    /// Folder of sockets and locks.
-    pub run: PathBuf,
+    /// Folders of all state, and of sockets and locks.
+    pub paths: Paths,
     /// Most things done at the same time; `None`: no limit.
     pub parallel: Option<usize>,
     /// Show the plan only.
@@ -199,8 +199,7 @@ impl Settings {
                 compatibility: global.compatibility,
                 all_resources: global.all_resources,
             },
-            root: global.root.clone(),
-            run: global.run.clone(),
+            paths: Paths::new(global.root.clone(), global.run.clone()),
             parallel,
             dry_run: global.dry_run,
             progress: global.progress.unwrap_or_default(),

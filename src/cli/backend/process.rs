@@ -101,6 +101,8 @@ pub struct Session {
     pub error: Option<OwnedFd>,
     /// It has a terminal (`input` and `output` are its other end).
     pub terminal: bool,
+    /// Where the size of its terminal is set.
+    pub size: Option<OwnedFd>,
     /// Its end: the exit code, 128 + n for signal n.
     pub exit: Pin<Box<dyn Future<Output = Result<i32, CliError>>>>,
 }
