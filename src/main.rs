@@ -3,14 +3,18 @@
 use std::ffi::OsString;
 use std::process::ExitCode;
 
+use windlass::{cli, host, supervisor};
+
 fn main() -> ExitCode {
     // A container's own processes come first: they must not pay for, or be disturbed by, anything of the others.
-    if let Some(code) = windlass::host::container::dispatch() {
+    if let Some(code) = host::container::dispatch() {
         return code;
     }
-    let arguments: Vec<OsString> = std::env::args_os().skip(1).collect();
-    match arguments.first().and_then(|first| first.to_str()) {
-        Some(windlass::supervisor::VERB) => windlass::supervisor::main(&arguments[1..]),
-        _ => windlass::cli::main(),
+    let arguments: Vec<OsString> = std::env::args_os().collect();
+    match arguments.get(1).and_then(|first| first.to_str()) {
+        Some(supervisor::VERB) => supervisor::main(&arguments[2..]),
+        Some(host::net::relay::VERB) => host::net::relay::main(),
+        Some(cli::demo::VERB) => cli::demo::service::main(&arguments[2..]),
+        _ => cli::main_with(arguments, cli::backend::real::Real::open),
     }
 }

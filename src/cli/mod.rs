@@ -14,6 +14,7 @@ pub mod backend;
 pub mod build;
 pub mod commands;
 pub mod context;
+pub mod demo;
 pub mod copy;
 pub mod error;
 pub mod output;
@@ -39,7 +40,7 @@ use output::Output;
 /// Runs the command line `argv` (with the program's name in front) and gives the process's exit code.
 ///
 /// `open` makes the back end from the settings; it is called only for verbs that need one, after the flags were checked.
-pub fn main<B: Backend>(argv: Vec<OsString>, open: impl FnOnce(&Settings) -> Result<B, CliError>) -> ExitCode {
+pub fn main_with<B: Backend>(argv: Vec<OsString>, open: impl FnOnce(&Settings) -> Result<B, CliError>) -> ExitCode {
     let cli = match settings::parse(argv) {
         Ok(cli) => cli,
         Err(error) => return error.print(&Output::standard(settings::Ansi::Auto)),

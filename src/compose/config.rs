@@ -1,14 +1,17 @@
 //! What `config` prints (spec.md section 11).
 
+mod hash;
 mod json;
+mod order;
 mod yaml;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::attributes::{Keys, Out, PROJECT, Shape};
 use super::node::{Kind, Map, Node};
-use super::{LoadOptions, Loaded, bind};
-use crate::diag::Diagnostics;
+pub use super::template::Use;
+use super::{LoadOptions, Loaded, bind, template};
+use crate::diag::{Diagnostic, Diagnostics};
 
 /// In which form.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -36,7 +39,7 @@ pub fn print_raw(options: &LoadOptions, format: Format) -> Result<String, Diagno
     let options = LoadOptions { no_interpolate: true, ..options.clone() };
     let mut tree = super::tree(&options)?;
     if !options.no_normalize {
-        super::normalize::normalize(&mut tree.root, &tree.name, &tree.found.environment);
+        super::normalize::normalize(&mut tree.root, &tree.name, &super::Environment::new());
     }
     Ok(text(&tree.root, format, false))
 }
@@ -45,6 +48,41 @@ fn text(root: &Node, format: Format, typed: bool) -> String {
     match format {
         Format::Yaml => yaml::print(root, &PROJECT, typed),
         Format::Json => json::print(root, &PROJECT, typed),
+    }
+}
+
+/// Names of services and their hashes: of all of them, or of the named ones.
+///
+/// # Errors
+/// A name that is no service's.
+pub fn hashes(loaded: &Loaded, names: &[String]) -> Result<Vec<(String, String)>, Diagnostic> {
+    for name in names {
+        if bind::services(&loaded.tree).all(|(known, _)| known != name) {
+            let known = bind::services(&loaded.tree).map(|(known, _)| known.as_str());
+            return Err(Diagnostic::error(format!("no such service: `{name}`")).did_you_mean(name, known));
+        }
+    }
+    let wanted = bind::services(&loaded.tree).filter(|(name, _)| names.is_empty() || names.contains(name));
+    Ok(wanted.map(|(name, service)| (name.clone(), hash::hash(service))).collect())
+}
+
+/// The variables that the files use.
+///
+/// # Errors
+/// All that is wrong in the files.
+pub fn variables(options: &LoadOptions) -> Result<BTreeMap<String, Use>, Diagnostics> {
+    let options = LoadOptions { no_interpolate: true, ..options.clone() };
+    let mut found = BTreeMap::new();
+    collect(&super::tree(&options)?.root, &mut found);
+    Ok(found)
+}
+
+fn collect(node: &Node, found: &mut BTreeMap<String, Use>) {
+    match &node.kind {
+        Kind::Str(text) => template::variables(text, found),
+        Kind::List(list) => list.iter().for_each(|item| collect(item, found)),
+        Kind::Map(map) => map.values().for_each(|value| collect(value, found)),
+        _ => {}
     }
 }
 
@@ -79,24 +117,35 @@ pub fn images(loaded: &Loaded) -> Vec<String> {
 }
 
 impl<'a> View<'a> {
-    /// The members of a mapping in the order of output.
-    fn members(&self, map: &'a Map) -> Vec<(&'a str, View<'a>)> {
+    /// All members: fields in the table's order, the user's keys by their bytes.
+    fn fields_then_names(&self, map: &'a Map) -> Vec<(&'a str, View<'a>)> {
+        let any = &super::attributes::ANY;
+        let view = |(key, node): (&'a String, &'a Node)| {
+            (key.as_str(), View { node, shape: self.shape.field(key).unwrap_or(any) })
+        };
         match self.shape.keys {
-            Keys::Fields(fields) => {
-                let known = fields.iter().filter(|(_, shape)| shape.out != Out::Hidden).filter_map(|(name, shape)| {
-                    map.get_key_value(*name).map(|(key, node)| (key.as_str(), View { node, shape }))
-                });
-                let rest = map.iter().filter(|(key, _)| fields.iter().all(|(name, _)| name != key));
-                known
-                    .chain(rest.map(|(key, node)| (key.as_str(), View { node, shape: &super::attributes::ANY })))
-                    .collect()
+            Keys::Fields(fields) => fields.iter().filter_map(|(name, _)| map.get_key_value(*name).map(view)).collect(),
+            _ => map.iter().map(view).collect(),
+        }
+    }
+
+    /// The members of a mapping in the order of output: the table's for attributes of a `typed` tree, else by name.
+    fn members(&self, map: &'a Map, typed: bool) -> Vec<(&'a str, View<'a>)> {
+        let view = |(key, node): (&'a String, &'a Node)| {
+            (key.as_str(), View { node, shape: self.shape.field(key).unwrap_or(&super::attributes::ANY) })
+        };
+        let by_name = |mut rest: Vec<(&'a str, View<'a>)>| {
+            rest.sort_by(|a, b| order::natural(a.0, b.0));
+            rest
+        };
+        match self.shape.keys {
+            Keys::Fields(fields) if typed => {
+                let known = fields.iter().filter(|(_, shape)| shape.out != Out::Hidden);
+                let known = known.filter_map(|(name, _)| map.get_key_value(*name).map(view));
+                let rest = map.iter().filter(|(key, _)| fields.iter().all(|(name, _)| name != key)).map(view);
+                known.chain(by_name(rest.collect())).collect()
             }
-            _ => map
-                .iter()
-                .map(|(key, node)| {
-                    (key.as_str(), View { node, shape: self.shape.field(key).unwrap_or(&super::attributes::ANY) })
-                })
-                .collect(),
+            _ => by_name(map.iter().map(view).collect()),
         }
     }
 }

@@ -8,7 +8,7 @@ use super::extends::Extended;
 use super::interpolate::{self, Environment, Told};
 use super::node::{Kind, Node};
 use super::paths::{self, Base};
-use super::{defaults, forms, include, merge, reset, schema, syntax, template, unique, validate};
+use super::{LoadOptions, defaults, forms, include, merge, reset, schema, source, syntax, template, unique, validate};
 use crate::diag::{Diagnostic, Severity, SourceMap};
 
 /// What all passes share.
@@ -54,6 +54,20 @@ pub struct Input {
 }
 
 impl Loader {
+    /// A loader for what was found; it takes over the warnings.
+    pub fn new(options: &LoadOptions, found: &mut source::Found) -> Self {
+        Self {
+            sources: SourceMap::default(),
+            diags: std::mem::take(&mut found.warnings),
+            unset: Vec::new(),
+            home: found.environment.get("HOME").map_or_else(|| PathBuf::from("/"), PathBuf::from),
+            keep_variables: options.no_interpolate,
+            stdin: options.stdin.clone(),
+            parsed: BTreeMap::new(),
+            extended: BTreeMap::new(),
+        }
+    }
+
     /// Is anything wrong so far?
     pub fn failed(&self) -> bool {
         self.diags.iter().any(|d| d.severity == Severity::Error)

@@ -27,6 +27,7 @@ mod reset;
 mod scalar;
 mod schema;
 mod source;
+pub mod support;
 mod syntax;
 mod template;
 mod unique;
@@ -63,6 +64,8 @@ pub struct LoadOptions {
     pub cwd: PathBuf,
     /// The only services wanted, with what they depend on; empty: all.
     pub services: Vec<String>,
+    /// The services wanted only switch their profiles on; nothing is left out.
+    pub whole: bool,
     /// Standard input, for `-f -`.
     pub stdin: Option<String>,
     /// Keep what no service uses.
@@ -109,6 +112,15 @@ impl Loaded {
         Some(if node.span.is_known() { node.span } else { node.key }).filter(|span| span.is_known())
     }
 
+    /// A message about a path, with its place: for what later stages find out about values.
+    pub fn explain(&self, path: &str, message: &str, help: Option<&str>) -> Diagnostic {
+        let diag = Diagnostic::error(format!("`{path}`: {message}")).at(self.locate(path).unwrap_or_default(), "");
+        match help {
+            Some(help) => diag.help(help),
+            None => diag,
+        }
+    }
+
     /// Names of the services whose profiles are off.
     pub fn disabled(&self) -> impl Iterator<Item = &str> {
         self.disabled.keys().map(String::as_str)
@@ -134,14 +146,17 @@ pub fn load(options: &LoadOptions) -> Result<Loaded, Diagnostics> {
     let mut profiles = options.profiles.clone();
     if profiles.is_empty() {
         let listed = found.environment.get("COMPOSE_PROFILES").map(String::as_str).unwrap_or_default();
-        profiles.extend(listed.split(',').map(str::trim).filter(|p| !p.is_empty()).map(str::to_owned));
+        // Without any, the empty profile is on: a service may name it to run by default and with others.
+        profiles.extend(listed.split(',').map(|profile| profile.trim().to_owned()));
     }
     let disabled = bind::profiles(&mut root, &profiles, &options.services);
     if !options.no_consistency {
         check::check(&root, &disabled, &mut loader.diags);
     }
     bind::files(&mut root, &found.environment, &mut loader.diags);
-    bind::select(&mut root, &options.services, &mut loader.diags);
+    if !options.whole {
+        bind::select(&mut root, &options.services, &mut loader.diags);
+    }
     if !options.all_resources {
         bind::drop_unused(&mut root);
     }
@@ -169,19 +184,28 @@ pub fn load(options: &LoadOptions) -> Result<Loaded, Diagnostics> {
     })
 }
 
+/// The name a project has, without looking at the rest of its files.
+///
+/// # Errors
+/// No files and no name; a name that cannot be one.
+pub fn project_name(options: &LoadOptions) -> Result<String, Diagnostics> {
+    if let Some(name) = options.project_name.as_ref().filter(|name| !name.is_empty()) {
+        return source::given_name(name).map_err(only);
+    }
+    let mut found =
+        match (source::find(options), options.env.get("COMPOSE_PROJECT_NAME").filter(|name| !name.is_empty())) {
+            (Ok(found), _) => found,
+            (Err(_), Some(name)) => return source::given_name(name).map_err(only),
+            (Err(diag), None) => return Err(only(diag)),
+        };
+    let mut loader = Loader::new(options, &mut found);
+    name(options, &mut found, &mut loader).map_err(|diag| Diagnostics::new(vec![diag], loader.sources))
+}
+
 /// Runs the passes up to the merged, checked, long tree.
 fn tree(options: &LoadOptions) -> Result<Tree, Diagnostics> {
     let mut found = source::find(options).map_err(only)?;
-    let mut loader = Loader {
-        sources: SourceMap::default(),
-        diags: std::mem::take(&mut found.warnings),
-        unset: Vec::new(),
-        home: found.environment.get("HOME").map_or_else(|| PathBuf::from("/"), PathBuf::from),
-        keep_variables: options.no_interpolate,
-        stdin: options.stdin.clone(),
-        parsed: BTreeMap::new(),
-        extended: BTreeMap::new(),
-    };
+    let mut loader = Loader::new(options, &mut found);
     let name = name(options, &mut found, &mut loader).map_err(|diag| {
         let mut diags = loader.diags.clone();
         diags.push(diag);
@@ -200,7 +224,7 @@ fn tree(options: &LoadOptions) -> Result<Tree, Diagnostics> {
     if loader.failed() {
         return Err(Diagnostics::new(loader.diags, loader.sources));
     }
-    if let Some(map) = root.as_map_mut() {
+    if let Some(map) = root.as_map_mut().filter(|_| !(options.no_interpolate && options.no_normalize)) {
         map.insert("name".to_owned(), Node { kind: node::Kind::Str(name.clone()), ..Node::default() });
     }
     Ok(Tree { root, loader, found, name })

@@ -1,6 +1,6 @@
 //! Gives every value its final type and drops what says nothing: the tree that `config` prints and the model is made of.
 
-use super::attributes::{Keys, Out, Shape};
+use super::attributes::{Form, Keys, Out, Shape};
 use super::node::{Kind, Map, Node};
 use super::{scalar, units, words};
 use crate::diag::Diagnostic;
@@ -23,7 +23,14 @@ pub fn finish(node: &mut Node, shape: &Shape, diags: &mut Vec<Diagnostic>) {
     match &mut node.kind {
         Kind::Map(map) => match shape.keys {
             Keys::No => {}
-            Keys::Own(value) => map.values_mut().for_each(|node| finish(node, value, diags)),
+            Keys::Own(value) => {
+                for node in map.values_mut() {
+                    if node.is_null() && value.form == Form::External {
+                        node.kind = Kind::Map(Map::new());
+                    }
+                    finish(node, value, diags);
+                }
+            }
             Keys::Fields(_) => fields(map, shape, diags),
         },
         Kind::List(list) => {

@@ -40,11 +40,13 @@ fn external(section: &str, name: &str, node: &Node, diags: &mut Vec<Diagnostic>)
     }
     for (key, value) in map {
         if !(key == "name" || key == "external" || key.starts_with("x-")) {
-            diags.push(
+            // Real files say more about external networks, which docker compose takes without a word.
+            let diag = if section == "volumes" {
                 Diagnostic::error(format!("`{section}.{name}` is external, so it cannot have `{key}`"))
-                    .at(value.place(), "")
-                    .help("external things are used as they are: give only `name`"),
-            );
+            } else {
+                Diagnostic::warning(format!("`{section}.{name}` is external, so `{key}` has no effect"))
+            };
+            diags.push(diag.at(value.place(), "").help("external things are used as they are: give only `name`"));
         }
     }
 }

@@ -4,7 +4,7 @@
 use std::fs::{self, File};
 use std::io;
 use std::os::unix::fs::MetadataExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
@@ -109,6 +109,25 @@ fn make_private(paths: &Paths) -> Result<(), WorldError> {
         fs::set_permissions(path, fs::Permissions::from_mode(0o700)).map_err(failed)?;
     }
     Ok(())
+}
+
+/// The name that stands for a project where state folders share a place, as in the cgroup tree: all but the machine's own
+/// folder put a mark of theirs into it.
+pub fn name_of(root: &Path, project: &str) -> String {
+    match mark(root) {
+        Some(mark) => format!("{project}-{mark}"),
+        None => project.to_owned(),
+    }
+}
+
+/// The mark of a state folder; `None` for the machine's own.
+pub fn mark(root: &Path) -> Option<String> {
+    use sha2::Digest as _;
+    use std::os::unix::ffi::OsStrExt;
+    if root == Path::new("/var/lib/windlass") {
+        return None;
+    }
+    Some(record::hex(&sha2::Sha256::digest(root.as_os_str().as_bytes())[..5]))
 }
 
 #[cfg(test)]

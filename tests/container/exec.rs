@@ -7,7 +7,8 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::time::{Duration, Instant};
 
 use windlass::host::container::exec::{self, ExecSpec, Streams};
-use windlass::host::container::{CgroupEntry, Running, Shim};
+use windlass::host::cgroup::Cgroup;
+use windlass::host::container::{Running, Shim};
 
 use crate::support::{World, isolated, spec};
 
@@ -31,7 +32,7 @@ async fn stop(shim: Shim) {
 }
 
 fn request(running: &Running, argv: &[&str]) -> ExecSpec {
-    let mut exec = ExecSpec::new(&spec(&["x"]), &running.process, CgroupEntry::default(), None);
+    let mut exec = ExecSpec::new(&spec(&["x"]), &running.process, Cgroup::default());
     exec.argv = argv.iter().map(|word| (*word).to_owned()).collect();
     exec
 }

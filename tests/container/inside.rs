@@ -54,7 +54,7 @@ fn users_groups_and_home_come_from_the_image() {
             spec.groups = vec!["77".into()];
         };
         let done = world.sh(change, "id -u; id -g; id -G; echo $HOME; echo to-me > /dev/stderr").await;
-        assert_eq!(done.stdout, "1234\n2345\n2345 2000 77\n/home/app\n");
+        assert_eq!(done.stdout, "1234\n2345\n2345 77 2000\n/home/app\n");
         assert_eq!(done.stderr, "to-me\n");
         let mut missing = spec(&["true"]);
         missing.user = "nobody-here".into();

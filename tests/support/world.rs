@@ -197,7 +197,7 @@ impl World {
             let line = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
             add("process", &String::from_utf8_lossy(&line).replace('\0', " "));
         }
-        let tag = windlass::host::cgroup::world_mark(&self.path().join("root")).unwrap();
+        let tag = windlass::host::world::mark(&self.path().join("root")).unwrap();
         add("cgroup", &self.sh(&format!("find /sys/fs/cgroup -type d -path '*{tag}*'")).stdout);
         traces
     }

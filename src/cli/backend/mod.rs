@@ -7,6 +7,7 @@
 pub mod change;
 pub mod config;
 pub mod process;
+pub mod real;
 pub mod store;
 
 use std::future::Future;
@@ -170,7 +171,11 @@ pub trait Backend {
     ///
     /// # Errors
     /// When the archive is no such thing, or is broken.
-    fn image_load(&self, archive: &Path, name: Option<&str>) -> Result<Vec<String>, CliError>;
+    fn image_load(
+        &self,
+        archive: &Path,
+        name: Option<&str>,
+    ) -> impl Future<Output = Result<Vec<String>, CliError>>;
 
     /// All that is known of an image, for `image inspect`.
     ///
@@ -202,7 +207,7 @@ pub trait Backend {
     ///
     /// # Errors
     /// When the file or the helper refuses.
-    fn logout(&self, registry: Option<&str>) -> Result<bool, CliError>;
+    fn logout(&self, registry: Option<&str>) -> impl Future<Output = Result<bool, CliError>>;
 
     /// Brings up the demo stack and says where to look, or removes it.
     fn demo(&self, down: bool, output: &Output) -> impl Future<Output = Result<ExitStatus, CliError>>;

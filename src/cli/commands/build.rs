@@ -187,15 +187,15 @@ async fn build<B: Backend>(
         for words in commands(builder, spec, &wish, &archive)? {
             call(&words, builder, name, args.quiet).await?;
         }
-        load(cx, &archive, &image, &spec.tags)?;
+        load(cx, &archive, &image, &spec.tags).await?;
         cx.output.note(&format!(" Image {image}  Built"))?;
     }
     Ok(())
 }
 
-fn load<B: Backend>(cx: &Context<'_, B>, archive: &Path, image: &str, tags: &[String]) -> Result<(), CliError> {
+async fn load<B: Backend>(cx: &Context<'_, B>, archive: &Path, image: &str, tags: &[String]) -> Result<(), CliError> {
     for name in std::iter::once(image).chain(tags.iter().map(String::as_str)) {
-        cx.backend.image_load(archive, Some(name))?;
+        cx.backend.image_load(archive, Some(name)).await?;
     }
     Ok(())
 }

@@ -330,7 +330,7 @@ impl Backend for &Fake {
         Ok(Pruned { removed: vec!["sha256:aa".into()], bytes: 1_500 })
     }
 
-    fn image_load(&self, archive: &Path, name: Option<&str>) -> Result<Vec<String>, CliError> {
+    async fn image_load(&self, archive: &Path, name: Option<&str>) -> Result<Vec<String>, CliError> {
         self.ask(format!("load {} as {name:?}", archive.display()));
         Ok(vec!["loaded:latest".into()])
     }
@@ -353,7 +353,7 @@ impl Backend for &Fake {
         Ok(LoginResult { registry: "docker.io".into(), kept: "/root/.docker/config.json".into(), clear: true })
     }
 
-    fn logout(&self, registry: Option<&str>) -> Result<bool, CliError> {
+    async fn logout(&self, registry: Option<&str>) -> Result<bool, CliError> {
         Ok(registry.is_none())
     }
 

@@ -115,7 +115,7 @@ pub async fn run<B: Backend>(cx: &Context<'_, B>, verb: &Image) -> Result<ExitSt
         Image::Ls(args) => ls(cx, args),
         Image::Rm(args) => rm(cx, args),
         Image::Prune(args) => prune(cx, args),
-        Image::Load(args) => load(cx, args),
+        Image::Load(args) => load(cx, args).await,
         Image::Inspect(args) => inspect(cx, args),
     }
 }
@@ -207,13 +207,13 @@ fn prune<B: Backend>(cx: &Context<'_, B>, args: &ImagePrune) -> Result<ExitStatu
     Ok(ExitStatus::DONE)
 }
 
-fn load<B: Backend>(cx: &Context<'_, B>, args: &ImageLoad) -> Result<ExitStatus, CliError> {
+async fn load<B: Backend>(cx: &Context<'_, B>, args: &ImageLoad) -> Result<ExitStatus, CliError> {
     let archive = args.input.as_deref().unwrap_or(Path::new("/dev/stdin"));
     if cx.settings.dry_run {
         cx.output.line(&format!("load {}", archive.display()))?;
         return Ok(ExitStatus::DONE);
     }
-    for name in cx.backend.image_load(archive, args.name.as_deref())? {
+    for name in cx.backend.image_load(archive, args.name.as_deref()).await? {
         cx.output.line(&format!("Loaded image: {name}"))?;
     }
     Ok(ExitStatus::DONE)

@@ -17,11 +17,11 @@ pub struct Logout {
 ///
 /// # Errors
 /// When the file or the credential helper refuses.
-pub fn run<B: Backend>(cx: &Context<'_, B>, args: &Logout) -> Result<ExitStatus, CliError> {
+pub async fn run<B: Backend>(cx: &Context<'_, B>, args: &Logout) -> Result<ExitStatus, CliError> {
     let registry = args.registry.as_deref().unwrap_or("docker.io");
     if cx.settings.dry_run {
         cx.output.line(&format!("forget the login for {registry}"))?;
-    } else if cx.backend.logout(args.registry.as_deref())? {
+    } else if cx.backend.logout(args.registry.as_deref()).await? {
         cx.output.line(&format!("Removed the login for {registry}"))?;
     } else {
         cx.output.line(&format!("Not logged in to {registry}"))?;

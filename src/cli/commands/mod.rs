@@ -95,7 +95,7 @@ pub async fn run<B: Backend>(cx: &Context<'_, B>, verb: Verb) -> Result<ExitStat
         Verb::Image(args) => image::run(cx, &args).await,
         Verb::Volume(args) => volume::run(cx, &args),
         Verb::Login(args) => login::run(cx, &args).await,
-        Verb::Logout(args) => logout::run(cx, &args),
+        Verb::Logout(args) => logout::run(cx, &args).await,
         Verb::Demo(args) => demo::run(cx, &args).await,
         Verb::Version(args) => version::run(cx.output, &args),
     }

@@ -6,6 +6,7 @@
 //!
 //! Plain HTTP/1.0 with a thread a connection: enough for a demo, and no more.
 
+use std::ffi::OsString;
 use std::fs;
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::{Ipv6Addr, SocketAddr, TcpListener, TcpStream, ToSocketAddrs};
@@ -27,13 +28,14 @@ struct Page {
 }
 
 /// Runs a role to its end.
-pub fn main(arguments: &[String]) -> ExitCode {
-    let role = arguments.first().map_or("", String::as_str);
+pub fn main(arguments: &[OsString]) -> ExitCode {
+    let word = |at: usize| arguments.get(at).and_then(|word| word.to_str());
+    let role = word(0).unwrap_or_default();
     let result = match role {
         "web" => serve(8080, web),
         "api" => serve(8081, api),
         "store" => restore().and_then(|()| serve(8082, store)),
-        "check" => check(arguments.get(1).map_or("127.0.0.1:8082", String::as_str)),
+        "check" => check(word(1).unwrap_or("127.0.0.1:8082")),
         other => Err(io::Error::other(format!("no role `{other}`: web, api, store and check are there"))),
     };
     match result {

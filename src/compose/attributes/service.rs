@@ -314,7 +314,7 @@ static SERVICE_FIELDS: Fields = &[
     ("expose", &Shape::list(&TEXT_OR_NUMBER).distinct().unique(Unique::Text).out(Out::TextList)),
     (
         "extends",
-        &Shape::fields(&[("service", &TEXT), ("file", &TEXT.paths(Paths::Local))])
+        &Shape::fields(&[("file", &TEXT.paths(Paths::Local)), ("service", &TEXT)])
             .required(&["service"])
             .strict()
             .or(STR)

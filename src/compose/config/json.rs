@@ -40,7 +40,7 @@ fn convert(view: &View<'_>, typed: bool, depth: usize) -> Value {
         }
         Kind::Map(map) => {
             let own = matches!(view.shape.keys, Keys::Fields(_)) && typed && depth > 0;
-            let members = view.members(map).into_iter().filter(|(key, _)| !(own && key.starts_with("x-")));
+            let members = view.members(map, typed).into_iter().filter(|(key, _)| !(own && key.starts_with("x-")));
             Value::Object(members.map(|(key, view)| (escape(key, typed), convert(&view, typed, depth + 1))).collect())
         }
     }

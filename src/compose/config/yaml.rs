@@ -11,7 +11,7 @@ use super::{View, escape, is_empty_section};
 pub fn print(root: &Node, shape: &Shape, typed: bool) -> String {
     let mut out = String::new();
     if let Kind::Map(map) = &root.kind {
-        let members = View { node: root, shape }.members(map);
+        let members = View { node: root, shape }.members(map, typed);
         for (key, view) in members {
             if !(typed && is_empty_section(key, view.node)) {
                 Writer { out: &mut out, typed }.member(key, &view, 0);
@@ -55,7 +55,7 @@ impl Writer<'_> {
     }
 
     fn mapping(&mut self, view: &View<'_>, map: &Map, depth: usize) {
-        for (key, view) in view.members(map) {
+        for (key, view) in view.members(map, self.typed) {
             self.member(key, &view, depth);
         }
     }
@@ -108,12 +108,18 @@ fn indent(out: &mut String, depth: usize) {
 /// Can a text of several lines be written as a block?
 fn is_block(text: &str) -> bool {
     !text.ends_with(' ')
+        && !text.starts_with('\n')
+        && !text.contains(" \n")
         && text.chars().all(|c| c == '\n' || !is_special(c))
         && !text.split('\n').any(|l| l.ends_with('\r'))
 }
 
 fn is_special(c: char) -> bool {
-    (c.is_control() && c != '\t') || ('\u{fffe}'..='\u{ffff}').contains(&c) || c == '\u{feff}' || c == '\u{85}'
+    (c.is_control() && c != '\t')
+        || c > '\u{ffff}'
+        || ('\u{fffe}'..='\u{ffff}').contains(&c)
+        || c == '\u{feff}'
+        || c == '\u{85}'
 }
 
 fn block(out: &mut String, text: &str, depth: usize) {
@@ -140,7 +146,7 @@ fn block(out: &mut String, text: &str, depth: usize) {
 
 /// A text on one line: plain, in single quotes or in double quotes.
 fn text(value: &str, is_key: bool) -> String {
-    if value.chars().any(|c| is_special(c) || c == '\n') {
+    if value.chars().any(|c| is_special(c) || c == '\n' || c == '\t') {
         return double(value);
     }
     if !matches!(scalar::plain(value), Kind::Str(_))

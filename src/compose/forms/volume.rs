@@ -48,12 +48,18 @@ pub fn parse(text: &str) -> Result<Short, String> {
     Ok(short)
 }
 
-/// Splits at colons, but not behind what looks like a Windows drive.
+/// Splits at colons, but not behind what looks like a Windows drive, nor inside a variable that was not replaced.
 fn sections(text: &str) -> Vec<String> {
     let mut sections = vec![String::new()];
+    let mut braces = 0_usize;
     for c in text.chars() {
-        let section = sections.last().cloned().unwrap_or_default();
-        let drive = section.chars().count() == 1 && section.chars().all(char::is_alphabetic);
+        let section = sections.last().map_or("", String::as_str);
+        match c {
+            '{' if section.ends_with('$') || braces > 0 => braces += 1,
+            '}' => braces = braces.saturating_sub(1),
+            _ => {}
+        }
+        let drive = braces > 0 || section.chars().count() == 1 && section.chars().all(char::is_alphabetic);
         match sections.last_mut() {
             Some(section) if c != ':' || drive => section.push(c),
             _ => sections.push(String::new()),

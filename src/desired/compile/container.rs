@@ -132,17 +132,18 @@ fn shape(
     problems: &mut Problems,
 ) -> ContainerSpec {
     let namespaces = endpoint::namespaces(compiler, at, service, problems);
-    let argv = process::argv(service, image);
+    let (argv, env) = (process::argv(service, image), process::environment(service, image));
     if argv.first().is_none_or(String::is_empty) {
         problems.add(format!("{at}.command"), "no command is given, neither here nor by the image");
     }
+    texts(at, service, (&argv, &env), problems);
     let shm = u64::try_from(service.shm_size.unwrap_or(0)).ok().filter(|bytes| *bytes > 0);
     ContainerSpec {
         project: compiler.project.name.clone(),
         annotations: service.annotations.clone(),
         image: image.spec.clone(),
         argv,
-        env: process::environment(service, image),
+        env,
         cwd: problems.take(format!("{at}.working_dir"), process::cwd(service, image)).unwrap_or_default(),
         user: service.user.clone().filter(|user| !user.is_empty()).unwrap_or_else(|| image.user.clone()),
         groups: service.group_add.clone(),
@@ -166,6 +167,30 @@ fn shape(
         stop: lifecycle::stop(at, service, image, problems),
         namespaces,
         ..ContainerSpec::default()
+    }
+}
+
+/// Texts that the kernel would refuse later, with an error that names nothing.
+fn texts(at: &str, service: &Service, (argv, env): (&[String], &[String]), problems: &mut Problems) {
+    if argv.iter().any(|word| word.contains('\0')) {
+        problems.add(format!("{at}.command"), "a command cannot have a NUL character in it");
+    }
+    for key in service.environment.keys().filter(|key| key.is_empty() || key.contains(['=', '\0'])) {
+        problems.add(format!("{at}.environment.{key}"), "is no name for a variable");
+    }
+    if let Some(key) =
+        env.iter().filter(|entry| entry.contains('\0')).filter_map(|entry| entry.split('=').next()).next()
+    {
+        problems.add(format!("{at}.environment.{key}"), "a value cannot have a NUL character in it");
+    }
+    for (key, name) in [("hostname", &service.hostname), ("domainname", &service.domainname)] {
+        let bad = |name: &&String| name.len() > 64 || name.contains(|c: char| c.is_whitespace() || c.is_control());
+        if let Some(name) = name.as_ref().filter(bad) {
+            problems.add(
+                format!("{at}.{key}"),
+                format!("`{name}` is no name for a host: at most 64 characters, no blanks"),
+            );
+        }
     }
 }
 

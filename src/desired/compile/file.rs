@@ -43,6 +43,9 @@ fn one(
 ) -> FileSpec {
     let target = grant.target.as_deref().filter(|target| !target.is_empty()).unwrap_or(&grant.source);
     let target = if target.starts_with('/') { clean(target) } else { clean(&format!("{below}{target}")) };
+    if target == "/" {
+        problems.add(format!("{path}.target"), "a file cannot be the root of a container");
+    }
     let mut id = |key: &str, text: &Option<String>| {
         let text = text.as_deref().filter(|text| !text.is_empty())?;
         let number = text.parse::<u32>().map_err(|_| format!("`{text}` is no number; names are not possible here"));

@@ -8,7 +8,9 @@ use super::container::Draft;
 use super::network::{self, Networks};
 use super::{Compiler, Problems, Recreate, Verb, volume};
 use crate::desired::changes::port;
-use crate::desired::{Desired, DesiredContainer, MountSource, PortSpec, Protocol, SCHEMA, Target};
+use crate::desired::{
+    Condition, Dependency, Desired, DesiredContainer, MountSource, PortSpec, Protocol, SCHEMA, Target,
+};
 use crate::name::{ContainerName, NetworkName, ServiceName};
 
 /// The desired state: the drafts, and of the last state what `selected` does not cover.
@@ -44,6 +46,7 @@ pub fn join(
         }
     }
     clashes(&desired, problems);
+    healthless(&desired, selected, problems);
     desired
 }
 
@@ -187,6 +190,26 @@ fn decide(compiler: &Compiler<'_>, container: &mut DesiredContainer) {
         // `create` starts nothing, and takes its supervision from nothing that runs.
         container.target = stays.map_or(Target::Created, |before| before.target);
         container.start_before = stays.and_then(|before| before.start_before.clone());
+    }
+}
+
+/// Tells every dependency that could never be met: on the health of what has no health check.
+fn healthless(desired: &Desired, selected: &BTreeSet<ServiceName>, problems: &mut Problems) {
+    let without: BTreeSet<&ServiceName> = desired
+        .containers
+        .values()
+        .filter(|one| one.health.is_none() && !one.spec.oneoff)
+        .map(|one| &one.spec.service)
+        .collect();
+    for container in desired.containers.values().filter(|one| selected.contains(&one.spec.service)) {
+        let wants = |edge: &&Dependency| edge.required && edge.condition == Condition::ServiceHealthy;
+        for edge in container.depends_on.iter().filter(wants).filter(|edge| without.contains(&edge.service)) {
+            let (service, other) = (&container.spec.service, &edge.service);
+            let path = format!("services.{service}.depends_on.{other}.condition");
+            let message =
+                format!("waits for `{other}` to be healthy, but `{other}` has no health check, nor has its image");
+            problems.add_with_help(path, message, format!("give `{other}` a `healthcheck`, or use `service_started`"));
+        }
     }
 }
 

@@ -105,6 +105,9 @@ fn one(
 
 fn bind(mount: &Mount) -> Result<MountSource, String> {
     let path = mount.source.as_ref().filter(|path| !path.is_empty()).ok_or("a bind mount needs a `source`")?;
+    if !path.starts_with('/') {
+        return Err(format!("`{path}` is not an absolute path of this machine"));
+    }
     let BindOptions { propagation, create_host_path, recursive, .. } = mount.bind.clone().unwrap_or_default();
     let propagation = propagation.unwrap_or_default();
     if !matches!(propagation.as_str(), "" | "private" | "rprivate" | "shared" | "rshared" | "slave" | "rslave") {

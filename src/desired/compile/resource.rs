@@ -37,6 +37,9 @@ pub fn resources(at: &str, service: &Service, problems: &mut Problems) -> Resour
     if let Some(weight) = positive(service.cpu_shares) {
         all.cpu_shares = u64::try_from(weight.clamp(2, 262_144)).ok();
     }
+    if all.parent.as_deref().is_some_and(|path| path.split('/').any(|part| part == "..")) {
+        problems.add(format!("{at}.cgroup_parent"), "leads out of the control groups");
+    }
     memory(at, service, &mut all, problems);
     processors(at, service, &limits, &mut all, problems);
     scores(at, service, &mut all, problems);

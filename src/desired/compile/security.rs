@@ -193,6 +193,11 @@ const IPC: [&str; 10] = [
 
 /// Whether a parameter belongs to a namespace that the container has for itself.
 fn own(key: &str, namespaces: &Namespaces) -> Result<(), String> {
+    // The key becomes a path below /proc/sys: it must not lead out of the folder that its beginning names.
+    let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-' | '/');
+    if !key.chars().all(plain) || ["..", "//", "/.", "./"].iter().any(|trick| key.contains(trick)) {
+        return Err(format!("`{key}` is no name of a kernel parameter"));
+    }
     let (what, private) = if key.starts_with("net.") {
         ("network", matches!(namespaces.net, NetMode::Bridge | NetMode::None))
     } else if IPC.contains(&key) || key.starts_with("fs.mqueue.") {

@@ -132,7 +132,7 @@ pub fn subnets(
     let has = |v4: bool| subnets.iter().any(|subnet: &Subnet| subnet.address.is_ipv4() == v4);
     let (need4, need6) = (wanted.ipv4 && !has(true), wanted.ipv6 && !has(false));
     if need4 {
-        let subnet = match kept(name, leases, taken, true) {
+        let subnet = match kept(name, leases, taken, true).filter(|subnet| has_room(subnet, wanted.endpoints)) {
             Some(subnet) => subnet,
             None => chosen(IpNet::V4(free_v4(name, wanted.endpoints, taken)?)),
         };
@@ -177,6 +177,13 @@ fn kept(name: &NetworkName, leases: &Leases, taken: &[(IpNet, String)], v4: bool
     // Its own route is not in its way; a route that came later is the machine's business, not a reason to renumber.
     let networks = taken.iter().filter(|(_, what)| !what.starts_with("route"));
     networks.into_iter().all(|(other, _)| !overlap(&net, other)).then(|| subnet.clone())
+}
+
+/// Whether a subnet that was chosen has room for so many containers, beside its own address, the gateway's and broadcast. A
+/// network that has outgrown it gets a wider one.
+fn has_room(subnet: &Subnet, endpoints: usize) -> bool {
+    let bits = 32_u32.saturating_sub(u32::from(subnet.prefix));
+    1_usize.checked_shl(bits).is_none_or(|all| all.saturating_sub(3) >= endpoints)
 }
 
 fn chosen(net: IpNet) -> Subnet {

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use proptest::prelude::*;
+
 use super::*;
 use crate::desired::*;
 
@@ -193,5 +195,46 @@ fn edits_travel_as_json() {
     for verb in [down(&["db"], true), Edit::Start { services: set(&[]) }] {
         let text = serde_json::to_string(&verb).unwrap();
         assert_eq!(serde_json::from_str::<Edit>(&text).unwrap(), verb);
+    }
+}
+
+fn verb() -> impl Strategy<Value = Edit> {
+    let names =
+        prop::collection::btree_set(prop::sample::select(vec!["web", "api", "db"]).prop_map(ServiceName::from), 0..3);
+    (0..8, names, any::<bool>()).prop_map(|(kind, services, flag)| match kind {
+        0 => Edit::Start { services },
+        1 => Edit::Stop { services, timeout: None },
+        2 => Edit::Restart { services, timeout: None, no_deps: flag },
+        3 => Edit::Kill { services },
+        4 => Edit::Pause { services },
+        5 => Edit::Unpause { services },
+        6 => Edit::Remove { services, only: None, volumes: flag },
+        _ => Edit::Down { services, timeout: None, volumes: flag, declared: BTreeSet::new(), remove_orphans: false },
+    })
+}
+
+proptest! {
+    /// Whatever is done in whatever order: a volume goes only when somebody asked, never an external one, and none that a
+    /// container still uses; every network that is used stays.
+    #[test]
+    fn no_volume_goes_unasked(verbs in prop::collection::vec(verb(), 1..8)) {
+        let mut state = desired();
+        let mut asked = false;
+        for verb in &verbs {
+            let Ok(next) = edit(&state, verb, &now()) else { continue };
+            asked |= matches!(verb, Edit::Remove { volumes: true, .. } | Edit::Down { volumes: true, .. });
+            prop_assert_eq!(next.generation, state.generation + 1);
+            state = next;
+        }
+        prop_assert!(asked || state.remove_volumes.is_empty());
+        prop_assert!(!state.remove_volumes.contains("ext"));
+        for container in state.containers.values() {
+            for name in volumes_of(container) {
+                prop_assert!(!state.remove_volumes.contains(name));
+            }
+            for endpoint in &container.spec.endpoints {
+                prop_assert!(state.networks.contains_key(&endpoint.network));
+            }
+        }
     }
 }

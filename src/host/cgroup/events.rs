@@ -19,7 +19,7 @@ pub enum Event {
     Populated(bool),
     /// All its processes stand (`true`), or may go on.
     Frozen(bool),
-    /// The kernel ran out of memory for it and kills, or killed, so many since it was made.
+    /// The kernel ran out of memory for it, and kills; so many since it was made, this one among them.
     OutOfMemory(u64),
 }
 
@@ -68,7 +68,7 @@ impl Events {
 
     /// What happened since the last call; never waits. What came and went in between is not told.
     pub fn read(&mut self) -> Vec<Event> {
-        self.drain();
+        let told = self.drain();
         let mut happened = Vec::new();
         let (populated, frozen) = self.state();
         if populated != std::mem::replace(&mut self.populated, populated) {
@@ -77,7 +77,9 @@ impl Events {
         if frozen != std::mem::replace(&mut self.frozen, frozen) {
             happened.extend(frozen.map(|value| Event::Frozen(value != 0)));
         }
-        let kills = self.cgroup.oom_kills();
+        // v1 tells before it kills, when the count is behind; it also tells when the group is removed.
+        let due = u64::from(told && !self.cgroup.is_missing());
+        let kills = self.cgroup.oom_kills().max(self.oom_kills + due);
         if kills > self.oom_kills {
             self.oom_kills = kills;
             happened.push(Event::OutOfMemory(kills));
@@ -85,14 +87,13 @@ impl Events {
         happened
     }
 
-    fn drain(&self) {
+    /// Takes all news; whether v1 told of a want of memory.
+    fn drain(&self) -> bool {
         if let Some(inotify) = &self.inotify {
             while inotify.read_events().is_ok_and(|events| !events.is_empty()) {}
         }
-        if let Some(oom) = &self.oom {
-            // Not blocking: EAGAIN says that nothing is there.
-            let _ = oom.read();
-        }
+        // Not blocking: EAGAIN says that nothing is there.
+        self.oom.as_ref().is_some_and(|oom| oom.read().is_ok())
     }
 
     fn state(&self) -> (Option<u64>, Option<u64>) {

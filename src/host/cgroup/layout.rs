@@ -200,7 +200,8 @@ impl Layout {
     /// # Errors
     /// When the kernel refuses.
     pub fn leave_self(&self) -> Result<()> {
-        let tops = self.hierarchies().map(|hierarchy| self.place(hierarchy, hierarchy.top.clone()));
+        // v2 last: when the scope is empty there, systemd removes it everywhere, once.
+        let tops = self.hierarchies().rev().map(|hierarchy| self.place(hierarchy, hierarchy.top.clone()));
         Cgroup::new(tops.collect()).join_self()
     }
 
@@ -209,7 +210,7 @@ impl Layout {
         self.unit.as_deref()
     }
 
-    fn hierarchies(&self) -> impl Iterator<Item = &Hierarchy> {
+    fn hierarchies(&self) -> impl DoubleEndedIterator<Item = &Hierarchy> {
         self.mounts.hierarchies.iter()
     }
 

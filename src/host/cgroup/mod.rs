@@ -131,23 +131,3 @@ impl Error {
 
 /// The result of this module.
 pub type Result<T> = std::result::Result<T, Error>;
-
-/// The name that stands for a project in the cgroup tree: several state folders may have projects of the same name, so
-/// that all but the machine's own folder put a mark of theirs into it.
-pub fn world_name(root: &Path, project: &str) -> String {
-    match world_mark(root) {
-        Some(mark) => format!("{project}-{mark}"),
-        None => project.to_owned(),
-    }
-}
-
-/// The mark of a state folder; `None` for the machine's own.
-pub fn world_mark(root: &Path) -> Option<String> {
-    use sha2::Digest as _;
-    use std::os::unix::ffi::OsStrExt;
-    if root == Path::new("/var/lib/windlass") {
-        return None;
-    }
-    let digest = sha2::Sha256::digest(root.as_os_str().as_bytes());
-    Some(digest.iter().take(5).map(|byte| format!("{byte:02x}")).collect())
-}

@@ -53,7 +53,9 @@ fn start(unit: &str, pid: u32) -> zbus::Result<String> {
         ("CollectMode", Value::from("inactive-or-failed")),
         ("PIDs", Value::from(vec![pid])),
     ];
-    let auxiliary: [(&str, Vec<(&str, Value<'_>)>); 0] = [];
+    // The slice goes with the last scope, and is left as it is where it is there already.
+    let slice = [("StopWhenUnneeded", Value::from(true)), ("CollectMode", Value::from("inactive-or-failed"))];
+    let auxiliary = [(SLICE, &slice[..])];
     let reply = call(&bus, "StartTransientUnit", &(unit, "fail", &properties[..], &auxiliary[..]))?;
     let job: OwnedObjectPath = reply.body().deserialize()?;
     await_job(signals, &job)

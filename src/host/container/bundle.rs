@@ -1,12 +1,12 @@
 //! A bundle: all that a shim needs to start a container's process. Nothing in it is left to choose.
 
 use std::collections::BTreeMap;
-use std::fmt::Write as _;
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
 use crate::desired::{ContainerSpec, FileSource, MountSource, NetMode, NsMode, SCHEMA, Secret};
+use crate::host::cgroup::Cgroup;
 use crate::name::{ContainerId, Digest, VolumeName};
 
 /// What a container is made of, and where its parts are on this machine.
@@ -44,48 +44,10 @@ pub struct Resolved {
     pub resolv_conf: Option<String>,
     /// Host name.
     pub hostname: String,
-    /// How the process enters its cgroups.
-    pub cgroup: CgroupEntry,
-    /// The compiled system call filter; `None`: none.
-    pub seccomp: Option<Filter>,
+    /// The container's cgroup.
+    pub cgroup: Cgroup,
     /// Where the log goes; `None`: nowhere.
     pub log: Option<PathBuf>,
-}
-
-/// A compiled system call filter.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Filter {
-    /// `struct sock_filter` after `struct sock_filter`, in hexadecimal: ten times smaller than as JSON numbers.
-    pub code: String,
-    /// `SECCOMP_FILTER_FLAG_*`.
-    pub flags: u32,
-}
-
-/// How a process enters its cgroups without an RCU grace period: born in the v2 one, writing `0` into the v1 `tasks`.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct CgroupEntry {
-    /// Folder of the v2 cgroup.
-    pub v2: Option<PathBuf>,
-    /// The `tasks` files of the v1 cgroups.
-    pub v1_tasks: Vec<PathBuf>,
-    /// File that counts kills for want of memory in a line `oom_kill N` (v2 `memory.events`, v1 `memory.oom_control`).
-    pub oom: Option<PathBuf>,
-}
-
-impl Filter {
-    /// Of instructions `(code, jt, jf, k)`.
-    pub fn new(instructions: impl IntoIterator<Item = (u16, u8, u8, u32)>, flags: u32) -> Filter {
-        let mut code = String::new();
-        for (operation, jt, jf, k) in instructions {
-            let [a, b] = operation.to_ne_bytes();
-            let [e, f, g, h] = k.to_ne_bytes();
-            for byte in [a, b, jt, jf, e, f, g, h] {
-                // Writing to a String can't fail.
-                let _ = write!(code, "{byte:02x}");
-            }
-        }
-        Filter { code, flags }
-    }
 }
 
 /// Why a bundle can't be made.

@@ -26,7 +26,7 @@ mod wire;
 
 use std::process::ExitCode;
 
-pub use bundle::{Bundle, BundleError, CgroupEntry, Filter, Resolved};
+pub use bundle::{Bundle, BundleError, Resolved};
 pub use client::{Running, Sandbox, Shim, ShimError, SpawnRequest};
 pub use protocol::{Event, StartError};
 

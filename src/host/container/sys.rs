@@ -167,9 +167,14 @@ pub(crate) fn dup(fd: impl AsFd) -> io::Result<OwnedFd> {
 
 /// Sets the default action for every signal and unblocks all: exec passes on what is ignored, and Rust ignores SIGPIPE.
 pub(crate) fn reset_signals() {
-    for signal in 1..=libc::SIGRTMAX() {
-        // SAFETY: setting SIG_DFL runs no code of ours; numbers that can't be set (KILL, STOP, the C library's own) fail harmlessly.
-        unsafe { libc::signal(signal, libc::SIG_DFL) };
+    // All zeros: SIG_DFL, no flags. The C library's own call leaves out the two signals that it uses itself.
+    let default = [0u64; 4];
+    for signal in 1..=64 {
+        // SAFETY: the structure has the kernel's size (handler, flags, restorer, a mask of 8 bytes) and lives over the
+        // call; the default action runs no code of ours. KILL and STOP are refused, harmlessly.
+        unsafe {
+            libc::syscall(libc::SYS_rt_sigaction, signal, default.as_ptr(), std::ptr::null::<u64>(), 8);
+        }
     }
     // SAFETY: the set is initialised by sigemptyset before use.
     unsafe {

@@ -92,11 +92,7 @@ impl DockerConfig {
                 // serde's own message could quote a secret: only the place is told.
                 .map_err(|error| ImageError::BadSettings {
                     path,
-                    reason: format!(
-                        "it is no valid JSON of docker's form (line {}, column {})",
-                        error.line(),
-                        error.column()
-                    ),
+                    reason: format!("it is no valid JSON of docker's form (line {}, column {})", error.line(), error.column()),
                 }),
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Self::default()),
             Err(error) => Err(ImageError::io("read", &path)(error)),
@@ -111,6 +107,11 @@ impl DockerConfig {
             .or(self.creds_store.as_ref())
             .map(String::as_str)
             .filter(|name| !name.is_empty())
+    }
+
+    /// Whether the file itself has an entry for a registry.
+    pub(super) fn has_entry(&self, registry: &str) -> bool {
+        keys(registry).iter().any(|key| self.auths.contains_key(key))
     }
 
     /// The credentials for a registry (`docker.io`, `host:port`), if there are any.
@@ -178,8 +179,7 @@ async fn helper_get(helper: &str, key: &str, settings: &Settings) -> Result<Opti
         }
         return Err(bad_helper(helper, "failed at `get`: run it by hand, or take it out of docker's config.json"));
     }
-    let answer: HelperAnswer =
-        serde_json::from_slice(&output).map_err(|_| bad_helper(helper, "answered no valid JSON"))?;
+    let answer: HelperAnswer = serde_json::from_slice(&output).map_err(|_| bad_helper(helper, "answered no valid JSON"))?;
     let secret = Secret::new(answer.secret);
     Ok(match answer.username.as_str() {
         "" if secret.reveal().is_empty() => None,

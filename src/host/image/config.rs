@@ -84,10 +84,8 @@ impl Config {
     /// Reads a config; `what` names it in messages, `layers` is how many layers the manifest has.
     pub(super) fn parse(bytes: &[u8], layers: usize, what: &str) -> Result<Self, ImageError> {
         let bad = |reason: String| ImageError::BadManifest { what: what.to_owned(), reason };
-        let raw: Raw =
-            serde_json::from_slice(bytes).map_err(|error| bad(format!("it is no valid image config: {error}")))?;
-        let diffs: Vec<Digest> =
-            raw.rootfs.diff_ids.iter().map(|text| digest::parse(text)).collect::<Result<_, _>>()?;
+        let raw: Raw = serde_json::from_slice(bytes).map_err(|error| bad(format!("it is no valid image config: {error}")))?;
+        let diffs: Vec<Digest> = raw.rootfs.diff_ids.iter().map(|text| digest::parse(text)).collect::<Result<_, _>>()?;
         if diffs.len() != layers {
             return Err(bad(format!("it names {} layers, the manifest {layers}", diffs.len())));
         }

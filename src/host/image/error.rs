@@ -36,9 +36,7 @@ pub enum ImageError {
         text: String,
     },
     /// Not in the store, and the policy forbids to fetch it.
-    #[error(
-        "image {name} is not on this machine and must not be pulled: pull it first (`windlass image pull {name}`), or allow it with `pull_policy: missing`"
-    )]
+    #[error("image {name} is not on this machine and must not be pulled: pull it first (`windlass image pull {name}`), or allow it with `pull_policy: missing`")]
     NotLocal {
         /// As written.
         name: String,
@@ -122,9 +120,7 @@ pub enum ImageError {
         reason: String,
     },
     /// The transfer broke off, again and again.
-    #[error(
-        "{what} from {registry} broke off at {got} of {size} bytes ({reason}), {attempts} attempts; what came is kept, the next pull goes on there"
-    )]
+    #[error("{what} from {registry} broke off at {got} of {size} bytes ({reason}), {attempts} attempts; what came is kept, the next pull goes on there")]
     Broken {
         /// What was fetched.
         what: String,
@@ -176,9 +172,7 @@ pub enum ImageError {
         reason: String,
     },
     /// No space left.
-    #[error(
-        "no space left for {what} in {path}: {needed} bytes needed, {free} free; make room (`windlass image prune`) and try again"
-    )]
+    #[error("no space left for {what} in {path}: {needed} bytes needed, {free} free; make room (`windlass image prune`) and try again")]
     DiskFull {
         /// What was to be written.
         what: String,

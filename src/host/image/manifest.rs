@@ -112,9 +112,7 @@ pub(super) fn parse(bytes: &[u8], sent_as: Option<&str>, what: &str) -> Result<D
     let raw: Raw = serde_json::from_slice(bytes).map_err(|error| bad(format!("it is no valid manifest: {error}")))?;
     match raw.schema_version {
         Some(2) => {}
-        Some(1) => {
-            return Err(bad("it has Docker's schema 1, which is no longer supported: push the image anew".into()));
-        }
+        Some(1) => return Err(bad("it has Docker's schema 1, which is no longer supported: push the image anew".into())),
         _ => return Err(bad("it has no schemaVersion 2".into())),
     }
     let sent_as = sent_as.map(|text| text.split(';').next().unwrap_or_default().trim());

@@ -10,12 +10,16 @@
 //! Nothing is visible in the store before every byte of it was verified; nothing that arrived is thrown away because
 //! something else failed.
 
+mod archive;
 mod auth;
 mod client;
 mod config;
 mod digest;
 mod error;
 mod fetch;
+mod load;
+mod login;
+mod make;
 mod manifest;
 mod platform;
 mod progress;
@@ -26,8 +30,11 @@ mod settings;
 mod store;
 mod unpack;
 
+pub use auth::Secret;
 pub use client::Client;
 pub use error::ImageError;
+pub use login::{KeptIn, login, logout};
+pub use make::{Content, NewFile, NewImage};
 pub use platform::Platform;
 pub use progress::{Phase, Progress, Quiet, Watch, Watcher};
 pub use reference::Reference;

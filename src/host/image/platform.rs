@@ -37,8 +37,7 @@ impl Platform {
     pub fn parse(text: &str) -> Result<Self, ImageError> {
         let parts: Vec<&str> = text.split('/').collect();
         let good = |part: &&str| {
-            !part.is_empty()
-                && part.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-'))
+            !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-'))
         };
         if !parts.iter().all(|part| good(&part)) {
             return Err(ImageError::BadPlatform { text: digest::printable(text) });

@@ -42,9 +42,7 @@ impl Reference {
         if let Some(tag) = tag
             && !is_tag(tag)
         {
-            return Err(bad(
-                "a tag is at most 128 letters, digits, `_`, `.` and `-`, and begins with none of the last two",
-            ));
+            return Err(bad("a tag is at most 128 letters, digits, `_`, `.` and `-`, and begins with none of the last two"));
         }
         let (registry, repository) = split_registry(path);
         if !is_host(&registry) {
@@ -57,9 +55,7 @@ impl Reference {
             return Err(bad("a repository name must be lower case"));
         }
         if !repository.split('/').all(is_path_part) {
-            return Err(bad(
-                "a repository name is parts of `a-z`, `0-9` with single `.`, `_`, `__` or `-` between, joined by `/`",
-            ));
+            return Err(bad("a repository name is parts of `a-z`, `0-9` with single `.`, `_`, `__` or `-` between, joined by `/`"));
         }
         let tag = match (tag, &wanted) {
             (Some(tag), _) => Some(tag.to_owned()),

@@ -118,8 +118,7 @@ impl Registries {
             // A file that is named must be there.
             Some(path) => all.read(Path::new(path))?,
             None => {
-                let main =
-                    user.iter().map(PathBuf::as_path).chain([system]).map(|folder| folder.join("registries.conf"));
+                let main = user.iter().map(PathBuf::as_path).chain([system]).map(|folder| folder.join("registries.conf"));
                 if let Some(path) = main.into_iter().find(|path| path.exists()) {
                     all.read(&path)?;
                 }
@@ -190,6 +189,11 @@ impl Registries {
         let own = if entry.location.is_empty() { name.clone() } else { format!("{}{rest}", entry.location) };
         all.push(endpoint(&own, entry.insecure));
         Ok(all)
+    }
+
+    /// Whether an entry for a whole registry says `insecure`.
+    pub(super) fn is_insecure(&self, registry: &str) -> bool {
+        self.find(registry).is_some_and(|(entry, _)| entry.insecure)
     }
 
     /// The entry with the longest prefix that fits, and what comes after it.

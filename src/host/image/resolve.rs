@@ -129,8 +129,7 @@ impl Store {
             total: 0,
             phase: Phase::Resolving,
         });
-        let search =
-            Search { store: self, client, reference: &reference, wanted: &wanted, explicit: platform.is_some() };
+        let search = Search { store: self, client, reference: &reference, wanted: &wanted, explicit: platform.is_some() };
         if let Some((entry, image)) = local
             && search.unchanged(&entry).await
         {
@@ -153,11 +152,7 @@ impl Store {
             pulled_at: super::store::now(),
         };
         let image = found.config.resolved(name, &id, &found.digest);
-        if self.layers_present(&image.spec) {
-            self.promote(&entry)?
-        } else {
-            self.remember(&entry)?
-        }
+        if self.layers_present(&image.spec) { self.promote(&entry)? } else { self.remember(&entry)? }
         Ok(image)
     }
 
@@ -272,8 +267,7 @@ impl Search<'_> {
         let text = |name: &str| response.headers().get(name).and_then(|value| value.to_str().ok()).map(str::to_owned);
         let kind = text(CONTENT_TYPE.as_str());
         let claimed = text("docker-content-digest").and_then(|claimed| digest::parse(&claimed).ok());
-        let bytes =
-            read_bounded(response, MANIFEST_LIMIT).await.map_err(|reason| bad_answer(endpoint, &ask.what, reason))?;
+        let bytes = read_bounded(response, MANIFEST_LIMIT).await.map_err(|reason| bad_answer(endpoint, &ask.what, reason))?;
         let got = digest::of(&bytes);
         match expected.cloned().or(claimed) {
             Some(expected) if expected != got => Err(ImageError::WrongDigest { what: ask.what, expected, got }),
@@ -299,7 +293,9 @@ impl Search<'_> {
         if response.status() != StatusCode::OK {
             return Err(bad_answer(endpoint, &what, format!("status {}", response.status())));
         }
-        let bytes = read_bounded(response, wanted.size).await.map_err(|reason| bad_answer(endpoint, &what, reason))?;
+        let bytes = read_bounded(response, wanted.size)
+            .await
+            .map_err(|reason| bad_answer(endpoint, &what, reason))?;
         let got = digest::of(&bytes);
         if got != wanted.digest {
             return Err(ImageError::WrongDigest { what, expected: wanted.digest.clone(), got });

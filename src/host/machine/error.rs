@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use crate::engine::port::HostError;
-use crate::host::{cgroup, container, image, ledger, net, seccomp, volume};
+use crate::host::{cgroup, container, image, ledger, net, volume};
 use crate::name::{ContainerName, NetworkName, VolumeName};
 
 /// Why this machine could not do a thing.
@@ -30,9 +30,6 @@ pub enum MachineError {
     /// Of the parts of a container.
     #[error(transparent)]
     Bundle(#[from] container::BundleError),
-    /// Of the system call filter.
-    #[error(transparent)]
-    Seccomp(#[from] seccomp::Error),
     /// There is no safe copy of the program.
     #[error(transparent)]
     Executable(#[from] container::executable::ExecutableError),

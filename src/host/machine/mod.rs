@@ -32,6 +32,7 @@ use super::container;
 use super::image::{self, Store};
 use super::ledger;
 use super::net::Net;
+use super::net::dns::DnsServer;
 use super::paths::Paths;
 use super::volume;
 use crate::desired::{Desired, HealthSpec};
@@ -50,6 +51,7 @@ pub struct Machine {
     layout: Layout,
     images: Store,
     net: Net,
+    names: DnsServer,
     /// The containers that have a shim.
     live: RwLock<BTreeMap<ContainerId, Arc<Live>>>,
     detaching: sandbox::Detaching,
@@ -73,6 +75,7 @@ impl Machine {
             images: Store::open(&paths.root)?,
             detaching: sandbox::Detaching::start(net.clone()),
             net,
+            names: DnsServer::new("/etc/resolv.conf".into()),
             live: RwLock::default(),
             changed: Arc::new(Notify::new()),
             executable: container::executable::protected()?,
@@ -122,7 +125,7 @@ impl Machine {
 
 impl Host for Machine {
     async fn observe(&self, desired: &Desired) -> Result<Observed, HostError> {
-        Ok(observe::observe(&self.paths, &self.project, Some(desired), &self.cache).await?)
+        Ok(observe::observe(&self.paths, &self.project, Some(desired), &self.cache)?)
     }
 
     async fn apply(&self, action: &Action) -> Result<(), HostError> {

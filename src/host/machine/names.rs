@@ -1,8 +1,59 @@
 //! Which names the embedded name server answers with, and for whom.
 
-use super::Machine;
+use std::io;
+use std::os::fd::OwnedFd;
+
+use super::sandbox::Live;
+use super::{Machine, MachineError};
+use crate::desired::ContainerSpec;
+use crate::host::container::Sandbox;
+use crate::host::container::protocol::Part;
+use crate::host::container::record;
+use crate::host::ledger::container as ledger;
+use crate::host::net::dns::{Host, Sockets, Table, View};
+use crate::name::{ContainerId, NetworkName};
 
 impl Machine {
-    /// Makes the table of names anew, from what runs.
-    pub(super) async fn refresh_names(&self) {}
+    /// Answers a container from now on, on the sockets inside its network namespace.
+    pub(super) fn answer(&self, id: &ContainerId, spec: &ContainerSpec, sandbox: &Sandbox) -> Result<(), MachineError> {
+        let (Some(udp), Some(tcp)) = (sandbox.get(&Part::DnsUdp), sandbox.get(&Part::DnsTcp)) else { return Ok(()) };
+        if spec.endpoints.is_empty() {
+            return Ok(());
+        }
+        let copy = |fd: &OwnedFd| -> io::Result<OwnedFd> { fd.try_clone() };
+        let failed = |e| MachineError::file("use the name server's sockets of", spec.name.as_str())(e);
+        let sockets = Sockets {
+            udp: copy(udp).map_err(failed)?.into(),
+            tcp: copy(tcp).map_err(failed)?.into(),
+        };
+        let networks = self.net.list_now()?;
+        let internal =
+            |name: &NetworkName| networks.iter().any(|network| network.spec.name == *name && network.spec.internal);
+        self.names.serve(id.clone(), sockets, View::of(spec, internal)).map_err(failed)
+    }
+
+    /// Makes the table of names anew, from what runs: our own containers, and those of other projects on networks that we
+    /// share with them.
+    pub(super) async fn refresh_names(&self) {
+        let mut hosts = Vec::new();
+        let lives = self.live.read().await;
+        for (id, live) in lives.iter() {
+            hosts.extend(Host::of(id, &live.spec, runs(live).await));
+        }
+        let foreign = self.net.endpoints_now().unwrap_or_default();
+        for endpoint in foreign.into_iter().filter(|endpoint| endpoint.project != self.project) {
+            let id = endpoint.container;
+            let running = record::living(&self.paths.container_run(&id)).ok().flatten().is_some();
+            if let Ok(Some(made)) = ledger::made(&self.paths, &id) {
+                let mut known = Host::of(&id, &made.spec, running);
+                known.retain(|host| host.network == endpoint.spec.network);
+                hosts.extend(known);
+            }
+        }
+        self.names.publish(Table::new(hosts));
+    }
+}
+
+async fn runs(live: &Live) -> bool {
+    live.running.read().await.is_some()
 }

@@ -12,7 +12,7 @@ use crate::host::ledger::container::{self as ledger, Made};
 use crate::host::ledger::project;
 use crate::host::net::Net;
 use crate::host::paths::Paths;
-use crate::host::{cgroup, clock, volume};
+use crate::host::{clock, volume, world};
 use crate::name::{ContainerId, ProjectName};
 use crate::observed::{Exit, Health, Observed, ObservedContainer, ObservedNetwork, ObservedVolume, State};
 
@@ -42,7 +42,7 @@ impl Cache {
 ///
 /// # Errors
 /// When the networks can't be read.
-pub async fn observe(
+pub fn observe(
     paths: &Paths,
     project: &ProjectName,
     desired: Option<&Desired>,
@@ -52,7 +52,7 @@ pub async fn observe(
     for id in project::containers(paths, project) {
         observed.containers.insert(id.clone(), container(paths, project, &id, cache));
     }
-    networks(paths, project, desired, &mut observed).await?;
+    networks(paths, project, desired, &mut observed)?;
     let named = |name: &str| desired.is_some_and(|d| d.volumes.contains_key(name));
     for spec in volume::list(paths) {
         if spec.project.as_ref() == Some(project) || named(&spec.name) {
@@ -68,14 +68,14 @@ pub async fn observe(
     Ok(observed)
 }
 
-async fn networks(
+fn networks(
     paths: &Paths,
     project: &ProjectName,
     desired: Option<&Desired>,
     observed: &mut Observed,
 ) -> Result<(), MachineError> {
     let named = |name: &str| desired.is_some_and(|d| d.networks.contains_key(name));
-    for network in Net::open(&paths.root, &paths.run)?.list().await? {
+    for network in Net::open(&paths.root, &paths.run)?.list_now()? {
         if network.spec.project.as_ref() == Some(project) || named(&network.spec.name) {
             let name = network.spec.name.clone();
             let (spec, present, endpoints) = (network.spec, network.present, network.endpoints);
@@ -165,5 +165,5 @@ fn health(paths: &Paths, id: &ContainerId, state: &State, started: Option<&Stamp
 
 /// The name of a project's cgroups: several worlds have projects of the same name.
 pub fn cgroup_name(paths: &Paths, project: &ProjectName) -> String {
-    cgroup::world_name(&paths.root, project)
+    world::name_of(&paths.root, project)
 }

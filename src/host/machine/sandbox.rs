@@ -96,7 +96,11 @@ impl Machine {
             if let Some(socket) = sandbox.get(&Part::RouteNetlink) {
                 self.net.finish_inside(socket.as_fd(), &links).await?;
             }
+            if let (Some(socket), false) = (sandbox.get(&Part::NetfilterNetlink), links.is_empty()) {
+                self.net.dns_redirect(socket.as_fd()).await?;
+            }
         }
+        self.answer(id, spec, &sandbox)?;
         if !held.is_empty() {
             shim.store(PORTS, duplicates(held)?).await?;
             let ports: Vec<_> = held.iter().map(|held| held.spec.clone()).collect();
@@ -136,6 +140,7 @@ impl Machine {
                 held.push(Held::adopt(port, sockets.by_ref().take(count).collect())?);
             }
         }
+        self.answer(id, spec, &sandbox)?;
         let live = Live::new(shim, sandbox, spec.clone(), held);
         *live.running.write().await = state.running;
         self.take_in(id, Arc::new(live)).await;
@@ -145,6 +150,8 @@ impl Machine {
     /// Gives back what a container without a process has: its ports, its links, its shim.
     pub(super) async fn release(&self, id: &ContainerId) -> Result<(), MachineError> {
         let live = self.live.write().await.remove(id);
+        // Its sockets keep its network namespace alive.
+        self.names.stop(id).await;
         let ports = live.as_ref().is_some_and(|live| !live.held.is_empty());
         if let Some(live) = live {
             // One that is gone already needs no telling.

@@ -10,13 +10,12 @@ use super::etc::{self, Surroundings};
 use super::sandbox::{Live, shared_parts};
 use super::{Machine, MachineError, stop};
 use crate::desired::{ContainerSpec, MountSource, NetMode, NsMode};
-use crate::host::cgroup::{DeviceRule, Devices, Version};
-use crate::host::container::bundle::Filter;
+use crate::host::cgroup::{Cgroup, DeviceRule, Devices};
 use crate::host::container::bundle::{Shared, shared};
 use crate::host::container::protocol::Part;
-use crate::host::container::{Bundle, CgroupEntry, Resolved};
+use crate::host::container::{Bundle, Resolved};
 use crate::host::ledger::container::{self as ledger, Counters};
-use crate::host::{seccomp, volume};
+use crate::host::volume;
 use crate::name::{ContainerId, ContainerName, Digest};
 
 impl Machine {
@@ -78,8 +77,6 @@ impl Machine {
                 MountSource::Bind { .. } | MountSource::Tmpfs { .. } => {}
             }
         }
-        let program = seccomp::compile(&spec.security.seccomp, &spec.security.capabilities)?;
-        let unfiltered = spec.security.privileged;
         Ok(Resolved {
             state: self.paths.container(id),
             run: self.paths.container_run(id),
@@ -92,9 +89,6 @@ impl Machine {
             resolv_conf: Some(etc::resolv_conf(spec, &around)),
             hostname: around.hostname,
             cgroup: self.cgroup(id, spec)?,
-            seccomp: program.filter(|_| !unfiltered).map(|program| {
-                Filter::new(program.instructions.iter().map(|i| (i.code, i.yes, i.no, i.value)), program.flags)
-            }),
             log: (spec.log.driver != "none").then(|| {
                 let replica = if spec.oneoff { id.short().to_owned() } else { spec.number.to_string() };
                 self.paths.logs(&self.project, &spec.service, &replica)
@@ -131,7 +125,7 @@ impl Machine {
         })
     }
 
-    fn cgroup(&self, id: &ContainerId, spec: &ContainerSpec) -> Result<CgroupEntry, MachineError> {
+    fn cgroup(&self, id: &ContainerId, spec: &ContainerSpec) -> Result<Cgroup, MachineError> {
         let devices = if spec.security.privileged {
             Devices::All
         } else {
@@ -143,15 +137,7 @@ impl Machine {
         for warning in created.warnings {
             tracing::warn!(container = %spec.name, "{warning}");
         }
-        let mut entry = CgroupEntry::default();
-        for place in created.cgroup.places() {
-            match place.version {
-                Version::V2 => entry.v2 = Some(place.dir.clone()),
-                Version::V1 => entry.v1_tasks.push(place.dir.join("tasks")),
-            }
-        }
-        entry.oom = created.cgroup.oom_file();
-        Ok(entry)
+        Ok(created.cgroup)
     }
 
     /// The namespaces of other containers that this one joins.

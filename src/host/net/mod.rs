@@ -4,8 +4,12 @@
 //!  Net ── machine ─┬─ record        networks/<name>/{spec, endpoints/<container>}, one lock for the machine
 //!   │              ├─ link, address, route, inside, sysctl, forwarding           what the kernel is told by netlink
 //!   │              └─ rules ── nft  the rule sets: pure; as text; as one transaction
-//!   └─── publish ──┬─ hold, owner   the listener that reserves a port; who else has it
-//!                  └─ conntrack     connections that must be decided anew
+//!   ├─── publish ──── conntrack     connections that must be decided anew
+//!   ├─── hold, owner                the listener that reserves a port; who else has it
+//!   ├─── relay                      what reaches that listener
+//!   ├─── firewall, foreign          other people's rules, read only
+//!   ├─── dnsredirect                port 53 inside a container
+//!   └─── sweep                      what nobody claims
 //! ```
 //!
 //! The kernel is told everything by netlink, and answers at once: the work is plain blocking code, which [`Net`] runs on
@@ -14,6 +18,7 @@
 
 mod address;
 mod conntrack;
+pub mod dns;
 pub mod dnsredirect;
 mod error;
 mod firewall;
@@ -28,6 +33,7 @@ mod nft;
 pub mod owner;
 mod publish;
 mod record;
+pub mod relay;
 mod route;
 mod rules;
 mod sweep;
@@ -37,7 +43,7 @@ mod tests;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::os::fd::{AsFd, BorrowedFd};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use crate::desired::{EndpointSpec, NetworkSpec, PortSpec};
@@ -52,7 +58,9 @@ use error::Context;
 use firewall::Firewall;
 use machine::Machine;
 use publish::Publisher;
-use rules::Relayed;
+use relay::keeper::{Keeper, Port};
+use rules::{Publication, Relayed};
+use tokio::task::JoinHandle;
 
 /// The networks of one state folder, in the network namespace of the process.
 #[derive(Clone)]
@@ -60,9 +68,35 @@ pub struct Net {
     shared: Arc<Shared>,
 }
 
+/// A container's link to a network, as it is recorded.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Endpoint {
+    /// The container.
+    pub container: ContainerId,
+    /// Its project.
+    pub project: ProjectName,
+    /// What was asked for.
+    pub spec: EndpointSpec,
+}
+
 struct Shared {
     machine: Machine,
     publishers: Mutex<BTreeMap<ProjectName, Publisher>>,
+    keepers: Mutex<BTreeMap<ProjectName, Watched>>,
+    /// The executable that is started as relay.
+    program: PathBuf,
+}
+
+/// A project's keeper and the task that runs it.
+struct Watched {
+    keeper: Arc<Keeper>,
+    task: JoinHandle<()>,
+}
+
+impl Drop for Watched {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
 }
 
 impl Net {
@@ -72,7 +106,9 @@ impl Net {
     /// When the folder can't be made.
     pub fn open(root: &Path, run: &Path) -> Result<Self> {
         let machine = Machine::open(root, run)?;
-        Ok(Self { shared: Arc::new(Shared { machine, publishers: Mutex::default() }) })
+        let program = PathBuf::from("/proc/self/exe");
+        let shared = Shared { machine, publishers: Mutex::default(), keepers: Mutex::default(), program };
+        Ok(Self { shared: Arc::new(shared) })
     }
 
     /// Makes a network, or mends one whose bridge or rules are gone. Returns what else had to be changed on the host, to be
@@ -100,6 +136,36 @@ impl Net {
     /// When the records or the kernel can't be read.
     pub async fn list(&self) -> Result<Vec<ObservedNetwork>> {
         self.run(|shared| shared.machine.list()).await
+    }
+
+    /// As [`Net::list`], on the calling thread.
+    ///
+    /// # Errors
+    /// As [`Net::list`].
+    pub fn list_now(&self) -> Result<Vec<ObservedNetwork>> {
+        self.shared.machine.list()
+    }
+
+    /// Every container's link to every network of the machine, on the calling thread.
+    ///
+    /// # Errors
+    /// When the records can't be read.
+    pub fn endpoints_now(&self) -> Result<Vec<Endpoint>> {
+        let records = self.shared.machine.records.all_endpoints()?;
+        let endpoint = |record: record::EndpointRecord| Endpoint {
+            container: record.container,
+            project: record.project,
+            spec: record.spec,
+        };
+        Ok(records.into_iter().map(endpoint).collect())
+    }
+
+    /// As [`Net::routes`], on the calling thread.
+    ///
+    /// # Errors
+    /// As [`Net::routes`].
+    pub fn routes_now(&self) -> Result<Vec<HostRoute>> {
+        self.shared.machine.routes()
     }
 
     /// The host's routes: address ranges that a new network must keep clear of.
@@ -159,17 +225,19 @@ impl Net {
     }
 
     /// Publishes the ports of a container, in place of those that it published before. The numbers must be picked, and
-    /// held by the caller for as long as they are published.
+    /// held by the caller for as long as they are published; this makes duplicates, to see what reaches the listeners.
     ///
     /// # Errors
     /// [`NetError::Unpublishable`] for a container on internal networks only, [`NetError::TableHeld`], the kernel's refusals.
     pub async fn publish(&self, project: &ProjectName, container: &ContainerId, held: &[Held]) -> Result<()> {
         let ports: Vec<PortSpec> = held.iter().map(|held| held.spec.clone()).collect();
-        let (project, container) = (project.clone(), container.clone());
-        self.run(move |shared| {
-            shared.with_publisher(&project, |publisher| publisher.publish(&shared.machine, &container, &ports))
-        })
-        .await
+        let (owner, id) = (project.clone(), container.clone());
+        let publication = self
+            .run(move |shared| {
+                shared.with_publisher(&owner, |publisher| publisher.publish(&shared.machine, &id, &ports))
+            })
+            .await?;
+        self.watch(project, container, &publication, held).await
     }
 
     /// Takes back the ports of containers.
@@ -179,24 +247,76 @@ impl Net {
     pub async fn withdraw(&self, project: &ProjectName, containers: &[ContainerId]) -> Result<()> {
         let (project, containers) = (project.clone(), containers.to_vec());
         self.run(move |shared| {
-            shared.with_publisher(&project, |publisher| publisher.withdraw(&shared.machine, &containers))
+            let left = shared.with_publisher(&project, |publisher| {
+                publisher.withdraw(&shared.machine, &containers)?;
+                Ok(publisher.publications().len())
+            })?;
+            let keeper = lock(&shared.keepers).get(&project).map(|watched| Arc::clone(&watched.keeper));
+            if let Some(keeper) = &keeper {
+                containers.iter().for_each(|container| keeper.remove(container));
+            }
+            if left == 0 {
+                lock(&shared.publishers).remove(&project);
+                lock(&shared.keepers).remove(&project);
+                keeper.inspect(|keeper| keeper.close());
+            }
+            Ok(())
         })
         .await
     }
 
     /// Makes the rules anew from the records: those of the machine's networks and those of the project's ports. For a new
-    /// supervisor, and when somebody has flushed them. Changes nothing where all is there.
+    /// supervisor, which hands over the listeners that the shims have kept, and when somebody has flushed the rules, then
+    /// without any.
     ///
     /// # Errors
     /// The kernel's refusals.
-    pub async fn republish_all(&self, project: &ProjectName) -> Result<()> {
-        let project = project.clone();
-        self.run(move |shared| {
-            {
-                let _lock = shared.machine.records.lock()?;
+    pub async fn republish_all(&self, project: &ProjectName, held: &[(ContainerId, Vec<Held>)]) -> Result<()> {
+        let owner = project.clone();
+        let publications = self
+            .run(move |shared| {
+                let lock = shared.machine.records.lock()?;
                 shared.machine.apply_rules()?;
+                drop(lock);
+                shared.with_publisher(&owner, |publisher| {
+                    publisher.restore(&shared.machine, relayed())?;
+                    Ok(publisher.publications().clone())
+                })
+            })
+            .await?;
+        for (container, held) in held {
+            if let Some(publication) = publications.get(container) {
+                self.watch(project, container, publication, held).await?;
             }
-            shared.with_publisher(&project, |publisher| publisher.restore(&shared.machine, relayed()))
+        }
+        Ok(())
+    }
+
+    /// Watches the listeners of a container for what the rules do not carry.
+    async fn watch(
+        &self,
+        project: &ProjectName,
+        container: &ContainerId,
+        publication: &Publication,
+        held: &[Held],
+    ) -> Result<()> {
+        let failed = |source| NetError::Relay { project: project.to_string(), source };
+        let ports: std::io::Result<Vec<Port>> = held.iter().flat_map(|held| publication.relay_ports(held)).collect();
+        let ports = ports.map_err(failed)?;
+        let keeper = {
+            let mut keepers = lock(&self.shared.keepers);
+            if !keepers.contains_key(project) {
+                let keeper = Keeper::open(&self.shared.machine.run, &self.shared.program, project).map_err(failed)?;
+                let keeper = Arc::new(keeper);
+                let task = tokio::spawn(Arc::clone(&keeper).watch());
+                keepers.insert(project.clone(), Watched { keeper, task });
+            }
+            keepers.get(project).map(|watched| Arc::clone(&watched.keeper))
+        };
+        let (project, container) = (project.to_string(), container.clone());
+        self.run(move |_| match keeper {
+            Some(keeper) => keeper.add(&container, ports).map_err(|source| NetError::Relay { project, source }),
+            None => Ok(()),
         })
         .await
     }
@@ -252,12 +372,8 @@ impl Net {
 }
 
 impl Shared {
-    fn publishers(&self) -> MutexGuard<'_, BTreeMap<ProjectName, Publisher>> {
-        self.publishers.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
-    }
-
     fn with_publisher<T>(&self, project: &ProjectName, work: impl FnOnce(&mut Publisher) -> Result<T>) -> Result<T> {
-        let mut publishers = self.publishers();
+        let mut publishers = lock(&self.publishers);
         if !publishers.contains_key(project) {
             publishers.insert(project.clone(), Publisher::open(&self.machine, project, relayed())?);
         }
@@ -270,4 +386,8 @@ impl Shared {
 /// Which ports go through the relay. Where the foreign rules can't be read, [`Net::warnings`] tells.
 fn relayed() -> Relayed {
     Firewall::read().map(|firewall| firewall.filters_input()).unwrap_or_default()
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
 }

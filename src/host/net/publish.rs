@@ -42,7 +42,7 @@ impl Publisher {
     }
 
     /// Publishes the ports of a container, and nothing else of it.
-    pub fn publish(&mut self, machine: &Machine, container: &ContainerId, ports: &[PortSpec]) -> Result<()> {
+    pub fn publish(&mut self, machine: &Machine, container: &ContainerId, ports: &[PortSpec]) -> Result<Publication> {
         let Some(mut endpoint) = way_in(machine, container)? else {
             return Err(NetError::Unpublishable(container.clone()));
         };
@@ -57,7 +57,8 @@ impl Publisher {
             forwarding::set_route_localnet(&publication.bridge, true)?;
         }
         let locals = local_addresses(&mut netlink).context("list", "addresses")?;
-        self.forget_local(&locals, ports)
+        self.forget_local(&locals, ports)?;
+        Ok(publication)
     }
 
     /// Takes back all ports of some containers.

@@ -5,11 +5,14 @@
 //! first lets through what the second has rewritten, and never drops what is not for one of our bridges.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
+use super::hold::Held;
 use super::nft::{
     Chain, DSTNAT, Datum, FILTER, Family, Hook, Kind, Map, Point, RAW, SRCNAT, Table, Term, Value, ValueKind,
 };
+use super::relay::keeper::Port;
 use crate::desired::{NetworkSpec, PortSpec};
 use crate::name::ProjectName;
 
@@ -160,6 +163,23 @@ pub(crate) struct Relayed {
 }
 
 impl Publication {
+    /// What the relay does for the sockets of a held port: the container's address of the same family first.
+    pub fn relay_ports(&self, held: &Held) -> Vec<io::Result<Port>> {
+        let port = held.spec.target;
+        let v4 = self.ipv4.map(|address| SocketAddr::new(address.into(), port));
+        let v6 = self.ipv6.map(|address| SocketAddr::new(address.into(), port));
+        let targets = |ipv4: bool| {
+            let order = if ipv4 { [v4, v6] } else { [v6, v4] };
+            order.into_iter().flatten().collect()
+        };
+        held.listeners
+            .iter()
+            .map(|listener| {
+                Ok(Port { socket: listener.socket.try_clone()?, targets: targets(listener.address.is_ipv4()) })
+            })
+            .collect()
+    }
+
     /// Whether a port is bound to 127.0.0.1, be it with all other addresses: then the kernel must route that address over
     /// the bridge.
     pub fn needs_loopback(&self) -> bool {

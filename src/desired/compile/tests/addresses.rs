@@ -39,6 +39,17 @@ fn a_network_gets_a_subnet_from_the_pool_and_keeps_it() {
 }
 
 #[test]
+fn a_network_that_outgrew_its_subnet_gets_a_wider_one() {
+    let project = project("services: {web: {}}");
+    let first = compile(&project, &images(&project), &Leases::default(), &request()).unwrap();
+    let scale = BTreeMap::from([("web".into(), 300)]);
+    let many = Request { previous: Some(first.clone()), scale, ..request() };
+    let second = compile(&project, &images(&project), &applied(&first), &many).unwrap();
+    let subnet = &second.networks["shop_default"].subnets[0];
+    assert_eq!((second.containers.len(), subnet.prefix), (300, 23));
+}
+
+#[test]
 fn a_subnet_keeps_clear_of_routes_and_other_networks() {
     let project = project("services: {web: {}}");
     let routes = vec![("0.0.0.0".parse().unwrap(), 0), ("172.16.0.0".parse().unwrap(), 12)];
@@ -235,6 +246,7 @@ proptest! {
         let before = compile(&one, &images(&one), &Leases::default(), &request()).unwrap();
         let again = Request { previous: Some(before.clone()), ..request() };
         let after = compile(&two, &images(&two), &applied(&before), &again).unwrap();
+        prop_assert_eq!(&compile(&two, &images(&two), &applied(&before), &again).unwrap(), &after);
         let mut seen = BTreeSet::new();
         for (name, container) in &after.containers {
             for endpoint in &container.spec.endpoints {

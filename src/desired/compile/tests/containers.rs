@@ -46,7 +46,7 @@ services:
   web:
     labels: {mine: x, image: file}
     depends_on: {db: {condition: service_healthy, restart: true}, cache: {condition: service_started}}
-  db: {}
+  db: {healthcheck: {test: [CMD, x]}}
   cache: {}
 ";
     let project = project(yaml);
@@ -382,6 +382,23 @@ fn what_cannot_be_honoured_is_told_at_its_place() {
         ("    userns_mode: x", "userns_mode: "),
         ("    devices: [{source: 'nvidia.com/gpu=all', target: 'nvidia.com/gpu=all'}]", "devices[0]: "),
         ("    device_cgroup_rules: ['x']", "device_cgroup_rules[0]: "),
+    ] {
+        let error = error(yaml);
+        assert!(error.starts_with(path), "{error}");
+    }
+}
+
+#[test]
+fn texts_that_the_kernel_would_refuse_or_misread() {
+    for (yaml, path) in [
+        ("    command: [\"a\\0b\"]", "command: "),
+        ("    environment: {'': x}", "environment.: "),
+        ("    environment: {A: \"x\\0\"}", "environment.A: "),
+        ("    hostname: \"a\\nb\"", "hostname: "),
+        ("    sysctls: {'net.x/../../kernel.panic': '1'}", "sysctls.net.x/../../kernel.panic: "),
+        ("    sysctls: {'fs.mqueue.../panic': '1'}", "sysctls.fs.mqueue.../panic: "),
+        ("    cgroup_parent: ../x", "cgroup_parent: "),
+        ("    volumes: [{type: bind, source: x, target: /x}]", "volumes[0]: "),
     ] {
         let error = error(yaml);
         assert!(error.starts_with(path), "{error}");

@@ -6,7 +6,7 @@ const STACK: &str = "
 services:
   web: {depends_on: {api: {condition: service_started, required: true}}}
   api: {depends_on: {db: {condition: service_healthy, restart: true, required: true}}}
-  db: {volumes: [{type: volume, source: data, target: /data}, {type: volume, target: /tmp/x}]}
+  db: {healthcheck: {test: [CMD, x]}, volumes: [{type: volume, source: data, target: /data}, {type: volume, target: /tmp/x}]}
   other: {}
 volumes: {data: {}}
 ";
@@ -195,4 +195,26 @@ fn all_errors_come_at_once() {
     let errors = errors("services: {a: {restart: x, cap_add: [y]}, b: {stop_signal: z}}");
     let places: Vec<&str> = errors.iter().filter_map(|error| error.split(':').next()).collect();
     assert_eq!(places, ["services.a.cap_add[0]", "services.a.restart", "services.b.stop_signal"]);
+}
+
+#[test]
+fn nobody_waits_for_the_health_of_what_has_no_health_check() {
+    let stack = |required: bool| {
+        format!("services: {{a: {{depends_on: {{b: {{condition: service_healthy, required: {required}}}}}}}, b: {{}}}}")
+    };
+    let errors = |required| errors(&stack(required));
+    assert_eq!(
+        errors(true),
+        [
+            "services.a.depends_on.b.condition: waits for `b` to be healthy, but `b` has no health check, nor has its image"
+        ]
+    );
+    assert!(errors(false).is_empty());
+}
+
+#[test]
+fn a_desired_state_survives_being_written_down() {
+    let desired = up(STACK);
+    let text = serde_json::to_string(&desired).unwrap();
+    assert_eq!(serde_json::from_str::<Desired>(&text).unwrap(), desired);
 }

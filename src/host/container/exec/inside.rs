@@ -1,6 +1,5 @@
 //! `__exec`: enters the container and runs the program there.
 
-use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::process::ExitCode;
@@ -11,11 +10,12 @@ use rustix::fs::{Mode, OFlags};
 
 use super::super::init::launch::{self, Launch};
 use super::super::init::problem::{At, Step, doing};
-use super::super::init::{Report, cgroup, console, cwd, oom, reaper};
+use super::super::init::{Report, console, cwd, oom, reaper};
 use super::super::protocol::StartError;
 use super::super::sys::{self, Cloned};
 use super::super::wire::Packet;
 use super::{ExecSpec, Told};
+use crate::host::cgroup::Entry;
 
 /// Runs the process.
 pub(in super::super) fn main() -> ExitCode {
@@ -58,8 +58,7 @@ fn tell(control: &OwnedFd, told: &Told, fds: Vec<OwnedFd>) -> io::Result<()> {
 /// The host's things that are needed inside.
 struct Brought {
     pidfd: OwnedFd,
-    tasks: Vec<File>,
-    group: Option<OwnedFd>,
+    entry: Entry,
 }
 
 fn run(control: &OwnedFd, spec: &ExecSpec, mut streams: Vec<OwnedFd>) -> Result<i32, StartError> {
@@ -80,7 +79,7 @@ fn run(control: &OwnedFd, spec: &ExecSpec, mut streams: Vec<OwnedFd>) -> Result<
     let (status, report) = socketpair(AddressFamily::Unix, SockType::SeqPacket, None, SockFlag::SOCK_CLOEXEC)
         .map_err(|cause| StartError::new("exec", cause))?;
     // SAFETY: this process has one thread.
-    let cloned = unsafe { sys::clone3(0, brought.group.as_ref().map(AsFd::as_fd)) };
+    let cloned = unsafe { sys::clone3(0, brought.entry.v2()) };
     match cloned.map_err(|cause| StartError::new("clone", cause))? {
         Cloned::Child => {
             drop(status);
@@ -101,18 +100,10 @@ fn bring(spec: &ExecSpec) -> Step<Brought> {
     if ticks != spec.ticks {
         return Err(gone()(io::Error::other("its process has ended")));
     }
-    let tasks = cgroup::open(&spec.cgroup)?;
-    let group = match &spec.cgroup.v2 {
-        Some(path) => {
-            let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-            let open = rustix::fs::open(path, flags, Mode::empty());
-            Some(open.map_err(doing(format!("open the cgroup {}", path.display())))?)
-        }
-        None => None,
-    };
+    let entry = spec.cgroup.entry().map_err(doing("open the cgroup"))?;
     // Asked for or not, what could not be set is no reason to refuse.
     let _ = oom::adjust(spec.oom_score_adj);
-    Ok(Brought { pidfd, tasks, group })
+    Ok(Brought { pidfd, entry })
 }
 
 /// Enters all namespaces of the process but the cgroup's: with that, a clone into the container's cgroup would cross a
@@ -142,7 +133,6 @@ fn child(spec: &ExecSpec, brought: Brought, streams: Vec<OwnedFd>, folder: &Owne
             groups: &spec.groups,
             tty: spec.tty.is_some(),
             security: &spec.security,
-            seccomp: spec.seccomp.as_ref(),
             ulimits: &spec.ulimits,
             reaper: false,
         };
@@ -161,7 +151,7 @@ fn child(spec: &ExecSpec, brought: Brought, streams: Vec<OwnedFd>, folder: &Owne
 
 /// Cgroups, session and standard streams.
 fn settle(spec: &ExecSpec, brought: Brought, streams: &[OwnedFd]) -> Result<(), StartError> {
-    cgroup::join(brought.tasks).at("cgroup")?;
+    brought.entry.join_v1().map_err(doing("enter the cgroup")).at("cgroup")?;
     if spec.own_cgroup {
         sys::setns(brought.pidfd.as_fd(), libc::CLONE_NEWCGROUP).map_err(doing("enter the cgroup namespace")).at("cgroup")?;
     }

@@ -16,14 +16,14 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::bundle::{CgroupEntry, Filter};
 use super::protocol::StartError;
 use super::record::ProcessRecord;
 use crate::desired::{ContainerSpec, SecuritySpec, Ulimit};
+use crate::host::cgroup::Cgroup;
 
 pub use client::{Exec, Streams, start};
 pub(super) use inside::main;
-pub use probe::{ProbeGroup, probe};
+pub use probe::probe;
 
 /// What to run in which container.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -46,14 +46,12 @@ pub struct ExecSpec {
     pub tty: Option<(u16, u16)>,
     /// What it may do.
     pub security: SecuritySpec,
-    /// The compiled filter.
-    pub seccomp: Option<Filter>,
     /// Resource limits.
     pub ulimits: BTreeMap<String, Ulimit>,
     /// As the container's own process.
     pub oom_score_adj: Option<i32>,
-    /// The cgroups to enter.
-    pub cgroup: CgroupEntry,
+    /// The cgroup to enter: the container's, or one below it.
+    pub cgroup: Cgroup,
     /// The container has a cgroup namespace of its own.
     pub own_cgroup: bool,
     /// It, and what it leaves in its session, ends with itself and with its caller (a probe).
@@ -62,7 +60,7 @@ pub struct ExecSpec {
 
 impl ExecSpec {
     /// `argv` in the container of `process` with everything as its own program has it; change what is asked for.
-    pub fn new(spec: &ContainerSpec, process: &ProcessRecord, cgroup: CgroupEntry, seccomp: Option<Filter>) -> ExecSpec {
+    pub fn new(spec: &ContainerSpec, process: &ProcessRecord, cgroup: Cgroup) -> ExecSpec {
         ExecSpec {
             pid: process.pid,
             ticks: process.ticks,
@@ -73,7 +71,6 @@ impl ExecSpec {
             groups: spec.groups.clone(),
             tty: None,
             security: spec.security.clone(),
-            seccomp,
             ulimits: spec.ulimits.clone(),
             oom_score_adj: spec.resources.oom_score_adj,
             cgroup,
@@ -85,7 +82,6 @@ impl ExecSpec {
     /// Gives it all rights (`exec --privileged`).
     pub fn privileged(&mut self) {
         self.security = SecuritySpec { privileged: true, ..SecuritySpec::default() };
-        self.seccomp = None;
     }
 }
 

@@ -3,7 +3,6 @@
 use std::fs;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
@@ -14,6 +13,7 @@ use super::super::protocol::StartError;
 use super::super::sys;
 use super::client::{self, Streams};
 use super::ExecSpec;
+use crate::host::cgroup::Cgroup;
 
 /// So much of a probe's output is kept; the rest is read and dropped, so that the probe does not block.
 const OUTPUT: usize = 4096;
@@ -22,37 +22,6 @@ const OUTPUT: usize = 4096;
 const DRAIN: Duration = Duration::from_millis(100);
 
 static NEXT: AtomicU64 = AtomicU64::new(0);
-
-/// A cgroup for one probe: a child without controllers of the container's v2 group, so that its limits count and a kill
-/// reaches all that the probe started.
-#[derive(Debug)]
-pub struct ProbeGroup {
-    folder: PathBuf,
-}
-
-impl ProbeGroup {
-    /// Makes one below `container`, the v2 group of the container.
-    ///
-    /// # Errors
-    /// When the folder can't be made.
-    pub fn make(container: &Path) -> io::Result<ProbeGroup> {
-        let number = NEXT.fetch_add(1, Ordering::Relaxed);
-        let folder = container.join(format!("probe-{}-{number}", std::process::id()));
-        fs::create_dir(&folder)?;
-        Ok(ProbeGroup { folder })
-    }
-
-    /// Kills all that is in it (cgroup.kill is new in 5.14) and waits until the group can be removed.
-    async fn end(self) {
-        let _ = fs::write(self.folder.join("cgroup.kill"), "1");
-        for wait in [0, 1, 2, 5, 10, 20, 50, 100, 200] {
-            tokio::time::sleep(Duration::from_millis(wait)).await;
-            if fs::remove_dir(&self.folder).is_ok() {
-                return;
-            }
-        }
-    }
-}
 
 /// How a probe went.
 pub type Outcome = crate::engine::port::ProbeResult;
@@ -63,18 +32,15 @@ pub async fn probe(program: BorrowedFd<'_>, mut spec: ExecSpec, limit: Duration)
     let deadline = Instant::now() + limit;
     spec.tty = None;
     spec.bound = true;
-    let group = match &spec.cgroup.v2 {
-        Some(folder) => ProbeGroup::make(folder).ok(),
-        None => None,
-    };
-    if let Some(group) = &group {
-        spec.cgroup.v2 = Some(group.folder.clone());
+    // A group of its own below the container's: a kill reaches what has left the probe's session too.
+    let number = NEXT.fetch_add(1, Ordering::Relaxed);
+    let container = spec.cgroup.clone();
+    if let Ok(group) = container.child(&format!("probe-{}-{number}", std::process::id())) {
+        spec.cgroup = group;
     }
     let mut output = Vec::new();
     let result = run(program, &spec, deadline, &mut output).await;
-    if let Some(group) = group {
-        group.end().await;
-    }
+    end(&container, &spec.cgroup).await;
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     match result {
         Ok(Some(code)) => Outcome { code, output: text(&output) },
@@ -84,6 +50,24 @@ pub async fn probe(program: BorrowedFd<'_>, mut spec: ExecSpec, limit: Duration)
             Outcome { code: -1, output }
         }
         Err(error) => Outcome { code: if error.code == 125 { -1 } else { error.code }, output: error.to_string() },
+    }
+}
+
+/// Kills all that is left in the probe's `group`, and removes the folders of it that are not the container's.
+async fn end(container: &Cgroup, group: &Cgroup) {
+    if group == container {
+        return;
+    }
+    let _ = group.kill();
+    let own = group.places().iter().filter(|place| !container.places().contains(place));
+    for place in own {
+        // The dead leave a moment later; what can't be removed then goes with the container's group.
+        for wait in [0, 1, 2, 5, 10, 20, 50, 100, 200] {
+            tokio::time::sleep(Duration::from_millis(wait)).await;
+            if fs::remove_dir(&place.dir).is_ok() {
+                break;
+            }
+        }
     }
 }
 

@@ -6,8 +6,8 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::fs::{FileType, Mode, OFlags, Uid};
 
 use super::problem::{At, Step, doing};
+use super::privileges::Rights;
 use super::user::Identity;
-use super::super::bundle::Filter;
 use super::super::protocol::StartError;
 use super::super::sys;
 use super::{cwd, keyring, label, limits, privileges, program, reaper, user};
@@ -27,8 +27,6 @@ pub(crate) struct Launch<'a> {
     pub tty: bool,
     /// What it may do.
     pub security: &'a SecuritySpec,
-    /// The compiled filter.
-    pub seccomp: Option<&'a Filter>,
     /// Resource limits.
     pub ulimits: &'a std::collections::BTreeMap<String, Ulimit>,
     /// Stay as PID 1 and start the program as a child.
@@ -45,32 +43,41 @@ pub(crate) fn launch(
     folder: &OwnedFd,
     status: OwnedFd,
 ) -> Result<Infallible, (OwnedFd, StartError)> {
-    let identity = match prepare(launch) {
-        Ok(identity) => identity,
+    let env = match settle(launch, folder) {
+        Ok(env) => env,
         Err(error) => return Err((status, error)),
     };
-    let status = if launch.reaper {
-        let spare = sys::dup(&status);
-        match reaper::split(status, launch.tty) {
-            Ok(status) => status,
-            Err(cause) => {
-                // The descriptor went with the failed split; without the duplicate nobody can be told.
-                let Ok(spare) = spare else { sys::exit_now(125) };
-                return Err((spare, StartError::new("init", format!("start the program's process: {cause}"))));
-            }
-        }
-    } else {
-        status
+    let status = match launch.reaper {
+        false => status,
+        // PID 1 stays, with the identity and the rights of its program.
+        true => reaper::split(status, launch.tty).map_err(|(status, cause)| {
+            (status, StartError::new("init", format!("start the program's process: {cause}")))
+        })?,
     };
-    match go(launch, &identity, folder) {
+    match become_program(launch, &env) {
         Ok(never) => match never {},
         Err(error) => Err((status, error)),
     }
 }
 
-fn prepare(launch: &Launch<'_>) -> Result<Identity, StartError> {
+/// From root to the program's own identity and folder; returns its environment.
+fn settle(launch: &Launch<'_>, folder: &OwnedFd) -> Result<Vec<String>, StartError> {
+    let (identity, rights) = prepare(launch)?;
+    privileges::drop_to(&identity, &rights).at("privileges")?;
+    cwd::enter(folder).at("working directory")?;
+    let hostname = nix::unistd::gethostname().unwrap_or_default();
+    Ok(program::complete_env(launch.env, &identity.home, &hostname.to_string_lossy(), launch.tty))
+}
+
+fn become_program(launch: &Launch<'_>, env: &[String]) -> Result<Infallible, StartError> {
+    let found = program::find(launch.argv, env).at("program")?;
+    Err(program::execute(&found)).at("program")
+}
+
+fn prepare(launch: &Launch<'_>) -> Result<(Identity, Rights), StartError> {
     let root = open_root().at("root")?;
     let identity = user::look_up(root.as_fd(), launch.user, launch.groups).at("user")?;
+    let rights = privileges::of(launch.security).at("privileges")?;
     limits::set(launch.ulimits).at("ulimits")?;
     keyring::join().at("keyring")?;
     give_streams(&identity, launch.tty).at("standard streams")?;
@@ -79,19 +86,9 @@ fn prepare(launch: &Launch<'_>) -> Result<Identity, StartError> {
     // The last word on descriptors (CVE-2024-21626): whatever was opened above 2, by whomever, ends at exec.
     sys::close_from_on_exec(3).map_err(|cause| StartError::new("descriptors", cause))?;
     if launch.reaper {
-        // PID 1 of the container stays, with the identity and rights of its program.
         let _ = sys::prctl(libc::PR_SET_NAME, c"windlass-init".as_ptr() as libc::c_ulong, 0);
     }
-    Ok(identity)
-}
-
-fn go(launch: &Launch<'_>, identity: &Identity, folder: &OwnedFd) -> Result<Infallible, StartError> {
-    privileges::drop_to(identity, launch.security, launch.seccomp).at("privileges")?;
-    cwd::enter(folder).at("working directory")?;
-    let hostname = nix::unistd::gethostname().unwrap_or_default();
-    let env = program::complete_env(launch.env, &identity.home, &hostname.to_string_lossy(), launch.tty);
-    let found = program::find(launch.argv, &env).at("program")?;
-    Err(program::execute(&found)).at("program")
+    Ok((identity, rights))
 }
 
 fn open_root() -> Step<OwnedFd> {

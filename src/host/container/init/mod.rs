@@ -4,7 +4,6 @@
 //! comes from the host is opened first, while no path can lead elsewhere; what lies inside the root is reached by
 //! descriptors only; nothing of the container runs before everything is in place.
 
-pub(crate) mod cgroup;
 mod cgroupfs;
 pub(crate) mod console;
 mod copy_up;
@@ -44,6 +43,7 @@ use super::protocol::StartError;
 use super::wire::Packet;
 use super::{sys, tree};
 use crate::desired::NsMode;
+use crate::host::cgroup::Entry;
 
 use self::console::Terminal;
 
@@ -51,6 +51,8 @@ use self::console::Terminal;
 pub(crate) struct Job<'a> {
     /// What to make.
     pub bundle: &'a Bundle,
+    /// The way into the v1 cgroups; the v2 one was entered by the clone.
+    pub entry: Entry,
     /// Namespaces to enter, with their kinds.
     pub namespaces: Vec<(BorrowedFd<'a>, libc::c_int)>,
     /// The shared memory; `None`: the host's.
@@ -109,8 +111,9 @@ fn report(status: &OwnedFd, report: &Report, fds: Vec<OwnedFd>) -> Step {
 }
 
 fn set_up(job: Job<'_>) -> Result<Infallible, (OwnedFd, StartError)> {
-    let Job { bundle, namespaces, shm, streams, status } = job;
-    let folder = match inside(bundle, &namespaces, shm, streams, &status) {
+    let Job { bundle, entry, namespaces, shm, streams, status } = job;
+    let brought = Brought { entry, namespaces, shm, streams };
+    let folder = match inside(bundle, brought, &status) {
         Ok(folder) => folder,
         Err(error) => return Err((status, error)),
     };
@@ -122,29 +125,31 @@ fn set_up(job: Job<'_>) -> Result<Infallible, (OwnedFd, StartError)> {
         groups: &spec.groups,
         tty: spec.tty,
         security: &spec.security,
-        seccomp: bundle.host.seccomp.as_ref(),
         ulimits: &spec.ulimits,
         reaper: spec.init,
     };
     launch::launch(&launch, &folder, status)
 }
 
+/// Descriptors that come from the shim.
+struct Brought<'a> {
+    entry: Entry,
+    namespaces: Vec<(BorrowedFd<'a>, libc::c_int)>,
+    shm: Option<BorrowedFd<'a>>,
+    streams: Streams,
+}
+
 /// From the host's mounts to the container's root; returns the working directory.
 fn inside(
     bundle: &Bundle,
-    namespaces: &[(BorrowedFd<'_>, libc::c_int)],
-    shm: Option<BorrowedFd<'_>>,
-    streams: Streams,
+    brought: Brought<'_>,
     status: &OwnedFd,
 ) -> Result<OwnedFd, StartError> {
     let (spec, host) = (&bundle.spec, &bundle.host);
+    let Brought { entry, namespaces, shm, streams } = brought;
     start_clean().at("session")?;
-    let tasks = cgroup::open(&host.cgroup).at("cgroup")?;
-    cgroup::join(tasks).at("cgroup")?;
-    if !spec.namespaces.host_cgroup {
-        sys::unshare(libc::CLONE_NEWCGROUP).map_err(doing("make a cgroup namespace")).at("cgroup")?;
-    }
-    namespaces::enter(namespaces).at("namespaces")?;
+    enter_cgroup(entry, !spec.namespaces.host_cgroup).at("cgroup")?;
+    namespaces::enter(&namespaces).at("namespaces")?;
     if let Some(warning) = oom::adjust(spec.resources.oom_score_adj) {
         report(status, &Report::Warning(warning), Vec::new()).at("report")?;
     }
@@ -190,6 +195,16 @@ fn start_clean() -> Step {
     sys::reset_signals();
     rustix::process::umask(rustix::fs::Mode::empty());
     rustix::process::setsid().map_err(doing("start a session")).map(drop)
+}
+
+/// The cgroup namespace's root is what has been entered before.
+fn enter_cgroup(entry: Entry, own: bool) -> Step {
+    entry.join_v1().map_err(doing("enter the cgroup"))?;
+    drop(entry);
+    if own {
+        sys::unshare(libc::CLONE_NEWCGROUP).map_err(doing("make a cgroup namespace"))?;
+    }
+    Ok(())
 }
 
 /// A tmpfs that covers the mount point until the root covers it in turn: nobody but this process ever sees it whole.

@@ -24,13 +24,13 @@ const OWN: [libc::c_int; 8] = [
 ///
 /// # Errors
 /// When fork fails.
-pub(crate) fn split(status: OwnedFd, tty: bool) -> io::Result<OwnedFd> {
+pub(crate) fn split(status: OwnedFd, tty: bool) -> Result<OwnedFd, (OwnedFd, io::Error)> {
     let all = all_signals();
     // SAFETY: the set is initialised; blocking before the fork loses no signal that comes in between.
     unsafe { libc::sigprocmask(libc::SIG_SETMASK, &raw const all, std::ptr::null_mut()) };
     // SAFETY: this process has one thread.
     match unsafe { libc::fork() } {
-        -1 => Err(io::Error::last_os_error()),
+        -1 => Err((status, io::Error::last_os_error())),
         0 => {
             lead_own_group(tty);
             sys::reset_signals();

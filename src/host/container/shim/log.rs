@@ -1,40 +1,75 @@
-//! The container's log, as the shim uses it.
+//! The container's log as the shim uses it: never waiting for the disk while the process lives.
 
-use std::fs::File;
-use std::io::{self, Write};
 use std::os::fd::BorrowedFd;
+use std::time::Duration;
+
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 use super::super::bundle::Bundle;
+use crate::host::logs::{Error, Stream, Writer};
+
+/// At the end of a process the log is waited for so long, so that who hears of the end finds the last lines; a disk that
+/// takes longer is left to the thread.
+const LAST: Duration = Duration::from_millis(200);
 
 /// Where the output goes.
 pub(super) struct Log {
-    file: Option<File>,
+    writer: Option<Writer>,
+    /// What the writer had no room for.
+    pending: Option<(Stream, Vec<u8>)>,
 }
 
 impl Log {
-    pub(super) fn start(bundle: &Bundle) -> io::Result<Log> {
-        let Some(folder) = bundle.host.log.as_ref().filter(|_| bundle.spec.log.driver != "none") else {
-            return Ok(Log { file: None });
-        };
-        std::fs::create_dir_all(folder)?;
-        Ok(Log { file: Some(File::options().create(true).append(true).open(folder.join("output"))?) })
+    /// Begins or goes on with the log of `bundle`; starts a thread, so never before a clone.
+    pub(super) fn start(bundle: &Bundle) -> Result<Log, Error> {
+        let folder = bundle.host.log.as_ref().filter(|_| bundle.spec.log.driver != "none");
+        let writer = folder.map(|folder| Writer::start(folder, &bundle.spec.log)).transpose()?;
+        Ok(Log { writer, pending: None })
     }
 
-    pub(super) fn write(&mut self, _stream: u8, bytes: &[u8]) {
-        if let Some(file) = &mut self.file {
-            let _ = file.write_all(bytes);
+    /// Takes a chunk of output; only while [`Log::has_room`].
+    pub(super) fn write(&mut self, stream: u8, bytes: &[u8]) {
+        self.put(if stream == 2 { Stream::Stderr } else { Stream::Stdout }, bytes);
+    }
+
+    fn put(&mut self, stream: Stream, bytes: &[u8]) {
+        if let Some(writer) = &self.writer {
+            let taken = writer.write(stream, bytes);
+            self.pending = (taken < bytes.len()).then(|| (stream, bytes[taken..].to_vec()));
         }
     }
 
+    /// Whether a chunk can be taken; while not, the process's output is left in its pipes.
     pub(super) fn has_room(&self) -> bool {
-        true
+        self.pending.is_none()
     }
 
+    /// What becomes readable when there is room again.
     pub(super) fn wake(&self) -> Option<BorrowedFd<'_>> {
-        None
+        self.writer.as_ref().map(Writer::room_fd)
     }
 
-    pub(super) fn woken(&mut self) {}
+    /// There is room again.
+    pub(super) fn woken(&mut self) {
+        if let Some((stream, bytes)) = self.pending.take() {
+            self.put(stream, &bytes);
+        }
+    }
 
-    pub(super) fn finish(&mut self) {}
+    /// Waits a moment for room, for the last output; `false` if there is none.
+    pub(super) fn make_room(&mut self) -> bool {
+        if let (Some(fd), false) = (self.wake(), self.has_room()) {
+            let limit = PollTimeout::try_from(LAST).unwrap_or(PollTimeout::ZERO);
+            let _ = poll(&mut [PollFd::new(fd, PollFlags::POLLIN)], limit);
+            self.woken();
+        }
+        self.has_room()
+    }
+
+    /// Writes what is there, as far as the disk allows it in time.
+    pub(super) fn finish(self) {
+        if let Some(writer) = self.writer {
+            let _ = writer.finish(LAST);
+        }
+    }
 }

@@ -3,20 +3,19 @@
 use std::fs;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
-use std::path::{Path, PathBuf};
 
 use nix::poll::{PollFd, PollFlags};
 
 use super::log::Log;
 use super::streams::Streams;
 use super::{Shim, Source};
-use super::super::bundle::Bundle;
 use super::super::init::Report;
 use super::super::protocol::{Event, Message, Part, Reply, StartError};
 use super::super::record::{self, EXIT, ExitRecord, PROCESS, ProcessRecord};
 use super::super::sys;
 use super::super::wire::Packet;
 use crate::desired::Stamp;
+use crate::host::cgroup::Cgroup;
 use crate::observed::Exit;
 
 /// How far it is.
@@ -47,7 +46,7 @@ pub(super) struct Process {
     pub(super) log: Log,
     /// PID 1 is this program itself.
     pub(super) reaper: bool,
-    pub(super) oom_file: Option<PathBuf>,
+    pub(super) cgroup: Cgroup,
     /// Kills for want of memory before it was started.
     pub(super) oom: u64,
 }
@@ -177,9 +176,9 @@ impl Shim {
         }
         self.drain_output();
         let Some(process) = self.process.take() else { return };
-        let Process { stage, started, oom_file, oom, mut log, .. } = process;
+        let Process { stage, started, cgroup, oom, log, .. } = process;
         log.finish();
-        let oom = oom_file.as_deref().is_some_and(|file| count_oom(file) > oom);
+        let oom = cgroup.oom_kills() > oom;
         let mut exit = Exit { code: super::super::init::reaper::exit_code(status), oom, at: record::now(), stopped: false, error: None };
         match stage {
             Stage::SettingUp { caller, failure, .. } => {
@@ -223,14 +222,4 @@ fn wait(pidfd: &OwnedFd) -> Option<i32> {
         (None, Some(signal)) => signal,
         (None, None) => return None,
     })
-}
-
-/// Kills for want of memory so far in the cgroup of `bundle`.
-pub(super) fn oom_kills(bundle: &Bundle) -> u64 {
-    bundle.host.cgroup.oom.as_deref().map_or(0, count_oom)
-}
-
-fn count_oom(file: &Path) -> u64 {
-    let text = fs::read_to_string(file).unwrap_or_default();
-    text.lines().find_map(|line| line.strip_prefix("oom_kill ")?.trim().parse().ok()).unwrap_or(0)
 }

@@ -6,7 +6,6 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, socketpair};
-use rustix::fs::{Mode, OFlags};
 use rustix::pipe::PipeFlags;
 
 use super::Shim;
@@ -19,6 +18,7 @@ use super::super::protocol::{Part, StartError};
 use super::super::record::{self, EXIT};
 use super::super::sys::{self, Cloned};
 use crate::desired::{NetMode, NsMode, SCHEMA};
+use crate::host::cgroup::Entry;
 
 impl Shim {
     /// Starts the process of `bundle`. The answer to `caller` follows when init has ended its work.
@@ -36,6 +36,10 @@ impl Shim {
             return Err(StartError::new("shim", "the process runs already"));
         }
         let shared: BTreeMap<_, _> = shared.iter().copied().zip(fds).collect();
+        // The log's thread of the last process may hang on its disk: see the clone.
+        if fs::read_dir("/proc/self/task").map_or(0, Iterator::count) != 1 {
+            return Err(StartError::new("log", "the end of the last log is not written yet: its disk is slow or hangs"));
+        }
         let at = |what: &'static str| move |cause: io::Error| StartError::new(what, cause);
         self.forget_last().map_err(at("records"))?;
         let (mine, theirs) = Streams::make(&bundle.spec).map_err(at("standard streams"))?;
@@ -47,13 +51,15 @@ impl Shim {
             NsMode::Private => Some(self.own(Part::Shm)?),
             NsMode::Container(_) => Some(passed(&shared, Shared::Shm)?),
         };
-        let oom = super::process::oom_kills(bundle);
-        let cloned = clone(bundle, &shared)?;
+        let cgroup = bundle.host.cgroup.clone();
+        let oom = cgroup.oom_kills();
+        let entry = cgroup.entry().map_err(|cause| StartError::new("cgroup", cause))?;
+        let cloned = clone(bundle, &shared, &entry)?;
         let (pid, pidfd) = match cloned {
             Cloned::Parent { pid, pidfd } => (pid, pidfd),
             Cloned::Child => {
                 drop(status);
-                init::run(Job { bundle, namespaces, shm, streams: theirs, status: report })
+                init::run(Job { bundle, entry, namespaces, shm, streams: theirs, status: report })
             }
         };
         drop((report, theirs));
@@ -71,7 +77,7 @@ impl Shim {
             streams: mine,
             log,
             reaper: bundle.spec.init,
-            oom_file: bundle.host.cgroup.oom.clone(),
+            cgroup,
             oom,
         });
         // The bundle was large, and nothing else will need so much.
@@ -129,15 +135,8 @@ fn passed(shared: &BTreeMap<Shared, OwnedFd>, kind: Shared) -> Result<BorrowedFd
 }
 
 /// Clones this process into new mount and process namespaces.
-fn clone(bundle: &Bundle, shared: &BTreeMap<Shared, OwnedFd>) -> Result<Cloned, StartError> {
+fn clone(bundle: &Bundle, shared: &BTreeMap<Shared, OwnedFd>, entry: &Entry) -> Result<Cloned, StartError> {
     let failed = |what: &'static str| move |cause: io::Error| StartError::new("clone", format!("{what}: {cause}"));
-    let open = |path: &std::path::Path| {
-        rustix::fs::open(path, OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())
-    };
-    let cgroup = match &bundle.host.cgroup.v2 {
-        Some(path) => Some(open(path).map_err(|cause| failed("open the cgroup")(cause.into()))?),
-        None => None,
-    };
     let mut flags = libc::CLONE_NEWNS as u64;
     let mut home = None;
     match &bundle.spec.namespaces.pid {
@@ -151,8 +150,8 @@ fn clone(bundle: &Bundle, shared: &BTreeMap<Shared, OwnedFd>) -> Result<Cloned, 
             home = Some(own);
         }
     }
-    // SAFETY: the log's thread, the only other one this process ever has, has ended with the last process.
-    let cloned = unsafe { sys::clone3(flags, cgroup.as_ref().map(AsFd::as_fd)) };
+    // SAFETY: this process has one thread: the caller has counted.
+    let cloned = unsafe { sys::clone3(flags, entry.v2()) };
     if let (Some(home), false) = (home, matches!(cloned, Ok(Cloned::Child))) {
         sys::setns(home.as_fd(), libc::CLONE_NEWPID).map_err(failed("leave the other process namespace"))?;
     }

@@ -176,7 +176,7 @@ impl Shim {
     /// Reads all that is there, for the last time.
     pub(super) fn drain_output(&mut self) {
         for stream in [1, 2] {
-            while self.read_output(stream) {}
+            while self.process.as_mut().is_some_and(|process| process.log.make_room()) && self.read_output(stream) {}
         }
     }
 

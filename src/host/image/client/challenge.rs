@@ -71,8 +71,7 @@ mod tests {
 
     #[test]
     fn reads_several_challenges_and_commas_in_quotes() {
-        let all =
-            parse(r#"Basic realm="a \"b\"", Bearer realm="https://x/t",service=reg,scope="repository:a:pull,push""#);
+        let all = parse(r#"Basic realm="a \"b\"", Bearer realm="https://x/t",service=reg,scope="repository:a:pull,push""#);
         assert_eq!(all.len(), 2);
         assert_eq!(all[0].parameters["realm"], "a \"b\"");
         assert_eq!(all[1].scheme, "bearer");

@@ -14,12 +14,7 @@ use super::super::{ImageError, Settings};
 const REDIRECTS: usize = 10;
 
 /// A client for one host.
-pub(super) fn build(
-    host: &str,
-    insecure: bool,
-    settings: &Settings,
-    pace: &Pace,
-) -> Result<reqwest::Client, ImageError> {
+pub(super) fn build(host: &str, insecure: bool, settings: &Settings, pace: &Pace) -> Result<reqwest::Client, ImageError> {
     // The second call of a process is refused, and the first one's provider is as good.
     let _ = rustls::crypto::ring::default_provider().install_default();
     let make = |roots: Roots| -> Result<reqwest::Client, ImageError> {
@@ -47,8 +42,7 @@ pub(super) fn build(
     }
     // Without any CA bundle on the machine the platform's verifier can't be made: then Mozilla's roots, built in.
     make(Roots::System(extra.clone())).or_else(|_| {
-        let built_in =
-            webpki_root_certs::TLS_SERVER_ROOT_CERTS.iter().filter_map(|der| Certificate::from_der(der).ok());
+        let built_in = webpki_root_certs::TLS_SERVER_ROOT_CERTS.iter().filter_map(|der| Certificate::from_der(der).ok());
         make(Roots::Only(built_in.chain(extra).collect()))
     })
 }
@@ -87,11 +81,8 @@ fn proxies(builder: ClientBuilder, host: &str, settings: &Settings) -> Result<Cl
     }
     let none = settings.proxy("no_proxy").and_then(NoProxy::from_string);
     type Make = fn(&str) -> reqwest::Result<Proxy>;
-    let kinds: [(&str, Make); 3] = [
-        ("http_proxy", |url| Proxy::http(url)),
-        ("https_proxy", |url| Proxy::https(url)),
-        ("all_proxy", |url| Proxy::all(url)),
-    ];
+    let kinds: [(&str, Make); 3] =
+        [("http_proxy", |url| Proxy::http(url)), ("https_proxy", |url| Proxy::https(url)), ("all_proxy", |url| Proxy::all(url))];
     for (key, make) in kinds {
         if let Some(url) = settings.proxy(key) {
             let proxy = make(url).map_err(|_| ImageError::Unreachable {

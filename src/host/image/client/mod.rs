@@ -110,6 +110,11 @@ impl Client {
         }
     }
 
+    /// Whether registries.conf allows plain HTTP and bad certificates for a whole registry.
+    pub(super) fn is_insecure(&self, registry: &str) -> bool {
+        self.registries.is_insecure(registry)
+    }
+
     /// Asks whether a registry lets `credentials` in (`login`).
     pub(super) async fn check(&self, endpoint: &Endpoint, credentials: &Credentials) -> Result<(), ImageError> {
         let ask = Ask {
@@ -257,11 +262,7 @@ impl Client {
             }
         }
         Err(failure.unwrap_or_else(|| {
-            Failure::Final(bad_answer(
-                endpoint,
-                "/v2/",
-                "it speaks neither the registry's protocol over HTTP nor over HTTPS".into(),
-            ))
+            Failure::Final(bad_answer(endpoint, "/v2/", "it speaks neither the registry's protocol over HTTP nor over HTTPS".into()))
         }))
     }
 

@@ -59,9 +59,8 @@ impl Client {
         let find = |scheme: &str| request.challenges.iter().find(|challenge| challenge.scheme == scheme);
         if let Some(challenge) = find("bearer") {
             let token = self.fetch_token(request, challenge, credentials.as_ref()).await?;
-            return Header::new("Bearer", token.reveal()).ok_or_else(|| {
-                bad_answer(request.endpoint, request.what, "its token service sent no usable token".into())
-            });
+            return Header::new("Bearer", token.reveal())
+                .ok_or_else(|| bad_answer(request.endpoint, request.what, "its token service sent no usable token".into()));
         }
         if find("basic").is_none() {
             let reason = "it answers 401 without a way to log in that is known here (Basic, Bearer)";

@@ -33,9 +33,7 @@ fn open(root: &Path, path: &[u8]) -> rustix::io::Result<std::os::fd::OwnedFd> {
 
 /// Whether something that is no folder has this name: what lies further below is hidden by it.
 fn is_there(root: &Path, path: &[u8]) -> bool {
-    let Ok(root) = fs::open(root, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty()) else {
-        return false;
-    };
+    let Ok(root) = fs::open(root, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty()) else { return false };
     let flags = OFlags::PATH | OFlags::CLOEXEC | OFlags::NOFOLLOW;
     fs::openat2(&root, path, flags, Mode::empty(), ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS)
         .and_then(|fd| fs::statat(&fd, "", AtFlags::EMPTY_PATH))

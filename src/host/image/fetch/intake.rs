@@ -18,6 +18,8 @@ pub(in super::super) type Chunk = tokio_util::bytes::Bytes;
 #[derive(Debug)]
 pub(in super::super) struct Intake {
     file: File,
+    /// Where in the file the blob begins.
+    base: u64,
     /// Bytes of the file that were there before, still to be read.
     stored: u64,
     /// Bytes read so far.
@@ -46,7 +48,14 @@ impl Intake {
     pub(in super::super) fn new(file: File, stored: u64, size: u64, chunks: Receiver<Chunk>) -> Self {
         let stored = stored.min(size);
         let (chunk, hasher) = (Chunk::new(), Hasher::default());
-        Self { file, stored, at: 0, size, chunks, chunk, hasher, failure: None }
+        Self { file, base: 0, stored, at: 0, size, chunks, chunk, hasher, failure: None }
+    }
+
+    /// A blob that lies whole in a file, from byte `base` on.
+    pub(in super::super) fn section(file: File, base: u64, size: u64) -> Self {
+        // The sending end is gone at once: nothing more comes.
+        let (_, chunks) = tokio::sync::mpsc::channel(1);
+        Self { base, ..Self::new(file, size, size, chunks) }
     }
 
     /// Reads whatever is left, to judge all of it.
@@ -68,7 +77,7 @@ impl Intake {
 
     fn from_file(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let most = usize::try_from(self.stored).unwrap_or(usize::MAX).min(buffer.len());
-        match self.file.read_at(&mut buffer[..most], self.at) {
+        match self.file.read_at(&mut buffer[..most], self.base + self.at) {
             Ok(0) => Err(self.broke(Some(io::ErrorKind::UnexpectedEof.into()))),
             Ok(count) => {
                 self.stored -= count as u64;

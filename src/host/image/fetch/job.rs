@@ -102,8 +102,7 @@ impl Job {
                 Ok(done) => return Ok(done),
                 Err(error) => error,
             };
-            let lied =
-                matches!(&error, ImageError::WrongDigest { expected, .. } if *expected == self.layer.blob.digest);
+            let lied = matches!(&error, ImageError::WrongDigest { expected, .. } if *expected == self.layer.blob.digest);
             if lied {
                 partial.clear()?;
             }

@@ -23,6 +23,8 @@ use crate::desired::ImageSpec;
 use crate::name::Digest;
 
 use intake::Chunk;
+pub(super) use intake::Intake;
+pub(super) use job::{judge, publish, stage_and_unpack};
 
 /// One layer of the store that is to be made from a blob.
 #[derive(Clone, Debug)]

@@ -135,13 +135,7 @@ impl Store {
         ImageError::DiskFull { what: what.to_owned(), path: self.inner.root.clone(), needed, free: self.free() }
     }
 
-    pub(super) fn full_or_io(
-        &self,
-        operation: &'static str,
-        path: &Path,
-        needed: u64,
-        error: std::io::Error,
-    ) -> ImageError {
+    pub(super) fn full_or_io(&self, operation: &'static str, path: &Path, needed: u64, error: std::io::Error) -> ImageError {
         match error.kind() {
             std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded => self.full("a file", needed),
             _ => ImageError::io(operation, path)(error),

@@ -85,13 +85,34 @@ impl Store {
         self.write_ref("pending", entry)
     }
 
+    /// Gives an image of the store one more name.
+    ///
+    /// # Errors
+    /// [`ImageError::NoSuchImage`]; when `new` can't be read, or has a digest.
+    pub fn tag(&self, name: &str, new: &str) -> Result<(), ImageError> {
+        let reference = Reference::parse(new)?;
+        if reference.digest.is_some() {
+            let reason = "a new name can't have a digest".to_owned();
+            return Err(ImageError::BadReference { text: digest::printable(new), reason });
+        }
+        let found = self.find(name)?;
+        if found.is_empty() {
+            return Err(ImageError::NoSuchImage { name: name.to_owned() });
+        }
+        for entry in found {
+            self.promote(&Ref { name: Some(reference.to_string()), ..entry })?;
+        }
+        Ok(())
+    }
+
     /// Makes a name mean an image whose layers are all there. The image that had the name keeps a record without one.
     pub(in super::super) fn promote(&self, entry: &Ref) -> Result<(), ImageError> {
         let _lock = self.lock()?;
         let refs = self.refs();
         let before = refs.iter().find(|old| old.name == entry.name && old.platform == entry.platform);
-        let orphan = before
-            .filter(|old| old.id != entry.id && !refs.iter().any(|other| other.id == old.id && other.name != old.name));
+        let orphan = before.filter(|old| {
+            old.id != entry.id && !refs.iter().any(|other| other.id == old.id && other.name != old.name)
+        });
         if let Some(old) = orphan {
             self.write_ref("refs", &Ref { name: None, ..old.clone() })?;
         }

@@ -192,8 +192,8 @@ fn write(members: &mut Members, file: &OwnedFd, name: &[u8], sparse: Option<&sup
             if most == 0 {
                 return Err(Fault::Bad("it has a sparse file whose map does not fit its data".into()));
             }
-            let count = rustix::io::retry_on_intr(|| rustix::io::pwrite(file, &data[..most], at))
-                .map_err(failed("write", name))?;
+            let count =
+                rustix::io::retry_on_intr(|| rustix::io::pwrite(file, &data[..most], at)).map_err(failed("write", name))?;
             members.take(count);
             at += count as u64;
             left -= count as u64;
@@ -204,7 +204,7 @@ fn write(members: &mut Members, file: &OwnedFd, name: &[u8], sparse: Option<&sup
 
 /// A member's name as a relative path: leading slashes, `.` and empty parts gone. `..` is refused: no program that packs
 /// layers writes it, and there is no reading of it that all agree on.
-pub(super) fn clean(path: &[u8]) -> Result<Vec<u8>, Fault> {
+pub(in super::super) fn clean(path: &[u8]) -> Result<Vec<u8>, Fault> {
     let mut clean: Vec<u8> = Vec::with_capacity(path.len());
     let mut depth = 0;
     for part in path.split(|byte| *byte == b'/') {

@@ -10,19 +10,13 @@ use crate::host::image::manifest::Packing;
 
 /// Reads `source` to its end and sends it on in blocks, unpacked. Ends early when nobody takes them. An error goes the
 /// same way as the blocks.
-pub(super) fn run<R: Read>(
-    mut source: R,
-    packing: Packing,
-    blocks: &SyncSender<Block>,
-    recycle: &Receiver<Vec<u8>>,
-) -> R {
+pub(super) fn run<R: Read>(mut source: R, packing: Packing, blocks: &SyncSender<Block>, recycle: &Receiver<Vec<u8>>) -> R {
     // Errors of making a decoder (no memory) and of reading are one to the taker.
     let outcome = match packing {
         Packing::Plain => pump(&mut source, blocks, recycle),
         Packing::Gzip => pump(&mut MultiGzDecoder::new(BufReader::with_capacity(BLOCK, &mut source)), blocks, recycle),
-        Packing::Zstd => {
-            zstd::stream::read::Decoder::new(&mut source).and_then(|mut decoder| pump(&mut decoder, blocks, recycle))
-        }
+        Packing::Zstd => zstd::stream::read::Decoder::new(&mut source)
+            .and_then(|mut decoder| pump(&mut decoder, blocks, recycle)),
     };
     if let Err(error) = outcome {
         // Nobody takes it: then nobody needs to know.

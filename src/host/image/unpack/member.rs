@@ -35,8 +35,6 @@ pub(in super::super) struct Member {
     /// Seconds since 1970, nanoseconds.
     pub mtime: (i64, i64),
     pub xattrs: Vec<(Vec<u8>, Vec<u8>)>,
-    /// Bytes of data in the tar.
-    pub size: u64,
     /// Where the data goes, in a sparse file.
     pub(super) sparse: Option<Map>,
 }
@@ -49,8 +47,6 @@ pub(in super::super) struct Members {
     left: u64,
     /// Bytes after it, up to the next block.
     padding: u64,
-    /// Bytes of the tar read so far.
-    position: u64,
 }
 
 /// What headers before the real one said about it.
@@ -63,7 +59,7 @@ struct Before {
 
 impl Members {
     pub(in super::super) fn new(stream: Stream) -> Self {
-        Self { stream, left: 0, padding: 0, position: 0 }
+        Self { stream, left: 0, padding: 0 }
     }
 
     /// The next member; `None`: the tar's end.
@@ -103,12 +99,6 @@ impl Members {
     pub(in super::super) fn take(&mut self, count: usize) {
         self.stream.consume(count);
         self.left -= (count as u64).min(self.left);
-        self.position += count as u64;
-    }
-
-    /// Where in the tar the present member's data begins, if none was read yet.
-    pub(in super::super) fn position(&self) -> u64 {
-        self.position
     }
 
     /// Reads on to the end of the stream, whatever follows the tar's end; its digest and size.
@@ -156,7 +146,6 @@ impl Members {
     fn header(&mut self) -> Result<Option<tar::Header>, Fault> {
         let mut header = tar::Header::new_old();
         let count = self.stream.read(header.as_mut_bytes())?;
-        self.position += count as u64;
         match count {
             0 => return Ok(None),
             BLOCK => {}
@@ -167,11 +156,7 @@ impl Members {
             return Ok(None);
         }
         // The sum is made with spaces in its own field (bytes 148 to 155).
-        let sum: u64 = bytes
-            .iter()
-            .enumerate()
-            .map(|(at, byte)| if (148..156).contains(&at) { 32 } else { u64::from(*byte) })
-            .sum();
+        let sum: u64 = bytes.iter().enumerate().map(|(at, byte)| if (148..156).contains(&at) { 32 } else { u64::from(*byte) }).sum();
         if number(&header.as_old().cksum, "checksum")? != sum {
             return Err(Fault::Bad("it is no tar, or a header's checksum is wrong".into()));
         }
@@ -195,10 +180,7 @@ impl Members {
         let old = header.as_old();
         if let Some(size) = pax.number("size")? {
             self.left = size;
-            self.padding = size
-                .checked_next_multiple_of(BLOCK as u64)
-                .ok_or_else(|| Fault::Bad("it has a member of an impossible size".into()))?
-                - size;
+            self.padding = size.checked_next_multiple_of(BLOCK as u64).ok_or_else(|| Fault::Bad("it has a member of an impossible size".into()))? - size;
         }
         let flag = old.linkflag[0];
         let kind = kind(flag, &path, link)?;
@@ -217,7 +199,6 @@ impl Members {
             gid: id(pax.number("gid")?, &old.gid, "gid")?,
             mtime,
             xattrs: pax.xattrs(),
-            size: self.left,
             sparse,
             path,
         })
@@ -249,7 +230,6 @@ impl Members {
             if self.stream.read(&mut block)? < BLOCK {
                 return Err(Fault::Bad("the tar breaks off in a sparse map".into()));
             }
-            self.position += BLOCK as u64;
             pieces(&mut map, &block[..504])?;
             more = block[504] != 0;
         }
@@ -267,8 +247,7 @@ impl Members {
             }
             match block.pop() {
                 Some(b'\n') => {
-                    let number =
-                        pax::decimal(&digits).ok_or_else(|| Fault::Bad("it has a broken sparse map".into()))?;
+                    let number = pax::decimal(&digits).ok_or_else(|| Fault::Bad("it has a broken sparse map".into()))?;
                     digits.clear();
                     if numbers.is_empty() {
                         wanted = number.saturating_mul(2).saturating_add(1);

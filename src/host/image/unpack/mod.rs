@@ -10,7 +10,7 @@
 //! anything is allocated (`limits`), device nodes are dropped, and what overlayfs itself means by something (whiteouts,
 //! its xattrs) can only come from whiteout members (`apply`).
 
-mod apply;
+pub(super) mod apply;
 mod decode;
 mod limits;
 mod member;
@@ -23,6 +23,7 @@ use std::io::{self, Read};
 use std::path::Path;
 
 pub(super) use limits::Limits;
+pub(super) use member::{Kind, Member, Members};
 pub(super) use stream::{SourceBroke, Stream};
 
 use super::manifest::Packing;
@@ -71,6 +72,23 @@ pub(super) fn unpack<R: Read + Send>(
             Ok(source) => (result, source),
             Err(panic) => std::panic::resume_unwind(panic),
         }
+    })
+}
+
+/// Shows each member of a tar to `visit`, which may read its data; the rest of that is skipped.
+pub(super) fn each<R: Read + Send>(
+    source: R,
+    packing: Packing,
+    visit: &mut dyn FnMut(&Member, &mut Members) -> Result<(), Fault>,
+) -> Result<(), Fault> {
+    std::thread::scope(|scope| {
+        let (blocks, recycle, stream) = stream::pair(u64::MAX);
+        scope.spawn(move || drop(decode::run(source, packing, &blocks, &recycle)));
+        let mut members = Members::new(stream);
+        while let Some(member) = members.next()? {
+            visit(&member, &mut members)?;
+        }
+        Ok(())
     })
 }
 

@@ -117,7 +117,7 @@ fn firewalld_is_opened_by_its_own_tool() {
 #[test]
 fn others_are_opened_by_nft() {
     opens(
-        "table inet mine { chain pass { type filter hook forward priority 0; policy drop; ct state established accept; } }",
+        "table inet mine { chain pass { type filter hook forward priority 0; policy drop; ct state established accept; }; }",
         "nft insert rule inet mine pass iifname '\"wl-*\"' accept && nft insert rule inet mine pass oifname '\"wl-*\"' accept",
         "insert rule inet mine pass iifname \"wl-*\" accept
          insert rule inet mine pass oifname \"wl-*\" accept",

@@ -4,5 +4,6 @@ mod foreign;
 mod inside;
 mod links;
 mod publishing;
+mod relaying;
 mod rulesets;
 mod world;

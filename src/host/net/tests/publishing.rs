@@ -218,7 +218,7 @@ fn flushed_rules_come_back() {
     let _held = world.publish(&container, &[port(None, 8080, 80, Tcp)]);
     let before = sh("nft list ruleset");
     sh("nft flush ruleset");
-    world.wait(world.net.republish_all(&project())).expect("republish");
+    world.wait(world.net.republish_all(&project(), &[])).expect("republish");
     assert_eq!(sh("nft list ruleset"), before);
     assert_eq!(outside.get("192.0.2.1:8080").as_deref(), Some("web 192.0.2.2"));
     assert_eq!(outside.get("10.77.1.5:80"), None);

@@ -54,6 +54,11 @@ impl World {
         self.runtime.block_on(work)
     }
 
+    /// Does something that blocks while the tasks of the network layer run.
+    pub fn during<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> T {
+        self.wait(async { tokio::task::spawn_blocking(work).await.expect("the work") })
+    }
+
     pub fn network(&self, spec: &NetworkSpec) {
         self.wait(self.net.create(spec)).expect("create");
     }

@@ -1,0 +1,321 @@
+//! Changes go to the project's supervisor; what it tells comes back as lines of progress and as events.
+
+use std::io;
+use std::net::Shutdown;
+use std::os::unix::net::UnixStream;
+
+use tokio::sync::mpsc::{self, UnboundedReceiver, UnboundedSender};
+
+use super::super::super::error::CliError;
+use super::super::super::progress::{Kind, Phase, Report, Tell};
+use super::super::{Change, Event, Outcome, Planned, Until};
+use super::{Real, failed, ledger};
+use crate::desired::Desired;
+use crate::desired::edit::edit;
+use crate::engine::progress::{Progress, StepName};
+use crate::host::clock;
+use crate::host::machine::observe;
+use crate::host::paths::Paths;
+use crate::name::{ContainerName, ProjectName, ServiceName};
+use crate::observed::{Health, Observed};
+use crate::plan::{Failure, plan};
+use crate::supervisor::Client;
+use crate::supervisor::protocol::{Refusal, Reply, Request};
+
+impl Real {
+    /// The very plan that a change would begin with.
+    pub(super) fn plan_change(&self, project: &ProjectName, change: &Change) -> Result<Planned, CliError> {
+        let now = clock::now();
+        let desired = match change {
+            Change::Declare(desired) => (**desired).clone(),
+            Change::Edit(wanted) => {
+                let applied = ledger::desired(&self.paths, project).map_err(|e| failed(&e))?;
+                let applied = applied.ok_or_else(|| nothing_up(project))?;
+                edit(&applied, wanted, &now).map_err(|e| failed(&e))?
+            }
+        };
+        let observed = observe::observe(&self.paths, project, Some(&desired), &self.cache).map_err(|e| failed(&e))?;
+        let plan = plan(&desired, &observed, &now);
+        Ok(Planned { text: plan.to_string(), plan })
+    }
+}
+
+fn nothing_up(project: &ProjectName) -> CliError {
+    CliError::with_help(
+        format!("nothing of project `{project}` is up"),
+        "`windlass up` brings it up; `windlass ls -a` shows what there is",
+    )
+}
+
+/// Ends a conversation whose client is dropped: a thread may be waiting in it.
+struct Hangup(UnixStream);
+
+impl Drop for Hangup {
+    fn drop(&mut self) {
+        // One that has ended already needs none.
+        let _ = self.0.shutdown(Shutdown::Both);
+    }
+}
+
+/// Sends a request to the project's supervisor, and hears its replies: on a thread, since they come for as long as the
+/// change takes. Dropping the receiver's guard hangs up.
+async fn converse(
+    paths: &Paths,
+    project: &ProjectName,
+    request: Request,
+) -> Result<(UnboundedReceiver<io::Result<Reply>>, Hangup), CliError> {
+    let (paths, project) = (paths.clone(), project.clone());
+    let (sender, receiver) = mpsc::unbounded_channel();
+    let hangup = tokio::task::spawn_blocking(move || -> Result<Hangup, CliError> {
+        let mut client = Client::ensure(&paths, &project).map_err(|e| failed(&e))?;
+        let hangup = Hangup(client.closer().map_err(|e| failed(&e))?);
+        client.request(&request).map_err(|e| failed(&e))?;
+        std::thread::spawn(move || hear(&mut client, &sender));
+        Ok(hangup)
+    });
+    let hangup = hangup.await.map_err(|e| failed(&e))??;
+    Ok((receiver, hangup))
+}
+
+fn hear(client: &mut Client, sender: &UnboundedSender<io::Result<Reply>>) {
+    loop {
+        let reply = client.reply();
+        let over = !matches!(reply, Ok(Reply::Progress { .. } | Reply::Waiting { .. }));
+        if sender.send(reply).is_err() || over {
+            return;
+        }
+    }
+}
+
+/// Hands a change over and waits until it is carried out.
+pub async fn apply(
+    paths: &Paths,
+    project: &ProjectName,
+    change: Change,
+    until: Until,
+    tell: &Tell,
+) -> Result<Outcome, CliError> {
+    if matches!(change, Change::Edit(_)) && ledger::desired(paths, project).map_err(|e| failed(&e))?.is_none() {
+        return nothing_or_orphans(project, &change);
+    }
+    let request = match change {
+        Change::Declare(desired) => Request::Apply { desired, wait: until == Until::Healthy },
+        Change::Edit(edit) => Request::Edit { edit: Box::new(edit) },
+    };
+    let (mut replies, _hangup) = converse(paths, project, request).await?;
+    let mut outcome = Outcome::default();
+    while let Some(reply) = replies.recv().await {
+        let reply = reply.map_err(|e| {
+            CliError::with_help(
+                format!("lost the supervisor of project `{project}`: {e}"),
+                "what was asked for goes on with the next one, which is there by itself",
+            )
+        })?;
+        match reply {
+            Reply::Progress { progress } => show(&progress, tell, &mut outcome),
+            Reply::Waiting { holder } => {
+                let text = format!("waiting for process {} ({}, since {} s)", holder.pid, holder.command, holder.seconds);
+                tell.report(Report::new(Kind::Project, project.as_str(), Phase::Working, text));
+            }
+            Reply::Refused { reason: Refusal::Failed { reasons } } => {
+                outcome.failures = reasons.into_iter().map(failure).collect();
+                return Ok(outcome);
+            }
+            Reply::Refused { reason } => return Err(CliError::failed(reason.to_string())),
+            Reply::Done | Reply::Bye => return Ok(outcome),
+        }
+    }
+    Err(CliError::failed(format!("the supervisor of project `{project}` said nothing")))
+}
+
+/// `down` of what is not up is no error, as with docker compose; other verbs have nothing to act on.
+fn nothing_or_orphans(project: &ProjectName, change: &Change) -> Result<Outcome, CliError> {
+    match change {
+        Change::Edit(super::super::Edit::Down { .. } | super::super::Edit::Stop { .. }) => Ok(Outcome {
+            warnings: vec![format!("nothing of project `{project}` is up")],
+            failures: Vec::new(),
+        }),
+        _ => Err(nothing_up(project)),
+    }
+}
+
+fn failure(reason: String) -> Failure {
+    Failure { container: ContainerName::default(), reason }
+}
+
+/// One step as a line, in docker compose's words.
+fn show(progress: &Progress, tell: &Tell, outcome: &mut Outcome) {
+    match progress {
+        Progress::Began { step } => report(tell, step, Phase::Working, true, None),
+        Progress::Done { step, .. } => report(tell, step, Phase::Done, false, None),
+        Progress::Failed { step, reason } => report(tell, step, Phase::Failed, false, Some(reason.clone())),
+        Progress::Waiting { container, waits } => {
+            let mut report = Report::new(Kind::Container, container.as_str(), Phase::Working, "Waiting");
+            report.detail = Some(format!("for {}", waits.join(", ")));
+            tell.report(report);
+        }
+        Progress::Health { container, health, .. } => {
+            let (phase, text) = match health {
+                Health::Healthy => (Phase::Done, "Healthy"),
+                Health::Unhealthy => (Phase::Warning, "Unhealthy"),
+                Health::Starting | Health::None => return,
+            };
+            tell.report(Report::new(Kind::Container, container.as_str(), phase, text));
+        }
+        Progress::Warning { text } => outcome.warnings.push(text.clone()),
+        Progress::Exited { .. } | Progress::Settled(_) => {}
+    }
+}
+
+fn report(tell: &Tell, step: &StepName, phase: Phase, began: bool, detail: Option<String>) {
+    let Some((verb, kind)) = step.action.split_once(' ') else { return };
+    let kind = match kind {
+        "image" => Kind::Image,
+        "network" => Kind::Network,
+        "volume" => Kind::Volume,
+        _ => Kind::Container,
+    };
+    let (now, then) = match verb {
+        "pull" => ("Pulling", "Pulled"),
+        "create" => ("Creating", "Created"),
+        "remove" => ("Removing", "Removed"),
+        "start" => ("Starting", "Started"),
+        "stop" => ("Stopping", "Stopped"),
+        "pause" => ("Pausing", "Paused"),
+        _ => ("Unpausing", "Unpaused"),
+    };
+    let text = match phase {
+        Phase::Failed => "Error",
+        _ if began => now,
+        _ => then,
+    };
+    let mut report = Report::new(kind, &step.object, phase, text);
+    report.detail = detail;
+    tell.report(report);
+}
+
+/// What happens to the containers of a project from now on, in docker's words.
+pub fn events(
+    paths: &Paths,
+    project: &ProjectName,
+    known: Observed,
+) -> Result<UnboundedReceiver<Event>, CliError> {
+    let mut client = Client::connect(paths, project).map_err(|e| failed(&e))?.ok_or_else(|| nothing_up(project))?;
+    client.request(&Request::Watch).map_err(|e| failed(&e))?;
+    let (sender, receiver) = mpsc::unbounded_channel();
+    let (paths, project) = (paths.clone(), project.clone());
+    std::thread::spawn(move || {
+        let mut names = Names { paths, project, known };
+        while let Ok(Reply::Progress { progress }) = client.reply() {
+            for event in names.events(&progress) {
+                if sender.send(event).is_err() {
+                    return;
+                }
+            }
+        }
+    });
+    Ok(receiver)
+}
+
+/// Knows service and image of a container by its name.
+struct Names {
+    paths: Paths,
+    project: ProjectName,
+    known: Observed,
+}
+
+impl Names {
+    fn events(&mut self, progress: &Progress) -> Vec<Event> {
+        match progress {
+            Progress::Done { step, .. } => {
+                let action = match step.action.as_str() {
+                    "create container" => "create",
+                    "start container" => "start",
+                    "stop container" => "stop",
+                    "pause container" => "pause",
+                    "unpause container" => "unpause",
+                    "remove container" => "destroy",
+                    _ => return Vec::new(),
+                };
+                let Some(id) = &step.id else { return Vec::new() };
+                vec![self.event(action, id, step.object.as_str(), None)]
+            }
+            Progress::Exited { container, id, code, oom } => {
+                let mut events = Vec::new();
+                if *oom {
+                    events.push(self.event("oom", id, container, None));
+                }
+                events.push(self.event("die", id, container, Some(*code)));
+                events
+            }
+            Progress::Health { container, id, health } => {
+                let text = match health {
+                    Health::Healthy => "health_status: healthy",
+                    Health::Unhealthy => "health_status: unhealthy",
+                    Health::Starting | Health::None => return Vec::new(),
+                };
+                vec![self.event(text, id, container, None)]
+            }
+            _ => Vec::new(),
+        }
+    }
+
+    fn event(&mut self, action: &str, id: &crate::name::ContainerId, name: &str, exit_code: Option<i32>) -> Event {
+        let (service, image) = self.describe(id, name);
+        Event {
+            time: clock::now().wall,
+            action: action.to_owned(),
+            id: id.clone(),
+            service,
+            name: name.to_owned(),
+            image,
+            exit_code,
+        }
+    }
+
+    fn describe(&mut self, id: &crate::name::ContainerId, name: &str) -> (ServiceName, String) {
+        if let Some(container) = self.known.containers.get(id) {
+            return (container.spec.service.clone(), container.spec.image.name.clone());
+        }
+        let desired: Option<Desired> = ledger::desired(&self.paths, &self.project).ok().flatten();
+        let declared = desired.as_ref().and_then(|d| d.containers.get(name));
+        declared.map(|d| (d.spec.service.clone(), d.spec.image.name.clone())).unwrap_or_default()
+    }
+}
+
+/// The code with which a container ends, told by its supervisor: it may be removed at once afterwards.
+pub struct Ends {
+    client: Client,
+}
+
+impl Ends {
+    /// Listens from now on.
+    ///
+    /// # Errors
+    /// When there is no supervisor.
+    pub fn listen(paths: &Paths, project: &ProjectName) -> Result<Self, CliError> {
+        let mut client = Client::connect(paths, project).map_err(|e| failed(&e))?.ok_or_else(|| nothing_up(project))?;
+        client.request(&Request::Watch).map_err(|e| failed(&e))?;
+        Ok(Self { client })
+    }
+
+    /// Waits for the end of a container.
+    ///
+    /// # Errors
+    /// When the supervisor is lost.
+    pub async fn of(mut self, name: String) -> Result<i32, CliError> {
+        let wait = tokio::task::spawn_blocking(move || {
+            loop {
+                match self.client.reply() {
+                    Ok(Reply::Progress { progress }) => match *progress {
+                        Progress::Exited { container, code, .. } if *container == *name => return Ok(code),
+                        _ => {}
+                    },
+                    Ok(_) => {}
+                    Err(error) => return Err(failed(&error)),
+                }
+            }
+        });
+        wait.await.map_err(|e| failed(&e))?
+    }
+}

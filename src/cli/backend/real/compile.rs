@@ -1,0 +1,192 @@
+//! From the project to its desired state: images are resolved, addresses looked up, files read; the rest is pure.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use super::super::super::error::CliError;
+use super::super::super::progress::Tell;
+use super::super::{PullPolicy, Recreate, UpWish};
+use super::{Real, failed, oneoff, pull};
+use crate::compose::model::{Project, Service};
+use crate::desired::compile::{self, Request, Verb, compile};
+use crate::desired::{Desired, EndpointLease, Leases, NetworkLease, ResolvedImage, Source};
+use crate::graph::Graph;
+use crate::host::clock;
+use crate::host::image::{self, Client, Store};
+use crate::host::ledger::container as ledger;
+use crate::name::ServiceName;
+
+impl Real {
+    pub(super) async fn compile_project(
+        &self,
+        project: &Project,
+        wish: &UpWish,
+        tell: &Tell,
+    ) -> Result<Desired, CliError> {
+        let touched = touched(project, wish);
+        let (images, mount_images) = self.resolve(project, &touched, wish, tell).await?;
+        let request = self.request(project, wish, mount_images)?;
+        let mut leases = self.leases()?;
+        if let Some(previous) = &request.previous {
+            leases = leases.with_previous(previous);
+        }
+        let mut desired = compile(project, &images, &leases, &request).map_err(|errors| self.point(&errors))?;
+        let generation = request.previous.as_ref().map_or(0, |previous| previous.generation);
+        desired.generation = generation + 1;
+        Ok(desired)
+    }
+
+    fn request(
+        &self,
+        project: &Project,
+        wish: &UpWish,
+        mount_images: BTreeMap<String, ResolvedImage>,
+    ) -> Result<Request, CliError> {
+        let source = self.source();
+        let read = |path: PathBuf| {
+            let bytes = std::fs::read(&path).map_err(|e: io::Error| e.to_string());
+            (path, bytes)
+        };
+        let verb = match &wish.oneoff {
+            Some(wish) => Verb::Run(Box::new(oneoff::run(wish, project).map_err(|e| self.point(&[e]))?)),
+            None if wish.no_start => Verb::Create,
+            None => Verb::Up,
+        };
+        Ok(Request {
+            now: clock::now(),
+            previous: super::ledger::desired(&self.paths, &project.name).map_err(|e| failed(&e))?,
+            verb,
+            services: wish.services.iter().cloned().collect(),
+            no_deps: wish.no_deps,
+            scale: wish.scale.clone(),
+            recreate: match wish.recreate {
+                Recreate::Different => compile::Recreate::Changed,
+                Recreate::Force => compile::Recreate::Always,
+                Recreate::Never => compile::Recreate::Never,
+            },
+            recreate_deps: wish.recreate_dependencies,
+            renew_anonymous: wish.renew_anonymous_volumes,
+            timeout: wish.timeout,
+            remove_orphans: wish.remove_orphans,
+            compatibility: self.compatibility,
+            nonce: oneoff::random()?,
+            files: compile::wanted_files(project, &source).into_iter().map(read).collect(),
+            mount_images,
+            source,
+        })
+    }
+
+    fn source(&self) -> Source {
+        match self.loaded.borrow().as_ref() {
+            Some(loaded) => Source {
+                working_dir: loaded.working_dir.clone(),
+                config_files: loaded.config_files.clone(),
+                environment_files: loaded.env_files.clone(),
+            },
+            None => Source::default(),
+        }
+    }
+
+    /// What addresses are taken on this machine.
+    fn leases(&self) -> Result<Leases, CliError> {
+        let net = self.net()?;
+        let mut leases = Leases::default();
+        let routes = net.routes_now().map_err(|e| failed(&e))?;
+        leases.routes = routes.into_iter().map(|route| (route.destination, route.prefix)).collect();
+        for network in net.list_now().map_err(|e| failed(&e))? {
+            let lease = NetworkLease { spec: network.spec.clone(), endpoints: BTreeMap::new() };
+            leases.networks.insert(network.spec.name, lease);
+        }
+        for endpoint in net.endpoints_now().map_err(|e| failed(&e))? {
+            let Ok(Some(made)) = ledger::made(&self.paths, &endpoint.container) else { continue };
+            if let Some(network) = leases.networks.get_mut(&endpoint.spec.network) {
+                let lease = EndpointLease { ipv4: endpoint.spec.ipv4, ipv6: endpoint.spec.ipv6 };
+                network.endpoints.insert(made.spec.name, lease);
+            }
+        }
+        Ok(leases)
+    }
+
+    /// The image of every service that is touched: found here, or by its registry; its layers are here afterwards.
+    async fn resolve(
+        &self,
+        project: &Project,
+        touched: &BTreeSet<ServiceName>,
+        wish: &UpWish,
+        tell: &Tell,
+    ) -> Result<(BTreeMap<ServiceName, ResolvedImage>, BTreeMap<String, ResolvedImage>), CliError> {
+        let store = self.images()?;
+        let mut wanted = BTreeMap::new();
+        for name in touched {
+            let Some(service) = project.services.get(name) else { continue };
+            if service.provider.is_some() {
+                continue;
+            }
+            let image = service.image.clone().unwrap_or_else(|| format!("{}-{name}", project.name));
+            wanted.insert(name.clone(), pull::Wanted::new(image, service.platform.clone(), policy(service, wish)?));
+        }
+        let found = self.obtain(&store, wanted.values().cloned().collect(), tell).await?;
+        let images = wanted.into_iter().map(|(name, wanted)| (name, found[&wanted].clone())).collect();
+        let mounts = compile::wanted_images(project).into_iter().map(|image| {
+            pull::Wanted::new(image, None, image::PullPolicy::Missing)
+        });
+        let mounted = self.obtain(&store, mounts.collect(), tell).await?;
+        Ok((images, mounted.into_iter().map(|(wanted, image)| (wanted.name, image)).collect()))
+    }
+
+    /// Resolves images and fetches their layers, each once, side by side.
+    pub(super) async fn obtain(
+        &self,
+        store: &Store,
+        wanted: BTreeSet<pull::Wanted>,
+        tell: &Tell,
+    ) -> Result<BTreeMap<pull::Wanted, ResolvedImage>, CliError> {
+        let mut found = BTreeMap::new();
+        let mut missing = Vec::new();
+        for one in wanted {
+            match store.local(&one.name, one.platform.as_deref()).map_err(|e| failed(&e))? {
+                Some(image) if one.is_satisfied() && store.layers_present(&image.spec) => {
+                    found.insert(one, image);
+                }
+                _ => missing.push(one),
+            }
+        }
+        if missing.is_empty() {
+            return Ok(found);
+        }
+        let client = Arc::new(Client::new(image::Settings::from_env()).map_err(|e| failed(&e))?);
+        for (one, result) in pull::side_by_side(store, &client, missing, self.parallel, tell).await {
+            found.insert(one, result?);
+        }
+        Ok(found)
+    }
+}
+
+/// The services that are brought up: those named and what they depend on, or all.
+fn touched(project: &Project, wish: &UpWish) -> BTreeSet<ServiceName> {
+    let named: BTreeSet<ServiceName> = wish.services.iter().cloned().collect();
+    if named.is_empty() {
+        return project.services.keys().cloned().collect();
+    }
+    if wish.no_deps { named } else { {
+        let graph = Graph::of(project);
+        graph.dependencies(&named).into_iter().chain(named).collect()
+    } }
+}
+
+fn policy(service: &Service, wish: &UpWish) -> Result<image::PullPolicy, CliError> {
+    // What is built here is not looked for elsewhere.
+    let built = service.build.is_some();
+    match wish.pull {
+        Some(PullPolicy::Always) if !built => return Ok(image::PullPolicy::Always),
+        Some(PullPolicy::Missing) => return Ok(image::PullPolicy::Missing),
+        Some(PullPolicy::Never) => return Ok(image::PullPolicy::Never),
+        _ => {}
+    }
+    match service.pull_policy.as_deref() {
+        None | Some("build" | "refresh") => Ok(image::PullPolicy::Missing),
+        Some(text) => image::PullPolicy::parse(text).map_err(|e| failed(&e)),
+    }
+}

@@ -1,0 +1,211 @@
+//! The rest of windlass, for real: compose files, the image store, the machine's records, the project's supervisor.
+
+mod apply;
+mod compile;
+mod load;
+mod logs;
+mod machine;
+mod oneoff;
+mod pull;
+mod session;
+mod store;
+
+use std::cell::RefCell;
+use std::os::fd::OwnedFd;
+use std::path::Path;
+use std::rc::Rc;
+
+use tokio::sync::mpsc::UnboundedReceiver;
+
+use super::super::error::{CliError, ExitStatus};
+use super::super::output::Output;
+use super::super::progress::Tell;
+use super::super::settings::{ProjectFiles, Settings};
+use super::{
+    Backend, Change, ConfigOutput, ConfigWish, Event, ExecWish, Loaded, LogLine, LogQuery, LoginResult, Outcome,
+    Planned, Pruned, PullWish, Session, StoredImage, StoredVolume, Until, UpWish,
+};
+use crate::compose;
+use crate::compose::model::Project;
+use crate::desired::{Desired, Stamp};
+use crate::host::image::Store;
+use crate::host::ledger::project as ledger;
+use crate::host::machine::{observe, with_causes};
+use crate::host::net::Net;
+use crate::host::paths::Paths;
+use crate::host::{clock, volume};
+use crate::name::{ContainerId, ProjectName};
+use crate::observed::Observed;
+
+/// Windlass itself.
+pub struct Real {
+    paths: Paths,
+    parallel: Option<usize>,
+    compatibility: bool,
+    /// What was loaded last: later errors point into its files.
+    loaded: RefCell<Option<Rc<compose::Loaded>>>,
+    cache: observe::Cache,
+}
+
+impl Real {
+    /// Opens nothing yet: a verb that only reads files needs no state folder.
+    ///
+    /// # Errors
+    /// None so far.
+    pub fn open(settings: &Settings) -> Result<Self, CliError> {
+        Ok(Self {
+            paths: settings.paths.clone(),
+            parallel: settings.parallel,
+            compatibility: settings.project.compatibility,
+            loaded: RefCell::new(None),
+            cache: observe::Cache::default(),
+        })
+    }
+
+    fn observed(&self, project: &ProjectName) -> Result<Observed, CliError> {
+        let desired = ledger::desired(&self.paths, project).map_err(|e| failed(&e))?;
+        observe::observe(&self.paths, project, desired.as_ref(), &self.cache).map_err(|e| failed(&e))
+    }
+
+    fn images(&self) -> Result<Store, CliError> {
+        Store::open(&self.paths.root).map_err(|e| failed(&e))
+    }
+
+    fn net(&self) -> Result<Net, CliError> {
+        Net::open(&self.paths.root, &self.paths.run).map_err(|e| failed(&e))
+    }
+}
+
+/// An error of the machine, with what it came from.
+fn failed(error: &dyn std::error::Error) -> CliError {
+    CliError::failed(with_causes(error))
+}
+
+impl Backend for Real {
+    fn load(&self, files: &ProjectFiles, services: &[String]) -> Result<Loaded, CliError> {
+        self.load_files(files, services)
+    }
+
+    fn project_name(&self, files: &ProjectFiles) -> Result<ProjectName, CliError> {
+        self.name_of(files)
+    }
+
+    fn config(&self, files: &ProjectFiles, wish: &ConfigWish) -> Result<ConfigOutput, CliError> {
+        load::config(files, wish)
+    }
+
+    async fn compile(&self, project: &Project, wish: &UpWish, tell: &Tell) -> Result<Desired, CliError> {
+        self.compile_project(project, wish, tell).await
+    }
+
+    fn projects(&self) -> Result<Vec<ProjectName>, CliError> {
+        Ok(ledger::all(&self.paths))
+    }
+
+    fn applied(&self, project: &ProjectName) -> Result<Option<Desired>, CliError> {
+        ledger::desired(&self.paths, project).map_err(|e| failed(&e))
+    }
+
+    fn observe(&self, project: &ProjectName) -> Result<Observed, CliError> {
+        self.observed(project)
+    }
+
+    fn now(&self) -> Stamp {
+        clock::now()
+    }
+
+    async fn plan(&self, project: &ProjectName, change: &Change) -> Result<Planned, CliError> {
+        self.plan_change(project, change)
+    }
+
+    async fn apply(
+        &self,
+        project: &ProjectName,
+        change: Change,
+        until: Until,
+        tell: &Tell,
+    ) -> Result<Outcome, CliError> {
+        apply::apply(&self.paths, project, change, until, tell).await
+    }
+
+    async fn run(&self, project: &ProjectName, desired: Desired, name: &str, tell: &Tell) -> Result<Session, CliError> {
+        self.run_oneoff(project, desired, name, tell).await
+    }
+
+    fn logs(&self, project: &ProjectName, query: LogQuery) -> Result<UnboundedReceiver<LogLine>, CliError> {
+        logs::read(&self.paths, project, query)
+    }
+
+    fn events(&self, project: &ProjectName) -> Result<UnboundedReceiver<Event>, CliError> {
+        let known = self.observe(project)?;
+        apply::events(&self.paths, project, known)
+    }
+
+    async fn exec(&self, id: &ContainerId, wish: ExecWish) -> Result<Session, CliError> {
+        self.exec_in(id, wish).await
+    }
+
+    async fn attach(&self, id: &ContainerId) -> Result<Session, CliError> {
+        self.attach_to(id).await
+    }
+
+    fn signal(&self, id: &ContainerId, signal: i32) -> Result<(), CliError> {
+        self.send_signal(id, signal)
+    }
+
+    fn root(&self, id: &ContainerId) -> Result<OwnedFd, CliError> {
+        self.root_of(id)
+    }
+
+    fn processes(&self, id: &ContainerId) -> Result<Vec<i32>, CliError> {
+        self.processes_of(id)
+    }
+
+    fn usage(&self, id: &ContainerId) -> Result<super::Usage, CliError> {
+        self.usage_of(id)
+    }
+
+    async fn pull(&self, images: &[PullWish], tell: &Tell) -> Vec<Result<(), CliError>> {
+        self.pull_all(images, tell).await
+    }
+
+    fn images(&self) -> Result<Vec<StoredImage>, CliError> {
+        self.list_images()
+    }
+
+    fn image_remove(&self, name: &str, force: bool) -> Result<Vec<String>, CliError> {
+        self.remove_image(name, force)
+    }
+
+    fn image_prune(&self, all: bool) -> Result<Pruned, CliError> {
+        self.prune_images(all)
+    }
+
+    async fn image_load(&self, archive: &Path, name: Option<&str>) -> Result<Vec<String>, CliError> {
+        self.load_archive(archive, name).await
+    }
+
+    fn image_inspect(&self, name: &str) -> Result<serde_json::Value, CliError> {
+        Real::images(self)?.inspect(name).map_err(|e| failed(&e))
+    }
+
+    fn volumes(&self) -> Result<Vec<StoredVolume>, CliError> {
+        Ok(self.list_volumes())
+    }
+
+    fn volume_remove(&self, name: &str) -> Result<(), CliError> {
+        volume::remove(&self.paths, &name.into()).map_err(|e| failed(&e))
+    }
+
+    async fn login(&self, registry: Option<&str>, user: &str, password: &str) -> Result<LoginResult, CliError> {
+        store::login(registry, user, password).await
+    }
+
+    async fn logout(&self, registry: Option<&str>) -> Result<bool, CliError> {
+        store::logout(registry).await
+    }
+
+    async fn demo(&self, down: bool, output: &Output) -> Result<ExitStatus, CliError> {
+        super::super::demo::run(self, down, output).await
+    }
+}

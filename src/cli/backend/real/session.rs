@@ -1,0 +1,157 @@
+//! Connections to processes in containers: `exec`, `attach`, `run`.
+
+use std::future::Future;
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::pin::Pin;
+use std::sync::Arc;
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::unix::pipe;
+
+use super::super::super::error::CliError;
+use super::super::{ExecWish, Session, Stdio};
+use super::apply::Ends;
+use super::{Real, failed};
+use crate::engine::port::HostError;
+use crate::host::cgroup::Layout;
+use crate::host::container::client::{Attached, Output, attach};
+use crate::host::container::exec::{self, ExecSpec, Streams};
+use crate::host::container::protocol::{Part, StartError};
+use crate::host::container::{Shim, executable, record};
+use crate::host::ledger::container as ledger;
+use crate::host::machine::observe;
+use crate::name::ContainerId;
+
+type Exit = Pin<Box<dyn Future<Output = Result<i32, CliError>>>>;
+
+impl Real {
+    pub(super) async fn exec_in(&self, id: &ContainerId, wish: ExecWish) -> Result<Session, CliError> {
+        let made = ledger::made(&self.paths, id).map_err(|e| failed(&e))?.ok_or_else(|| gone(id))?;
+        let process = record::living(&self.paths.container_run(id)).map_err(|e| failed(&e))?.ok_or_else(|| gone(id))?;
+        let layout = Layout::open(&observe::cgroup_name(&self.paths, &made.spec.project)).map_err(|e| failed(&e))?;
+        let mut spec = ExecSpec::new(&made.spec, &process, layout.existing(id).map_err(|e| failed(&e))?);
+        spec.argv = wish.argv;
+        spec.env.extend(wish.env);
+        spec.user = wish.user.unwrap_or(spec.user);
+        spec.cwd = wish.workdir.unwrap_or(spec.cwd);
+        if wish.privileged {
+            spec.privileged();
+        }
+        let terminal = wish.stdio == Stdio::Terminal;
+        spec.tty = terminal.then_some((24, 80));
+        let program = executable::protected().map_err(|e| failed(&e))?;
+        let streams = streams(wish.stdio).map_err(|e| failed(&e))?;
+        let mut running = exec::start(program.as_fd(), &spec, streams).await.map_err(refused)?;
+        let master = running.take_terminal();
+        let copy = |fd: &Option<OwnedFd>| fd.as_ref().map(OwnedFd::try_clone).transpose().map_err(|e| failed(&e));
+        let (input, size) = (copy(&master)?, copy(&master)?);
+        let detached = wish.stdio == Stdio::Null;
+        let exit: Exit = Box::pin(async move {
+            if detached {
+                return Ok(0);
+            }
+            running.wait().await.map_err(refused)
+        });
+        Ok(Session { input, output: master, error: None, terminal, size, exit })
+    }
+
+    pub(super) async fn attach_to(&self, id: &ContainerId) -> Result<Session, CliError> {
+        let made = ledger::made(&self.paths, id).map_err(|e| failed(&e))?.ok_or_else(|| gone(id))?;
+        let ends = Ends::listen(&self.paths, &made.spec.project)?;
+        let (tty, stdin) = (made.spec.tty, made.spec.stdin_open);
+        let attached = attach(&self.paths.container_run(id), stdin).await.map_err(|e| failed(&e))?;
+        self.session(id, attached, tty, stdin, Box::pin(ends.of(made.spec.name.to_string()))).await
+    }
+
+    /// A session over an attachment: its packets become pipes.
+    pub(super) async fn session(
+        &self,
+        id: &ContainerId,
+        attached: Attached,
+        terminal: bool,
+        stdin: bool,
+        exit: Exit,
+    ) -> Result<Session, CliError> {
+        let size = if terminal { self.terminal_of(id).await } else { None };
+        let attached = Arc::new(attached);
+        let input = if stdin { Some(pump_in(attached.clone()).map_err(|e| failed(&e))?) } else { None };
+        let (output, error) = pump_out(attached).map_err(|e| failed(&e))?;
+        Ok(Session { input, output: Some(output), error: (!terminal).then_some(error), terminal, size, exit })
+    }
+
+    /// The other end of a container's terminal, for its size.
+    async fn terminal_of(&self, id: &ContainerId) -> Option<OwnedFd> {
+        let shim = Shim::visit(&self.paths.container_run(id)).await.ok()?;
+        shim.state().await.ok()?.running?.parts.remove(&Part::Terminal)
+    }
+}
+
+fn gone(id: &ContainerId) -> CliError {
+    CliError::failed(format!("container {} does not run", id.short()))
+}
+
+fn refused(error: StartError) -> CliError {
+    let code = u8::try_from(error.code).unwrap_or(125);
+    CliError::Start { code, error: HostError { message: error.to_string(), transient: false, code: Some(error.code) } }
+}
+
+/// The streams of a program without a terminal.
+fn streams(stdio: Stdio) -> io::Result<Option<Streams>> {
+    let null = || -> io::Result<OwnedFd> {
+        Ok(std::fs::OpenOptions::new().read(true).write(true).open("/dev/null")?.into())
+    };
+    let own = |fd: std::os::fd::BorrowedFd<'_>| fd.try_clone_to_owned();
+    Ok(match stdio {
+        Stdio::Terminal => None,
+        Stdio::Null => Some(Streams { stdin: null()?, stdout: null()?, stderr: null()? }),
+        Stdio::NoInput => Some(Streams {
+            stdin: null()?,
+            stdout: own(io::stdout().as_fd())?,
+            stderr: own(io::stderr().as_fd())?,
+        }),
+        Stdio::Inherit => Some(Streams {
+            stdin: own(io::stdin().as_fd())?,
+            stdout: own(io::stdout().as_fd())?,
+            stderr: own(io::stderr().as_fd())?,
+        }),
+    })
+}
+
+/// What is written into the pipe goes to the process.
+fn pump_in(attached: Arc<Attached>) -> io::Result<OwnedFd> {
+    let (ours, theirs) = std::io::pipe()?;
+    let mut reader = pipe::Receiver::from_owned_fd(ours.into())?;
+    tokio::spawn(async move {
+        let mut buffer = vec![0; 16 << 10];
+        while let Ok(length @ 1..) = reader.read(&mut buffer).await {
+            if attached.write(&buffer[..length]).await.is_err() {
+                return;
+            }
+        }
+        // The process may have ended: then nobody reads any more.
+        let _ = attached.close_stdin().await;
+    });
+    Ok(theirs.into())
+}
+
+/// What the process prints comes out of two pipes.
+fn pump_out(attached: Arc<Attached>) -> io::Result<(OwnedFd, OwnedFd)> {
+    let (output, to_output) = std::io::pipe()?;
+    let (error, to_error) = std::io::pipe()?;
+    let mut to_output = pipe::Sender::from_owned_fd(to_output.into())?;
+    let mut to_error = pipe::Sender::from_owned_fd(to_error.into())?;
+    tokio::spawn(async move {
+        while let Ok(Some(found)) = attached.next().await {
+            let written = match found {
+                Output::Stdout(bytes) => to_output.write_all(&bytes).await,
+                Output::Stderr(bytes) => to_error.write_all(&bytes).await,
+                Output::Exited(_) => return,
+            };
+            if written.is_err() {
+                return;
+            }
+        }
+    });
+    Ok((output.into(), error.into()))
+}
