@@ -60,6 +60,9 @@ fn run<B: Backend>(
     open: impl FnOnce(&Settings) -> Result<B, CliError>,
 ) -> Result<ExitStatus, CliError> {
     let settings = Settings::new(&cli.global)?;
+    if settings.verbose {
+        tell_more();
+    }
     for warning in settings.warnings() {
         output.warn(warning)?;
     }
@@ -78,4 +81,11 @@ fn run<B: Backend>(
     // A reader of standard input can't be cancelled; waiting for it would wait for a key.
     runtime.shutdown_background();
     result
+}
+
+/// `--verbose`: what the parts of windlass say of themselves goes to standard error.
+fn tell_more() {
+    let subscriber = tracing_subscriber::fmt().with_max_level(tracing::Level::DEBUG).with_writer(std::io::stderr);
+    // Somebody else may have set one already.
+    let _ = subscriber.without_time().try_init();
 }

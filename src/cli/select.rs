@@ -2,8 +2,8 @@
 
 use std::collections::BTreeSet;
 
+use crate::desired::{ContainerSpec, Desired, RestartPolicy, Stamp, Target};
 use crate::diag::nearest;
-use crate::desired::{Desired, RestartPolicy, Stamp, Target};
 use crate::name::{ProjectName, ServiceName};
 use crate::observed::{Health, Observed, ObservedContainer, State};
 
@@ -185,9 +185,8 @@ pub fn no_service<'a>(name: &str, known: impl IntoIterator<Item = &'a ServiceNam
 }
 
 /// The name of a container without its project's, as it stands before log lines.
-pub fn label(container: &ObservedContainer) -> String {
-    let name = container.spec.name.as_str();
-    let project = container.spec.project.as_str();
-    let short = name.strip_prefix(project).and_then(|rest| rest.strip_prefix(['-', '_']));
+pub fn label(spec: &ContainerSpec) -> String {
+    let name = spec.name.as_str();
+    let short = name.strip_prefix(spec.project.as_str()).and_then(|rest| rest.strip_prefix(['-', '_']));
     short.unwrap_or(name).to_owned()
 }

@@ -5,8 +5,9 @@ use std::path::PathBuf;
 
 use clap::{ArgAction, Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 
-use super::commands as verbs;
 use crate::host::paths::Paths;
+
+use super::commands as verbs;
 use super::error::CliError;
 use super::undone;
 

@@ -2,14 +2,12 @@
 
 use nix::sys::signal::Signal;
 use tokio::signal::unix::{self, SignalKind, signal};
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
 use super::error::CliError;
 
 /// Ctrl-C, and the polite request to end.
-pub struct Interrupts {
-    interrupt: unix::Signal,
-    terminate: unix::Signal,
-}
+pub struct Interrupts(UnboundedReceiver<()>);
 
 impl Interrupts {
     /// From now on these signals don't end the program, but come here.
@@ -17,20 +15,31 @@ impl Interrupts {
     /// # Errors
     /// When the kernel refuses.
     pub fn new() -> Result<Self, CliError> {
-        let refused = |e| CliError::failed(format!("can't wait for signals: {e}"));
-        Ok(Self {
-            interrupt: signal(SignalKind::interrupt()).map_err(refused)?,
-            terminate: signal(SignalKind::terminate()).map_err(refused)?,
-        })
+        let (sender, receiver) = unbounded_channel();
+        for kind in [SignalKind::interrupt(), SignalKind::terminate()] {
+            let stream = signal(kind).map_err(|e| CliError::failed(format!("can't wait for signals: {e}")))?;
+            tokio::spawn(forward(stream, sender.clone()));
+        }
+        Ok(Self(receiver))
+    }
+
+    /// Those that are sent here.
+    #[cfg(test)]
+    pub fn scripted() -> (UnboundedSender<()>, Self) {
+        let (sender, receiver) = unbounded_channel();
+        (sender, Self(receiver))
     }
 
     /// The next of them.
     pub async fn next(&mut self) {
-        tokio::select! {
-            _ = self.interrupt.recv() => {}
-            _ = self.terminate.recv() => {}
+        if self.0.recv().await.is_none() {
+            std::future::pending().await
         }
     }
+}
+
+async fn forward(mut stream: unix::Signal, to: UnboundedSender<()>) {
+    while stream.recv().await.is_some() && to.send(()).is_ok() {}
 }
 
 /// The number of a signal: `SIGHUP`, `HUP`, `hup`, `1`, `SIGRTMIN+3`.

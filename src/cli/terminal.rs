@@ -10,7 +10,7 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use rustix::termios::{
     LocalModes, OptionalActions, Termios, Winsize, tcgetattr, tcgetwinsize, tcsetattr, tcsetwinsize,
 };
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{self, SignalKind, signal};
 use tokio::sync::oneshot;
 
 use super::backend::Session;
@@ -125,16 +125,18 @@ pub struct Relay {
 pub async fn relay(session: Session, options: Relay) -> Result<End, CliError> {
     let Session { input, output, error, terminal, size, mut exit } = session;
     let raw = if terminal && options.input { Raw::enter()? } else { None };
-    let size_of = size;
+    let mut signals = if terminal { Some(Signals::new()?) } else { None };
+    // What is piped in may hold any bytes: only what is typed is looked at.
+    let keys = if raw.is_some() { options.detach_keys } else { Vec::new() };
     let (done, ended) = pipe()?;
     let mut readers = Vec::new();
     readers.extend(output.map(|fd| pump(fd, duplicate(&ended), io::stdout)));
     readers.extend(error.map(|fd| pump(fd, duplicate(&ended), io::stderr)));
     let (detach, mut detached) = oneshot::channel();
     if let Some(fd) = input.filter(|_| options.input) {
-        std::thread::spawn(move || feed(fd, &options.detach_keys, detach));
+        std::thread::spawn(move || feed(fd, &keys, detach));
     }
-    let result = wait(&mut exit, &mut detached, size_of).await;
+    let result = wait(&mut exit, &mut detached, &mut signals, size.as_ref()).await;
     drop(done);
     for reader in readers {
         // A pump ends by itself once `done` is closed; what it could not write, nobody reads.
@@ -144,17 +146,43 @@ pub async fn relay(session: Session, options: Relay) -> Result<End, CliError> {
     result
 }
 
+/// The signals that matter while the terminal is in raw mode: its size has changed, and we are to end, which must give
+/// the terminal back first.
+struct Signals {
+    resized: unix::Signal,
+    terminated: unix::Signal,
+    hung_up: unix::Signal,
+}
+
+impl Signals {
+    fn new() -> Result<Self, CliError> {
+        let refused = |e| CliError::failed(format!("can't wait for signals: {e}"));
+        Ok(Self {
+            resized: signal(SignalKind::window_change()).map_err(refused)?,
+            terminated: signal(SignalKind::terminate()).map_err(refused)?,
+            hung_up: signal(SignalKind::hangup()).map_err(refused)?,
+        })
+    }
+
+    /// The number of the next of them.
+    async fn next(signals: &mut Option<Self>) -> i32 {
+        let Some(signals) = signals else { return std::future::pending().await };
+        tokio::select! {
+            _ = signals.resized.recv() => libc::SIGWINCH,
+            _ = signals.terminated.recv() => libc::SIGTERM,
+            _ = signals.hung_up.recv() => libc::SIGHUP,
+        }
+    }
+}
+
 async fn wait(
     exit: &mut (impl Future<Output = Result<i32, CliError>> + Unpin),
     detached: &mut oneshot::Receiver<()>,
-    pty: Option<OwnedFd>,
+    signals: &mut Option<Signals>,
+    pty: Option<&OwnedFd>,
 ) -> Result<End, CliError> {
-    let refused = |e| CliError::failed(format!("can't wait for signals: {e}"));
-    let mut resized = signal(SignalKind::window_change()).map_err(refused)?;
-    let mut terminated = signal(SignalKind::terminate()).map_err(refused)?;
-    let mut hung_up = signal(SignalKind::hangup()).map_err(refused)?;
     let mut listening = true;
-    fit(pty.as_ref());
+    fit(pty);
     loop {
         tokio::select! {
             code = &mut *exit => return code.map(End::Exited),
@@ -163,9 +191,10 @@ async fn wait(
                 // Standard input has ended; the process goes on.
                 Err(_) => listening = false,
             },
-            _ = resized.recv() => fit(pty.as_ref()),
-            _ = terminated.recv() => return Ok(End::Signal(libc::SIGTERM)),
-            _ = hung_up.recv() => return Ok(End::Signal(libc::SIGHUP)),
+            number = Signals::next(signals) => match number {
+                libc::SIGWINCH => fit(pty),
+                number => return Ok(End::Signal(number)),
+            },
         }
     }
 }

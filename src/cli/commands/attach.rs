@@ -56,7 +56,11 @@ pub async fn run<B: Backend>(cx: &Context<'_, B>, args: &Attach) -> Result<ExitS
     Ok(exec::status(end))
 }
 
-async fn proxied<T>(
+/// Does a piece of work, and hands the signals that we get meanwhile to `send`.
+///
+/// # Errors
+/// The work's own; a signal that can't be sent.
+pub async fn proxied<T>(
     work: impl Future<Output = Result<T, CliError>>,
     send: impl Fn(i32) -> Result<(), CliError>,
 ) -> Result<T, CliError> {

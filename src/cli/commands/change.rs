@@ -56,7 +56,9 @@ pub fn finish<B: Backend>(cx: &Context<'_, B>, outcome: &Outcome) -> Result<Exit
         cx.output.warn(warning)?;
     }
     for failure in &outcome.failures {
-        cx.output.say(Tone::Error, "error", &format!("{}: {}", failure.container, failure.reason))?;
+        let name = failure.container.as_str();
+        let head = if name.is_empty() { String::new() } else { format!("{name}: ") };
+        cx.output.say(Tone::Error, "error", &format!("{head}{}", failure.reason))?;
     }
     if outcome.failures.is_empty() { Ok(ExitStatus::DONE) } else { Err(CliError::Exit(ExitStatus::FAILED.0)) }
 }

@@ -38,8 +38,8 @@ pub struct Fake {
     /// What the streams give.
     pub lines: RefCell<Option<UnboundedReceiver<LogLine>>>,
     pub events: RefCell<Option<UnboundedReceiver<Event>>>,
-    /// Where `apply` waits until it is told to go on: the first waits for the first.
-    pub gates: RefCell<Vec<tokio::sync::oneshot::Receiver<()>>>,
+    /// Where `apply` of what begins with this text waits until it is told to go on.
+    pub gate: RefCell<Option<(&'static str, tokio::sync::oneshot::Receiver<()>)>>,
 }
 
 impl Fake {
@@ -70,10 +70,10 @@ impl Fake {
         sender
     }
 
-    /// The next `apply` waits until this is used or dropped.
-    pub fn gate(&self) -> tokio::sync::oneshot::Sender<()> {
+    /// The `apply` of what begins with this text waits until this is used or dropped.
+    pub fn gate(&self, text: &'static str) -> tokio::sync::oneshot::Sender<()> {
         let (sender, receiver) = tokio::sync::oneshot::channel();
-        self.gates.borrow_mut().push(receiver);
+        *self.gate.borrow_mut() = Some((text, receiver));
         sender
     }
 
@@ -155,6 +155,12 @@ pub fn always_restart(fake: &mut Fake, name: &str) {
             spec,
         },
     );
+}
+
+/// A context without any flags.
+pub fn context<'a>(fake: &'a Fake, output: &'a Output) -> Context<'a, &'a Fake> {
+    let settings = Settings::new(&settings::Global { parallel: -1, ..settings::Global::default() }).expect("settings");
+    Context { settings, output, backend: fake }
 }
 
 /// What a verb has printed, and how it ended.
@@ -241,12 +247,13 @@ impl Backend for &Fake {
     }
 
     async fn apply(&self, _: &ProjectName, change: Change, until: Until, tell: &Tell) -> Result<Outcome, CliError> {
-        self.ask(match change {
+        let text = match change {
             Change::Declare(_) => format!("declare until {until:?}"),
             Change::Edit(edit) => format!("{edit:?}"),
-        });
-        let gate = if self.gates.borrow().is_empty() { None } else { Some(self.gates.borrow_mut().remove(0)) };
-        if let Some(gate) = gate {
+        };
+        self.ask(text.as_str());
+        let gate = self.gate.borrow_mut().take_if(|(start, _)| text.starts_with(*start));
+        if let Some((_, gate)) = gate {
             let _ = gate.await;
         }
         tell.report(Report::new(Kind::Container, "shop-web-1", Phase::Done, "Started"));
@@ -357,5 +364,12 @@ impl Backend for &Fake {
 }
 
 fn session(code: i32) -> Session {
-    Session { input: None, output: None, error: None, terminal: false, exit: Box::pin(async move { Ok(code) }) }
+    Session {
+        input: None,
+        output: None,
+        error: None,
+        terminal: false,
+        size: None,
+        exit: Box::pin(async move { Ok(code) }),
+    }
 }

@@ -70,7 +70,7 @@ pub async fn run<B: Backend>(cx: &Context<'_, B>, args: &Logs) -> Result<ExitSta
     let found = Found::look(cx)?;
     let now = cx.backend.now().wall;
     let containers = found.containers(&args.services, false)?;
-    let labels: Vec<String> = containers.iter().map(|container| label(container)).collect();
+    let labels: Vec<String> = containers.iter().map(|container| label(&container.spec)).collect();
     let query = LogQuery {
         services: found.services(&args.services)?.into_iter().collect(),
         index: args.index.filter(|index| *index > 0),

@@ -2,14 +2,15 @@
 
 use clap::{ArgAction, Args};
 
-use super::super::backend::{Backend, Change, RunWish, UpWish};
+use crate::name::ProjectName;
+
+use super::super::backend::{Backend, Change, RunWish, Until, UpWish};
 use super::super::context::Context;
 use super::super::error::{CliError, ExitStatus};
 use super::super::settings::{Settings, go_bool};
 use super::super::terminal::{Relay, relay};
 use super::create::Pull;
-use super::{build, change, exec};
-use crate::cli::backend::Until;
+use super::{attach, build, change, exec};
 
 /// Flags of `run`.
 #[derive(Args, Debug)]
@@ -173,11 +174,26 @@ pub async fn run<B: Backend>(cx: &Context<'_, B>, args: &Run) -> Result<ExitStat
         return status;
     }
     cx.output.flush()?;
-    let work = |tell| async move { cx.backend.run(&project.name, desired, &oneoff.name, &tell).await };
+    let (project, name) = (&project.name, &oneoff.name);
+    let work = |tell| async move { cx.backend.run(project, desired, name, &tell).await };
     let mut progress = if args.quiet { cx.silent() } else { cx.progress() };
     let session = progress.show("Creating", work).await.map_err(exec::start_failed)?;
-    let end = relay(session, Relay { input: oneoff.stdin, detach_keys: vec![16, 17] }).await;
+    let terminal = session.terminal;
+    let work = relay(session, Relay { input: oneoff.stdin, detach_keys: vec![16, 17] });
+    // On a terminal in raw mode Ctrl-C is a key; without one, signals reach us and are handed on.
+    let send = |signal| send(cx, project, name, signal);
+    let end = if terminal { work.await } else { attach::proxied(work, send).await };
     Ok(exec::status(end.map_err(exec::start_failed)?))
+}
+
+/// Sends a signal to a container by its name; one that has just ended needs none.
+fn send<B: Backend>(cx: &Context<'_, B>, project: &ProjectName, name: &str, signal: i32) -> Result<(), CliError> {
+    let observed = cx.backend.observe(project)?;
+    let container = observed.containers.values().find(|container| container.spec.name.as_str() == name);
+    match container.filter(|container| container.is_running()) {
+        Some(container) => cx.backend.signal(&container.id, signal),
+        None => Ok(()),
+    }
 }
 
 /// `<project>-<service>-run-<12 hex>` (spec.md 12.1).

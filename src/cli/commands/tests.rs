@@ -160,7 +160,7 @@ async fn up_detached_ends_with_1_and_the_reason_when_a_container_fails() {
 #[tokio::test(start_paused = true)]
 async fn waiting_has_an_end() {
     let fake = Fake::shop();
-    let _gate = fake.gate();
+    let _gate = fake.gate("declare");
     let ran = run(&fake, &["up", "--wait", "--wait-timeout", "7"]).await;
     assert_eq!(ran.code(), 1);
     assert!(ran.err.contains("not all services are up after 7 s"), "{}", ran.err);

@@ -14,6 +14,7 @@ use super::super::backend::{Backend, Change, Until, UpWish};
 use super::super::context::Context;
 use super::super::error::{CliError, ExitStatus};
 use super::super::output::logs::LogStyle;
+use super::super::signals::Interrupts;
 use super::create::Pull;
 use super::{build, change, create};
 
@@ -183,16 +184,17 @@ pub async fn run<B: Backend>(cx: &Context<'_, B>, args: &Up) -> Result<ExitStatu
     let shown = args.shown(&project)?;
     build::before_up(cx, &project, args.quiet_build, build::When::of(args.build, args.no_build)).await?;
     let desired = change::compile(cx, &project, &args.wish(services)?).await?;
-    let declared = Change::Declare(Box::new(desired));
-    if cx.settings.dry_run {
-        return change::show_plan(cx, &project.name, &declared).await;
-    }
-    if args.is_attached() {
+    if args.is_attached() && !cx.settings.dry_run {
         let style = LogStyle { no_prefix: args.no_log_prefix, no_color: args.no_color, timestamps: args.timestamps };
-        let mut attached = Attached::new(cx, &project.name, shown, style, args.ends(), change::seconds(args.timeout))?;
-        return attached.run(declared).await;
+        let timeout = change::seconds(args.timeout);
+        let mut attached = Attached::new(cx, &desired, shown, style, args.ends(), timeout, Interrupts::new()?)?;
+        return attached.run(desired).await;
     }
+    let declared = Change::Declare(Box::new(desired));
     let until = if args.wait { Until::Healthy } else { Until::Done };
     let work = change::apply(cx, &project.name, "Running", declared, until);
     change::within(args.wait_timeout.map(Duration::from_secs), work).await
 }
+
+#[cfg(test)]
+mod tests;

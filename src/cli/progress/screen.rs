@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use super::super::error::CliError;
-use super::super::output::Output;
+use super::super::output::{Output, width};
 use super::super::terminal;
 
 /// What stands on the terminal now.
@@ -21,7 +21,8 @@ impl Screen {
         if self.drawn == lines {
             return Ok(());
         }
-        output.raw_error(self.update(lines).as_bytes())
+        let bytes = self.update(lines, size().0);
+        output.raw_error(bytes.as_bytes())
     }
 
     /// Leaves what is drawn where it is; the next picture is drawn below.
@@ -35,10 +36,16 @@ impl Screen {
     }
 
     /// The bytes that turn the old picture into the new one, in one write so that it does not flicker.
-    fn update(&mut self, lines: &[String]) -> String {
+    fn update(&mut self, lines: &[String], width: usize) -> String {
         let mut bytes = String::new();
-        if !self.drawn.is_empty() {
-            let _ = write!(bytes, "\x1b[{}A\r", self.drawn.len());
+        // On a screen that has become narrower, a line takes several rows.
+        let rows: usize = self.drawn.iter().map(|line| width::columns(line).div_ceil(width.max(1)).max(1)).sum();
+        if rows > 0 {
+            let _ = write!(bytes, "\x1b[{rows}A\r");
+        }
+        if rows != self.drawn.len() {
+            bytes.push_str("\x1b[J");
+            self.drawn.clear();
         }
         for (place, line) in lines.iter().enumerate() {
             if self.drawn.get(place) != Some(line) {
@@ -70,10 +77,17 @@ mod tests {
     #[test]
     fn only_what_differs_is_written() {
         let mut screen = Screen::default();
-        assert_eq!(screen.update(&lines(&["a", "b"])), "a\x1b[K\r\nb\x1b[K\r\n");
-        assert_eq!(screen.update(&lines(&["a", "c"])), "\x1b[2A\r\r\nc\x1b[K\r\n");
-        assert_eq!(screen.update(&lines(&["a"])), "\x1b[2A\r\r\n\x1b[J");
+        assert_eq!(screen.update(&lines(&["a", "b"]), 80), "a\x1b[K\r\nb\x1b[K\r\n");
+        assert_eq!(screen.update(&lines(&["a", "c"]), 80), "\x1b[2A\r\r\nc\x1b[K\r\n");
+        assert_eq!(screen.update(&lines(&["a"]), 80), "\x1b[2A\r\r\n\x1b[J");
         screen.leave();
-        assert_eq!(screen.update(&lines(&["x"])), "x\x1b[K\r\n");
+        assert_eq!(screen.update(&lines(&["x"]), 80), "x\x1b[K\r\n");
+    }
+
+    #[test]
+    fn a_screen_that_has_become_narrower_is_drawn_anew() {
+        let mut screen = Screen::default();
+        screen.update(&lines(&["abcdef", "b"]), 80);
+        assert_eq!(screen.update(&lines(&["abc", "b"]), 3), "\x1b[3A\r\x1b[Jabc\x1b[K\r\nb\x1b[K\r\n");
     }
 }

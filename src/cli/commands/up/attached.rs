@@ -13,6 +13,7 @@ use std::time::Duration;
 use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::time::Interval;
 
+use crate::desired::Desired;
 use crate::name::{ProjectName, ServiceName};
 
 use super::super::super::backend::{Backend, Change, Edit, Event, LogLine, LogQuery, Outcome, Until};
@@ -20,6 +21,7 @@ use super::super::super::context::Context;
 use super::super::super::error::{CliError, ExitStatus};
 use super::super::super::output::logs::{LogPrinter, LogStyle};
 use super::super::super::progress::{Progress, Report, Tell};
+use super::super::super::select::label;
 use super::super::super::signals::Interrupts;
 use super::change;
 
@@ -40,7 +42,7 @@ pub enum Ends {
 /// An attached `up`.
 pub struct Attached<'a, B> {
     cx: &'a Context<'a, B>,
-    project: &'a ProjectName,
+    project: ProjectName,
     ends: Ends,
     timeout: Option<Duration>,
     stage: Stage<'a>,
@@ -52,7 +54,7 @@ pub struct Attached<'a, B> {
 struct Stage<'a> {
     progress: Progress<'a>,
     printer: LogPrinter<'a>,
-    project: &'a ProjectName,
+    project: ProjectName,
     shown: Vec<ServiceName>,
     lines: Option<UnboundedReceiver<LogLine>>,
     events: Option<UnboundedReceiver<Event>>,
@@ -76,12 +78,20 @@ impl<'a, B: Backend> Attached<'a, B> {
     /// When they can't be opened.
     pub fn new(
         cx: &'a Context<'a, B>,
-        project: &'a ProjectName,
+        desired: &Desired,
         shown: Vec<ServiceName>,
         style: LogStyle,
         ends: Ends,
         timeout: Option<Duration>,
+        interrupts: Interrupts,
     ) -> Result<Self, CliError> {
+        let project = &desired.project;
+        let containers = desired.containers.values().map(|container| &container.spec);
+        let labels: Vec<String> =
+            containers.filter(|spec| !spec.oneoff && shown.contains(&spec.service)).map(label).collect();
+        if !labels.is_empty() {
+            cx.output.note(&format!("Attaching to {}", labels.join(", ")))?;
+        }
         let query = LogQuery {
             services: shown.clone(),
             follow: true,
@@ -89,25 +99,24 @@ impl<'a, B: Backend> Attached<'a, B> {
             ..LogQuery::default()
         };
         let lines = if shown.is_empty() { None } else { Some(cx.backend.logs(project, query)?) };
-        let labels: Vec<String> = shown.iter().map(|service| format!("{service}-1")).collect();
         let stage = Stage {
             progress: cx.progress(),
             printer: LogPrinter::new(cx.output, style, labels.iter().map(String::as_str)),
-            project,
+            project: project.clone(),
             shown,
             lines,
             events: Some(cx.backend.events(project)?),
             frames: tokio::time::interval(Duration::from_millis(100)),
         };
-        Ok(Self { cx, project, ends, timeout, stage, interrupts: Interrupts::new()?, early: None })
+        Ok(Self { cx, project: project.clone(), ends, timeout, stage, interrupts, early: None })
     }
 
     /// Brings the project up, and stays until it ends.
     ///
     /// # Errors
     /// What could not be brought up; Ctrl-C, once everything is stopped.
-    pub async fn run(&mut self, declared: Change) -> Result<ExitStatus, CliError> {
-        match self.bring_up(declared).await? {
+    pub async fn run(&mut self, desired: Desired) -> Result<ExitStatus, CliError> {
+        match self.bring_up(Change::Declare(Box::new(desired))).await? {
             Some(outcome) => {
                 change::finish(self.cx, &outcome)?;
             }
@@ -124,15 +133,15 @@ impl<'a, B: Backend> Attached<'a, B> {
     async fn bring_up(&mut self, declared: Change) -> Result<Option<Outcome>, CliError> {
         let (tell, mut reports) = Tell::channel();
         let backend = &self.cx.backend;
-        let project = self.project;
-        let mut work = pin!(async move { backend.apply(project, declared, Until::Done, &tell).await });
+        let project = self.project.clone();
+        let mut work = pin!(async move { backend.apply(&project, declared, Until::Done, &tell).await });
         self.stage.progress.begin("Running");
         let result = loop {
             tokio::select! {
                 biased;
+                result = &mut work => break result,
                 () = self.interrupts.next() => return Ok(None),
                 Some(report) = reports.recv() => self.stage.progress.take(&report)?,
-                result = &mut work => break result,
                 heard = self.stage.next() => self.early = self.early.take().or(self.ending(heard?)),
             }
         };
@@ -217,15 +226,15 @@ impl<'a, B: Backend> Attached<'a, B> {
     async fn act(&mut self, title: &str, edit: Edit, ended: &mut Vec<Event>) -> Result<Option<Outcome>, CliError> {
         let (tell, mut reports) = Tell::channel();
         let backend = &self.cx.backend;
-        let project = self.project;
-        let mut work = pin!(async move { backend.apply(project, Change::Edit(edit), Until::Done, &tell).await });
+        let project = self.project.clone();
+        let mut work = pin!(async move { backend.apply(&project, Change::Edit(edit), Until::Done, &tell).await });
         self.stage.progress.begin(title);
         let result = loop {
             tokio::select! {
                 biased;
+                result = &mut work => break Some(result?),
                 () = self.interrupts.next() => break None,
                 Some(report) = reports.recv() => self.stage.progress.take(&report)?,
-                result = &mut work => break Some(result?),
                 heard = self.stage.next() => if let Heard::Ended(event) = heard? { ended.push(event) },
             }
         };

@@ -1,0 +1,42 @@
+//! What Ctrl-C does to an attached `up`.
+
+use super::super::fake::{Fake, context};
+use super::*;
+use crate::cli::output::Output;
+
+async fn up(fake: &Fake, presses: usize) -> (ExitStatus, String) {
+    let (output, _, err) = Output::captured(false);
+    let (keys, interrupts) = Interrupts::scripted();
+    for _ in 0..presses {
+        keys.send(()).expect("sent");
+    }
+    let cx = context(fake, &output);
+    let desired = fake.applied.clone().expect("applied");
+    let shown = vec!["web".into()];
+    let mut attached = Attached::new(&cx, &desired, shown, LogStyle::default(), Ends::Last, None, interrupts)
+        .expect("attached");
+    (attached.run(desired).await.expect("ended"), err.text())
+}
+
+#[tokio::test]
+async fn the_first_stops_and_the_code_is_130() {
+    let fake = Fake::shop();
+    let _lines = fake.logs_from();
+    let (status, err) = up(&fake, 1).await;
+    assert_eq!(status, ExitStatus::INTERRUPTED);
+    assert_eq!(fake.asked.borrow()[1..], ["declare until Done", "Stop { services: {}, timeout: None }"]);
+    assert!(err.contains("Gracefully stopping… press Ctrl-C again to kill"), "{err}");
+}
+
+#[tokio::test]
+async fn the_second_kills() {
+    let fake = Fake::shop();
+    let _lines = fake.logs_from();
+    // The stop never ends by itself.
+    let _gate = fake.gate("Stop");
+    let (status, err) = up(&fake, 2).await;
+    assert_eq!(status, ExitStatus::INTERRUPTED);
+    let asked = fake.asked.borrow();
+    assert_eq!(asked[2..], ["Stop { services: {}, timeout: None }", "Kill { services: {} }"]);
+    assert!(err.contains("Killing"), "{err}");
+}
