@@ -4,7 +4,7 @@
 
 #[path = "support/registry/mod.rs"]
 mod registry;
-#[path = "support/world.rs"]
+#[path = "support/store.rs"]
 mod world;
 
 use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _};

@@ -5,7 +5,7 @@
 
 #![allow(clippy::unwrap_used)]
 
-#[path = "support/world.rs"]
+#[path = "support/store.rs"]
 mod world;
 
 use std::path::{Path, PathBuf};

@@ -165,7 +165,9 @@ pub fn load(options: &LoadOptions) -> Result<Loaded, Diagnostics> {
         check::check(&root, &disabled, &mut loader.diags);
     }
     bind::files(&mut root, &found.environment, &mut loader.diags);
-    bind::select(&mut root, &options.services, &mut loader.diags);
+    if !options.whole {
+        bind::select(&mut root, &options.services, &mut loader.diags);
+    }
     if !options.all_resources {
         bind::drop_unused(&mut root);
     }

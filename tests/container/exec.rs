@@ -6,8 +6,8 @@ use std::io::Read;
 use std::os::fd::{AsFd, OwnedFd};
 use std::time::{Duration, Instant};
 
-use windlass::host::container::exec::{self, ExecSpec, Streams};
 use windlass::host::cgroup::Cgroup;
+use windlass::host::container::exec::{self, ExecSpec, Streams};
 use windlass::host::container::{Running, Shim};
 
 use crate::support::{World, isolated, spec};
@@ -120,7 +120,8 @@ fn a_probe_is_killed_at_its_limit_with_all_it_started() {
         let long = request(&running, &["sh", "-c", "head -c 100000 /dev/zero | tr '\\0' x; exit 1"]);
         let long = exec::probe(program().as_fd(), long, limit * 20).await;
         assert_eq!((long.code, long.output.len()), (1, 4096));
-        let hangs = exec::probe(program().as_fd(), request(&running, &["sh", "-c", "sleep 777 & sleep 777"]), limit).await;
+        let hangs =
+            exec::probe(program().as_fd(), request(&running, &["sh", "-c", "sleep 777 & sleep 777"]), limit).await;
         assert_eq!(hangs.code, -1);
         assert!(hangs.output.contains("longer than"), "{}", hangs.output);
         assert_eq!(run(&request(&running, &["sh", "-c", "ps | grep -c '[7]77'"])).await.1, "0\n");

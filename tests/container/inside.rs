@@ -15,8 +15,16 @@ fn the_standard_mounts_are_there() {
         let script = "cut -d' ' -f2,3 /proc/mounts | head -40; ls -l /dev/null /dev/fd /dev/ptmx | tr -s ' '";
         let done = world.sh(|_| {}, script).await;
         for line in [
-            "/ overlay", "/proc proc", "/dev tmpfs", "/dev/pts devpts", "/dev/mqueue mqueue", "/dev/shm tmpfs", "/sys sysfs",
-            "/etc/hosts tmpfs", "/etc/hostname tmpfs", "/etc/resolv.conf tmpfs",
+            "/ overlay",
+            "/proc proc",
+            "/dev tmpfs",
+            "/dev/pts devpts",
+            "/dev/mqueue mqueue",
+            "/dev/shm tmpfs",
+            "/sys sysfs",
+            "/etc/hosts tmpfs",
+            "/etc/hostname tmpfs",
+            "/etc/resolv.conf tmpfs",
         ] {
             assert!(done.stdout.lines().any(|found| found == line), "{line} not in {}", done.stdout);
         }
@@ -28,7 +36,8 @@ fn the_standard_mounts_are_there() {
 fn names_hosts_and_resolver_are_set() {
     isolated(|| async {
         let world = World::new();
-        let script = "hostname; cat /etc/hostname /etc/hosts /etc/resolv.conf /proc/sys/kernel/domainname; echo $HOME $PATH";
+        let script =
+            "hostname; cat /etc/hostname /etc/hosts /etc/resolv.conf /proc/sys/kernel/domainname; echo $HOME $PATH";
         let done = world
             .sh(
                 |spec| {
@@ -204,7 +213,8 @@ fn umask_signals_and_descriptors_are_clean() {
         let world = World::new();
         let _left_open = fs::File::open("/").unwrap();
         rustix::io::fcntl_setfd(&_left_open, rustix::io::FdFlags::empty()).unwrap();
-        let script = "umask; grep -E 'Sig(Blk|Ign)' /proc/self/status | tr -s '\\t' ' '; ls /proc/self/fd | tr '\\n' ' '";
+        let script =
+            "umask; grep -E 'Sig(Blk|Ign)' /proc/self/status | tr -s '\\t' ' '; ls /proc/self/fd | tr '\\n' ' '";
         let done = world.sh(|_| {}, script).await;
         // 3 is the folder that ls reads.
         assert_eq!(done.stdout, "0022\nSigBlk: 0000000000000000\nSigIgn: 0000000000000000\n0 1 2 3 ");

@@ -35,7 +35,11 @@ fn a_process_starts_again_in_the_same_sandbox() {
     isolated(|| async {
         let world = World::new();
         let shim = world.shim().await;
-        let bundle = world.bundle(spec(&["sh", "-c", "readlink /proc/self/ns/net; ls /dev/shm; echo x > /dev/shm/kept; echo y > /kept"]));
+        let bundle = world.bundle(spec(&[
+            "sh",
+            "-c",
+            "readlink /proc/self/ns/net; ls /dev/shm; echo x > /dev/shm/kept; echo y > /kept",
+        ]));
         let first = world.complete_in(&shim, &bundle).await.unwrap();
         let second = world.complete_in(&shim, &bundle).await.unwrap();
         let lines = |text: &str| text.lines().map(str::to_owned).collect::<Vec<_>>();

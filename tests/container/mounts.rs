@@ -29,7 +29,8 @@ fn binds_show_the_hosts_files_and_read_only_holds() {
         let mut locked = bind(&host, "/locked");
         locked.read_only = true;
         let mounts = vec![bind(&host, "/a/b/data"), bind(&host.join("file"), "/etc/file"), locked];
-        let script = "cat /a/b/data/file /etc/file; echo new > /a/b/data/new; echo x > /locked/x; ls /locked | tr '\\n' ' '";
+        let script =
+            "cat /a/b/data/file /etc/file; echo new > /a/b/data/new; echo x > /locked/x; ls /locked | tr '\\n' ' '";
         let done = world.sh(|spec| spec.mounts = mounts, script).await;
         assert_eq!(done.stdout, "hello\nhello\nfile new ");
         assert!(done.stderr.contains("Read-only"), "{}", done.stderr);
@@ -135,7 +136,11 @@ fn another_image_is_mounted_read_only() {
         for count in [2, 1] {
             bundle.host.images.insert(image.id.clone(), layers[..count].to_vec());
             let done = world.complete(&bundle).await.unwrap();
-            let expected = if count == 2 { "/part:\none\ntwo\n\n/whole/sub:\none\ntwo\n" } else { "/part:\none\n\n/whole/sub:\none\n" };
+            let expected = if count == 2 {
+                "/part:\none\ntwo\n\n/whole/sub:\none\ntwo\n"
+            } else {
+                "/part:\none\n\n/whole/sub:\none\n"
+            };
             assert_eq!(done.stdout, expected);
             assert_eq!(done.stderr.matches("Read-only").count(), 2, "{}", done.stderr);
         }
@@ -164,7 +169,8 @@ fn secrets_have_their_owner_and_mode_and_are_on_no_disk() {
             file("/run/secrets/host", FileSource::Host { path: host.clone() }, None),
             file("/config", FileSource::Host { path: host }, Some(0o400)),
         ];
-        let script = "cd /run/secrets; stat -c '%n %u:%g %a' inline owned /config; cat inline host /config; echo x > inline";
+        let script =
+            "cd /run/secrets; stat -c '%n %u:%g %a' inline owned /config; cat inline host /config; echo x > inline";
         let done = world
             .sh(
                 |spec: &mut ContainerSpec| {
@@ -202,7 +208,8 @@ fn an_image_of_127_layers_with_long_paths_works() {
 fn a_volatile_layer_can_be_mounted_again_after_a_crash() {
     isolated(|| async {
         let world = World::new();
-        let mut bundle = world.bundle(spec(&["sh", "-c", "grep -c volatile /proc/mounts; cat /kept; echo kept > /kept"]));
+        let mut bundle =
+            world.bundle(spec(&["sh", "-c", "grep -c volatile /proc/mounts; cat /kept; echo kept > /kept"]));
         bundle.host.volatile = true;
         assert_eq!(world.complete(&bundle).await.unwrap().stdout, "1\n");
         assert!(world.state().join("work/work/incompat/volatile").exists(), "the kernel's mark is gone: drop the step");

@@ -304,7 +304,8 @@ fn no_new_privileges_and_the_filter_are_set() {
 fn a_privileged_container_has_the_hosts_devices_and_rights() {
     isolated(|| async {
         let world = World::new();
-        let script = status("CapEff") + "ls /dev/kmsg; touch /sys/fs/cgroup/x 2>/dev/null; mount -t tmpfs none /bin && echo mounted";
+        let script = status("CapEff")
+            + "ls /dev/kmsg; touch /sys/fs/cgroup/x 2>/dev/null; mount -t tmpfs none /bin && echo mounted";
         let done = world.sh(|spec| spec.security.privileged = true, &script).await;
         let own = fs::read_to_string("/proc/self/status").unwrap();
         let own = own.lines().find_map(|line| line.strip_prefix("CapBnd:")).unwrap().trim();

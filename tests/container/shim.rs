@@ -59,7 +59,14 @@ fn the_sandbox_hands_out_namespaces_and_sockets_inside() {
         let sandbox = shim.sandbox(&Namespaces::default(), 1 << 20).await.unwrap();
         let parts: Vec<_> = sandbox.keys().copied().collect();
         let all = [
-            Part::Net, Part::Ipc, Part::Uts, Part::Shm, Part::RouteNetlink, Part::NetfilterNetlink, Part::DnsUdp, Part::DnsTcp,
+            Part::Net,
+            Part::Ipc,
+            Part::Uts,
+            Part::Shm,
+            Part::RouteNetlink,
+            Part::NetfilterNetlink,
+            Part::DnsUdp,
+            Part::DnsTcp,
         ];
         assert_eq!(parts, all);
         let net = format!("/proc/self/fd/{}", std::os::fd::AsRawFd::as_raw_fd(&sandbox[&Part::Net]));
@@ -91,7 +98,8 @@ fn a_container_joins_the_namespaces_of_another() {
         attached.next().await.unwrap();
 
         let other = |name: &str| NsMode::Container(name.into());
-        let mut joined = spec(&["sh", "-c", "readlink /proc/self/ns/net; hostname; cat /dev/shm/file; ps | grep -c '[s]leep 1000'"]);
+        let mut joined =
+            spec(&["sh", "-c", "readlink /proc/self/ns/net; hostname; cat /dev/shm/file; ps | grep -c '[s]leep 1000'"]);
         joined.namespaces = Namespaces {
             net: NetMode::Container("first".into()),
             ipc: other("first"),
@@ -105,7 +113,8 @@ fn a_container_joins_the_namespaces_of_another() {
         (bundle.host.run, bundle.host.state) = (run.clone(), state);
         assert!(second.sandbox(&bundle.spec.namespaces, 0).await.unwrap().is_empty());
         let pid = fs::File::open(format!("/proc/{}/ns/pid", running.process.pid)).unwrap();
-        let parts = [(Shared::Net, Part::Net), (Shared::Ipc, Part::Ipc), (Shared::Uts, Part::Uts), (Shared::Shm, Part::Shm)];
+        let parts =
+            [(Shared::Net, Part::Net), (Shared::Ipc, Part::Ipc), (Shared::Uts, Part::Uts), (Shared::Shm, Part::Shm)];
         let mut passed: BTreeMap<_, _> =
             parts.into_iter().map(|(kind, part)| (kind, sandbox.remove(&part).unwrap())).collect();
         passed.insert(Shared::Pid, pid.into());
@@ -236,9 +245,19 @@ fn records_that_are_damaged_or_newer_are_told_apart() {
     let path = folder.path().join(record::PROCESS);
     let text = fs::read_to_string(&path).unwrap();
     fs::write(&path, text.replacen("\"pid\":", "\"pid\":1", 1)).unwrap();
-    assert!(record::read::<record::ProcessRecord>(folder.path(), record::PROCESS).unwrap_err().to_string().contains("damaged"));
+    assert!(
+        record::read::<record::ProcessRecord>(folder.path(), record::PROCESS)
+            .unwrap_err()
+            .to_string()
+            .contains("damaged")
+    );
     fs::write(&path, text.replacen("windlass 1 ", "windlass 99 ", 1)).unwrap();
-    assert!(record::read::<record::ProcessRecord>(folder.path(), record::PROCESS).unwrap_err().to_string().contains("newer"));
+    assert!(
+        record::read::<record::ProcessRecord>(folder.path(), record::PROCESS)
+            .unwrap_err()
+            .to_string()
+            .contains("newer")
+    );
 }
 
 #[test]
@@ -287,7 +306,8 @@ fn a_supervisor_is_started_again_by_one_shim_only() {
 static STAND_IN: extern "C" fn(i32, *const *const libc::c_char, *const *const libc::c_char) = stand_in;
 
 extern "C" fn stand_in(count: i32, arguments: *const *const libc::c_char, environment: *const *const libc::c_char) {
-    let text = |pointer: *const libc::c_char| unsafe { std::ffi::CStr::from_ptr(pointer) }.to_string_lossy().into_owned();
+    let text =
+        |pointer: *const libc::c_char| unsafe { std::ffi::CStr::from_ptr(pointer) }.to_string_lossy().into_owned();
     let arguments: Vec<_> = (0..count as usize).map(|index| text(unsafe { *arguments.add(index) })).collect();
     if arguments.get(1).map(String::as_str) != Some("__supervisor") {
         return;

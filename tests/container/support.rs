@@ -66,13 +66,17 @@ impl World {
     pub fn new() -> World {
         assert!(Path::new(BUSYBOX).exists(), "install busybox-static");
         let folder = tempfile::tempdir().unwrap();
-        let world = World { folder, program: executable::protect(Path::new(WINDLASS)).unwrap(), shims: Mutex::default() };
+        let world =
+            World { folder, program: executable::protect(Path::new(WINDLASS)).unwrap(), shims: Mutex::default() };
         for path in [world.state(), world.layer().join("bin"), world.layer().join("etc")] {
             fs::create_dir_all(path).unwrap();
         }
         mount_tmpfs(&world.state());
         fs::copy(BUSYBOX, world.layer().join("bin/busybox")).unwrap();
-        for name in ["sh", "cat", "ls", "id", "true", "sleep", "env", "mount", "grep", "stat", "echo", "ps", "hostname", "head", "stty", "mkdir", "touch", "chmod", "ip", "pwd", "readlink", "wc", "kill", "tr", "cut"] {
+        for name in [
+            "sh", "cat", "ls", "id", "true", "sleep", "env", "mount", "grep", "stat", "echo", "ps", "hostname", "head",
+            "stty", "mkdir", "touch", "chmod", "ip", "pwd", "readlink", "wc", "kill", "tr", "cut",
+        ] {
             symlink("busybox", world.layer().join("bin").join(name)).unwrap();
         }
         let passwd = "root:x:0:0::/root:/bin/sh\napp:x:1234:2345::/home/app:/bin/sh\n";
@@ -215,6 +219,18 @@ pub fn spec(argv: &[&str]) -> ContainerSpec {
 
 /// Docker's default capabilities.
 pub const DEFAULT: [&str; 14] = [
-    "AUDIT_WRITE", "CHOWN", "DAC_OVERRIDE", "FOWNER", "FSETID", "KILL", "MKNOD", "NET_BIND_SERVICE", "NET_RAW", "SETFCAP",
-    "SETGID", "SETPCAP", "SETUID", "SYS_CHROOT",
+    "AUDIT_WRITE",
+    "CHOWN",
+    "DAC_OVERRIDE",
+    "FOWNER",
+    "FSETID",
+    "KILL",
+    "MKNOD",
+    "NET_BIND_SERVICE",
+    "NET_RAW",
+    "SETFCAP",
+    "SETGID",
+    "SETPCAP",
+    "SETUID",
+    "SYS_CHROOT",
 ];

@@ -11,7 +11,11 @@ fn a_terminal_is_sized_typed_into_and_interrupted() {
     isolated(|| async {
         let world = World::new();
         let shim = world.shim().await;
-        let mut shell = spec(&["sh", "-c", "trap 'exit 130' INT; stty -echo; echo ready; read line; echo got $line; stty size; sleep 1000"]);
+        let mut shell = spec(&[
+            "sh",
+            "-c",
+            "trap 'exit 130' INT; stty -echo; echo ready; read line; echo got $line; stty size; sleep 1000",
+        ]);
         shell.tty = true;
         shell.stdin_open = true;
         let bundle = world.bundle(shell);

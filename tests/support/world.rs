@@ -193,7 +193,8 @@ impl World {
         add("rule", &self.sh("nft list ruleset").stdout);
         add("mount", &self.sh(&format!("grep -F '{}' /proc/self/mountinfo", self.path().display())).stdout);
         // The folders themselves stay; what is in them goes.
-        let own = "root/(networks|containers|projects|volumes|world\\..*|networks/.lock)|run/(containers|projects|relay)";
+        let own =
+            "root/(networks|containers|projects|volumes|world\\..*|networks/.lock)|run/(containers|projects|relay)";
         let state = format!("find root run -mindepth 1 -not -path 'root/images*' 2>/dev/null | grep -Evx '{own}'");
         add("state", &self.sh(&state).stdout);
         for pid in self.processes() {

@@ -171,11 +171,7 @@ pub trait Backend {
     ///
     /// # Errors
     /// When the archive is no such thing, or is broken.
-    fn image_load(
-        &self,
-        archive: &Path,
-        name: Option<&str>,
-    ) -> impl Future<Output = Result<Vec<String>, CliError>>;
+    fn image_load(&self, archive: &Path, name: Option<&str>) -> impl Future<Output = Result<Vec<String>, CliError>>;
 
     /// All that is known of an image, for `image inspect`.
     ///

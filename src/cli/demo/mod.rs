@@ -3,8 +3,6 @@
 
 pub mod service;
 
-
-
 use super::backend::Backend;
 use super::backend::real::Real;
 use super::error::{CliError, ExitStatus};

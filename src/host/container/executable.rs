@@ -69,8 +69,7 @@ pub fn read_only() -> Result<OwnedFd, ExecutableError> {
 pub fn protect(path: &Path) -> Result<OwnedFd, ExecutableError> {
     let at = |step| move |source: io::Error| ExecutableError { step, source };
     let flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC;
-    let tree = rustix::mount::open_tree(rustix::fs::CWD, path, flags)
-        .map_err(|cause| at("open_tree")(cause.into()))?;
+    let tree = rustix::mount::open_tree(rustix::fs::CWD, path, flags).map_err(|cause| at("open_tree")(cause.into()))?;
     let attr = MountAttr { set: libc::MOUNT_ATTR_RDONLY, ..MountAttr::default() };
     sys::mount_setattr(tree.as_fd(), false, attr).map_err(at("mount_setattr"))?;
     Ok(tree)

@@ -129,8 +129,7 @@ pub fn ended(run: &Path, state: &Path) -> Result<Option<ExitRecord>, RecordError
 pub fn is_same(pid: i32, ticks: u64) -> bool {
     // The pidfd is taken first: were the start time read first, the number could change hands in between.
     let Ok(pidfd) = sys::pidfd_open(pid) else { return false };
-    sys::start_ticks(pid).is_ok_and(|found| found == ticks)
-        && !sys::pidfd_ended(std::os::fd::AsFd::as_fd(&pidfd))
+    sys::start_ticks(pid).is_ok_and(|found| found == ticks) && !sys::pidfd_ended(std::os::fd::AsFd::as_fd(&pidfd))
 }
 
 /// Now, in the form that records have.

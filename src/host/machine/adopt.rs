@@ -38,7 +38,8 @@ impl Machine {
             let mut copies = Vec::new();
             for held in &live.held {
                 let sockets = held.listeners.iter().map(|listener| listener.socket.try_clone());
-                let sockets = sockets.collect::<Result<_, _>>().map_err(MachineError::file("keep", "a port's socket"))?;
+                let sockets =
+                    sockets.collect::<Result<_, _>>().map_err(MachineError::file("keep", "a port's socket"))?;
                 copies.push(Held::adopt(held.spec.clone(), sockets)?);
             }
             all.push((id.clone(), copies));

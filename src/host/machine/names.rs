@@ -22,10 +22,7 @@ impl Machine {
         }
         let copy = |fd: &OwnedFd| -> io::Result<OwnedFd> { fd.try_clone() };
         let failed = |e| MachineError::file("use the name server's sockets of", spec.name.as_str())(e);
-        let sockets = Sockets {
-            udp: copy(udp).map_err(failed)?.into(),
-            tcp: copy(tcp).map_err(failed)?.into(),
-        };
+        let sockets = Sockets { udp: copy(udp).map_err(failed)?.into(), tcp: copy(tcp).map_err(failed)?.into() };
         let networks = self.net.list_now()?;
         let internal =
             |name: &NetworkName| networks.iter().any(|network| network.spec.name == *name && network.spec.internal);

@@ -114,7 +114,8 @@ pub async fn apply(
         match reply {
             Reply::Progress { progress } => show(&progress, tell, &mut outcome),
             Reply::Waiting { holder } => {
-                let text = format!("waiting for process {} ({}, since {} s)", holder.pid, holder.command, holder.seconds);
+                let text =
+                    format!("waiting for process {} ({}, since {} s)", holder.pid, holder.command, holder.seconds);
                 tell.report(Report::new(Kind::Project, project.as_str(), Phase::Working, text));
             }
             Reply::Refused { reason: Refusal::Failed { reasons } } => {
@@ -131,10 +132,9 @@ pub async fn apply(
 /// `down` of what is not up is no error, as with docker compose; other verbs have nothing to act on.
 fn nothing_or_orphans(project: &ProjectName, change: &Change) -> Result<Outcome, CliError> {
     match change {
-        Change::Edit(super::super::Edit::Down { .. } | super::super::Edit::Stop { .. }) => Ok(Outcome {
-            warnings: vec![format!("nothing of project `{project}` is up")],
-            failures: Vec::new(),
-        }),
+        Change::Edit(super::super::Edit::Down { .. } | super::super::Edit::Stop { .. }) => {
+            Ok(Outcome { warnings: vec![format!("nothing of project `{project}` is up")], failures: Vec::new() })
+        }
         _ => Err(nothing_up(project)),
     }
 }
@@ -195,11 +195,7 @@ fn report(tell: &Tell, step: &StepName, phase: Phase, began: bool, detail: Optio
 }
 
 /// What happens to the containers of a project from now on, in docker's words.
-pub fn events(
-    paths: &Paths,
-    project: &ProjectName,
-    known: Observed,
-) -> Result<UnboundedReceiver<Event>, CliError> {
+pub fn events(paths: &Paths, project: &ProjectName, known: Observed) -> Result<UnboundedReceiver<Event>, CliError> {
     let mut client = Client::connect(paths, project).map_err(|e| failed(&e))?.ok_or_else(|| nothing_up(project))?;
     client.request(&Request::Watch).map_err(|e| failed(&e))?;
     let (sender, receiver) = mpsc::unbounded_channel();

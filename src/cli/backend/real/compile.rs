@@ -129,9 +129,9 @@ impl Real {
         }
         let found = self.obtain(&store, wanted.values().cloned().collect(), tell).await?;
         let images = wanted.into_iter().map(|(name, wanted)| (name, found[&wanted].clone())).collect();
-        let mounts = compile::wanted_images(project).into_iter().map(|image| {
-            pull::Wanted::new(image, None, image::PullPolicy::Missing)
-        });
+        let mounts = compile::wanted_images(project)
+            .into_iter()
+            .map(|image| pull::Wanted::new(image, None, image::PullPolicy::Missing));
         let mounted = self.obtain(&store, mounts.collect(), tell).await?;
         Ok((images, mounted.into_iter().map(|(wanted, image)| (wanted.name, image)).collect()))
     }
@@ -170,10 +170,14 @@ fn touched(project: &Project, wish: &UpWish) -> BTreeSet<ServiceName> {
     if named.is_empty() {
         return project.services.keys().cloned().collect();
     }
-    if wish.no_deps { named } else { {
-        let graph = Graph::of(project);
-        graph.dependencies(&named).into_iter().chain(named).collect()
-    } }
+    if wish.no_deps {
+        named
+    } else {
+        {
+            let graph = Graph::of(project);
+            graph.dependencies(&named).into_iter().chain(named).collect()
+        }
+    }
 }
 
 fn policy(service: &Service, wish: &UpWish) -> Result<image::PullPolicy, CliError> {

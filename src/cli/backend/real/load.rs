@@ -50,8 +50,7 @@ impl Real {
 fn options(files: &ProjectFiles, services: &[String]) -> Result<LoadOptions, CliError> {
     let text = |path: &std::path::PathBuf| path.to_string_lossy().into_owned();
     let stdin = if files.files.iter().any(|file| file.as_os_str() == "-") { Some(standard_input()?) } else { None };
-    let cwd = std::env::current_dir()
-        .map_err(|e| CliError::failed(format!("can't tell the current folder: {e}")))?;
+    let cwd = std::env::current_dir().map_err(|e| CliError::failed(format!("can't tell the current folder: {e}")))?;
     Ok(LoadOptions {
         files: files.files.iter().map(text).collect(),
         project_name: files.name.clone(),

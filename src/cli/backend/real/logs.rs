@@ -43,12 +43,8 @@ impl Source {
 pub fn read(paths: &Paths, project: &ProjectName, query: LogQuery) -> Result<UnboundedReceiver<LogLine>, CliError> {
     let folder = paths.project(project).join("logs");
     let sources = sources(&folder, &query);
-    let options = Options {
-        tail: query.tail.map(|lines| lines as u64),
-        since: query.since,
-        until: query.until,
-        stream: None,
-    };
+    let options =
+        Options { tail: query.tail.map(|lines| lines as u64), since: query.since, until: query.until, stream: None };
     let (sender, receiver) = mpsc::unbounded_channel();
     if query.follow {
         thread::spawn(move || follow(&folder, &query, options, sender));
@@ -143,4 +139,3 @@ fn follow_one(source: &Source, options: Options, sender: &UnboundedSender<LogLin
         }
     }
 }
-

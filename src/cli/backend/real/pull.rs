@@ -132,9 +132,9 @@ impl Real {
                 Wanted::new(wish.name.clone(), wish.platform.clone(), policy)
             })
             .collect();
-        let opened = self.images().and_then(|store| {
-            Ok((store, Arc::new(Client::new(image::Settings::from_env()).map_err(|e| failed(&e))?)))
-        });
+        let opened = self
+            .images()
+            .and_then(|store| Ok((store, Arc::new(Client::new(image::Settings::from_env()).map_err(|e| failed(&e))?))));
         let (store, client) = match opened {
             Ok(opened) => opened,
             Err(error) => return vec![Err(error)],

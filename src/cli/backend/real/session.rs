@@ -98,18 +98,15 @@ fn refused(error: StartError) -> CliError {
 
 /// The streams of a program without a terminal.
 fn streams(stdio: Stdio) -> io::Result<Option<Streams>> {
-    let null = || -> io::Result<OwnedFd> {
-        Ok(std::fs::OpenOptions::new().read(true).write(true).open("/dev/null")?.into())
-    };
+    let null =
+        || -> io::Result<OwnedFd> { Ok(std::fs::OpenOptions::new().read(true).write(true).open("/dev/null")?.into()) };
     let own = |fd: std::os::fd::BorrowedFd<'_>| fd.try_clone_to_owned();
     Ok(match stdio {
         Stdio::Terminal => None,
         Stdio::Null => Some(Streams { stdin: null()?, stdout: null()?, stderr: null()? }),
-        Stdio::NoInput => Some(Streams {
-            stdin: null()?,
-            stdout: own(io::stdout().as_fd())?,
-            stderr: own(io::stderr().as_fd())?,
-        }),
+        Stdio::NoInput => {
+            Some(Streams { stdin: null()?, stdout: own(io::stdout().as_fd())?, stderr: own(io::stderr().as_fd())? })
+        }
         Stdio::Inherit => Some(Streams {
             stdin: own(io::stdin().as_fd())?,
             stdout: own(io::stdout().as_fd())?,

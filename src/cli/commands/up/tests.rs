@@ -13,8 +13,8 @@ async fn up(fake: &Fake, presses: usize) -> (ExitStatus, String) {
     let cx = context(fake, &output);
     let desired = fake.applied.clone().expect("applied");
     let shown = vec!["web".into()];
-    let mut attached = Attached::new(&cx, &desired, shown, LogStyle::default(), Ends::Last, None, interrupts)
-        .expect("attached");
+    let mut attached =
+        Attached::new(&cx, &desired, shown, LogStyle::default(), Ends::Last, None, interrupts).expect("attached");
     (attached.run(desired).await.expect("ended"), err.text())
 }
 

@@ -82,7 +82,8 @@ impl Shim {
     /// # Errors
     /// When it can't be started or does not answer.
     pub async fn spawn(request: &SpawnRequest<'_>) -> Result<Shim> {
-        let socket = spawn::spawn(request).map_err(|cause| ShimError::Spawn(request.run.display().to_string(), cause))?;
+        let socket =
+            spawn::spawn(request).map_err(|cause| ShimError::Spawn(request.run.display().to_string(), cause))?;
         Shim::greet(request.run.to_path_buf(), socket, true).await
     }
 
@@ -252,4 +253,3 @@ impl Shim {
         ShimError::Protocol(self.run.display().to_string())
     }
 }
-

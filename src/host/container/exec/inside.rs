@@ -153,7 +153,9 @@ fn child(spec: &ExecSpec, brought: Brought, streams: Vec<OwnedFd>, folder: &Owne
 fn settle(spec: &ExecSpec, brought: Brought, streams: &[OwnedFd]) -> Result<(), StartError> {
     brought.entry.join_v1().map_err(doing("enter the cgroup")).at("cgroup")?;
     if spec.own_cgroup {
-        sys::setns(brought.pidfd.as_fd(), libc::CLONE_NEWCGROUP).map_err(doing("enter the cgroup namespace")).at("cgroup")?;
+        sys::setns(brought.pidfd.as_fd(), libc::CLONE_NEWCGROUP)
+            .map_err(doing("enter the cgroup namespace"))
+            .at("cgroup")?;
     }
     rustix::process::setsid().map_err(doing("start a session")).at("session")?;
     for number in 0..3 {

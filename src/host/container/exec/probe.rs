@@ -11,8 +11,8 @@ use tokio::time::{Instant, timeout_at};
 
 use super::super::protocol::StartError;
 use super::super::sys;
-use super::client::{self, Streams};
 use super::ExecSpec;
+use super::client::{self, Streams};
 use crate::host::cgroup::Cgroup;
 
 /// So much of a probe's output is kept; the rest is read and dropped, so that the probe does not block.
@@ -118,7 +118,8 @@ fn streams() -> io::Result<(OwnedFd, Streams)> {
 /// Reads a chunk; `false` at the end.
 async fn read(reader: &tokio::io::unix::AsyncFd<OwnedFd>, output: &mut Vec<u8>) -> bool {
     let mut buffer = [0; 4096];
-    let read = reader.async_io(tokio::io::Interest::READABLE, |fd| Ok(rustix::io::read(fd.as_fd(), &mut buffer)?)).await;
+    let read =
+        reader.async_io(tokio::io::Interest::READABLE, |fd| Ok(rustix::io::read(fd.as_fd(), &mut buffer)?)).await;
     match read {
         Ok(length @ 1..) => {
             let room = OUTPUT.saturating_sub(output.len()).min(length);

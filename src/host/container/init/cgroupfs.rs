@@ -7,9 +7,9 @@ use std::path::Path;
 use rustix::fs::Mode;
 use rustix::mount::MountAttrFlags;
 
+use super::super::{inroot, tree};
 use super::problem::{Problem, Step, doing};
 use super::standard;
-use super::super::{inroot, tree};
 
 const TOP: &str = "/sys/fs/cgroup";
 
@@ -82,7 +82,8 @@ fn mount_host(root: &OwnedFd, read_only: MountAttrFlags) -> Step {
     let tree = tree::copy(&host, true).map_err(doing("take the host's cgroups"))?;
     tree::set(tree.as_fd(), true, u64::from(read_only.bits()), libc::MS_PRIVATE)
         .map_err(doing("detach the host's cgroups"))?;
-    let point = inroot::folder(root.as_fd(), Path::new(TOP)).map_err(|cause| Problem::new(format!("{TOP}: {cause}")))?;
+    let point =
+        inroot::folder(root.as_fd(), Path::new(TOP)).map_err(|cause| Problem::new(format!("{TOP}: {cause}")))?;
     tree::attach(&tree, &point).map_err(doing("mount the host's cgroups"))
 }
 

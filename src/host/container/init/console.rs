@@ -6,8 +6,8 @@ use std::path::Path;
 use rustix::fs::{FileType, OFlags};
 use rustix::pty::OpenptFlags;
 
-use super::problem::{Problem, Step, doing};
 use super::super::{inroot, tree};
+use super::problem::{Problem, Step, doing};
 
 /// The two ends of a terminal.
 pub(crate) struct Terminal {

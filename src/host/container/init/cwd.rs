@@ -5,8 +5,8 @@ use std::path::Path;
 
 use rustix::fs::OFlags;
 
-use super::problem::{Problem, Step, doing};
 use super::super::inroot;
+use super::problem::{Problem, Step, doing};
 
 /// Opens the folder `path` of `root`; makes it if it is missing and `create` says so.
 ///

@@ -8,8 +8,8 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::{FileType, Gid, Mode, Uid};
 
-use super::problem::{Problem, Step, doing};
 use super::super::inroot;
+use super::problem::{Problem, Step, doing};
 use crate::desired::ContainerSpec;
 
 /// A node to make.

@@ -6,9 +6,9 @@ use std::path::Path;
 
 use rustix::fs::{Mode, OFlags};
 
-use super::problem::{Step, doing};
 use super::super::bundle::Bundle;
 use super::super::{inroot, tree};
+use super::problem::{Step, doing};
 
 /// A file that waits to be mounted: its target, and the tree.
 pub(crate) struct Ready {
@@ -53,8 +53,8 @@ fn prepare_one(path: &Path, text: &str) -> Step<OwnedFd> {
 /// Mounts the files; where the image has a symlink, on what it names inside the root.
 pub(crate) fn mount(root: &OwnedFd, files: Vec<Ready>) -> Step {
     for Ready { target, tree } in files {
-        let point = inroot::mount_point(root.as_fd(), Path::new(target), false)
-            .map_err(doing(format!("make {target}")))?;
+        let point =
+            inroot::mount_point(root.as_fd(), Path::new(target), false).map_err(doing(format!("make {target}")))?;
         tree::attach(&tree, &point).map_err(doing(format!("mount {target}")))?;
     }
     Ok(())

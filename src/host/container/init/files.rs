@@ -7,8 +7,8 @@ use std::path::Path;
 
 use rustix::fs::{Gid, Mode, OFlags, Uid};
 
-use super::problem::{Problem, Step, doing};
 use super::super::{inroot, tree};
+use super::problem::{Problem, Step, doing};
 use crate::desired::{FileSource, FileSpec};
 
 /// Largest secret or config.

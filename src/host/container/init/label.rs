@@ -8,18 +8,21 @@ use std::path::Path;
 
 use rustix::fs::OFlags;
 
+use super::super::inroot;
 use super::problem::{Problem, Step, doing};
 use super::sysctls::own_proc;
-use super::super::inroot;
 use crate::desired::SecuritySpec;
 
 /// Sets what the next exec switches to, through a /proc of our own: a false one would swallow the write (CVE-2019-16884),
 /// so the label is read back too.
 pub(crate) fn set(security: &SecuritySpec) -> Step {
     if let Some(profile) = security.apparmor.as_deref().filter(|profile| *profile != "unconfined") {
-        let enabled = fs::read_to_string("/sys/module/apparmor/parameters/enabled").is_ok_and(|text| text.starts_with('Y'));
+        let enabled =
+            fs::read_to_string("/sys/module/apparmor/parameters/enabled").is_ok_and(|text| text.starts_with('Y'));
         if !enabled {
-            return Err(Problem::new(format!("the profile `{profile}` is asked for, but this machine has no AppArmor")));
+            return Err(Problem::new(format!(
+                "the profile `{profile}` is asked for, but this machine has no AppArmor"
+            )));
         }
         let proc = own_proc()?;
         let own = "thread-self/attr/apparmor/exec";
@@ -36,13 +39,9 @@ pub(crate) fn set(security: &SecuritySpec) -> Step {
     let part = |name: &str, default: &str| {
         options.iter().find_map(|option| option.strip_prefix(name)).unwrap_or(default).to_owned()
     };
-    let label = [
-        part("user:", "system_u"),
-        part("role:", "system_r"),
-        part("type:", "container_t"),
-        part("level:", "s0"),
-    ]
-    .join(":");
+    let label =
+        [part("user:", "system_u"), part("role:", "system_r"), part("type:", "container_t"), part("level:", "s0")]
+            .join(":");
     write(&own_proc()?, "thread-self/attr/exec", &label, &label)
 }
 

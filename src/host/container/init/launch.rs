@@ -5,11 +5,11 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use rustix::fs::{FileType, Mode, OFlags, Uid};
 
-use super::problem::{At, Step, doing};
-use super::privileges::Rights;
-use super::user::Identity;
 use super::super::protocol::StartError;
 use super::super::sys;
+use super::privileges::Rights;
+use super::problem::{At, Step, doing};
+use super::user::Identity;
 use super::{cwd, keyring, label, limits, privileges, program, reaper, user};
 use crate::desired::{SecuritySpec, Ulimit};
 

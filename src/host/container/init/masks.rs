@@ -6,14 +6,24 @@ use std::path::Path;
 
 use rustix::fs::{FileType, Mode, OFlags};
 
+use super::super::{inroot, tree};
 use super::problem::{Problem, Step, doing};
 use super::standard::Standard;
-use super::super::{inroot, tree};
 
 /// Hidden below /proc (docker's list).
 const PROC: [&str; 12] = [
-    "acpi", "asound", "interrupts", "kcore", "keys", "key-users", "latency_stats", "sched_debug", "scsi", "timer_list",
-    "timer_stats", "kpagecount",
+    "acpi",
+    "asound",
+    "interrupts",
+    "kcore",
+    "keys",
+    "key-users",
+    "latency_stats",
+    "sched_debug",
+    "scsi",
+    "timer_list",
+    "timer_stats",
+    "kpagecount",
 ];
 /// Hidden below /sys.
 const SYS: [&str; 2] = ["firmware", "devices/virtual/powercap"];
@@ -34,9 +44,7 @@ pub(crate) fn cover(memory: &OwnedFd) -> Step<Cover> {
     let null = rustix::fs::open("/dev/null", OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC, Mode::empty())
         .map_err(doing("open the host's /dev/null"))?;
     let stat = rustix::fs::fstat(&null).map_err(doing("look at the host's /dev/null"))?;
-    if FileType::from_raw_mode(stat.st_mode) != FileType::CharacterDevice
-        || stat.st_rdev != rustix::fs::makedev(1, 3)
-    {
+    if FileType::from_raw_mode(stat.st_mode) != FileType::CharacterDevice || stat.st_rdev != rustix::fs::makedev(1, 3) {
         return Err(Problem::new("the host's /dev/null is not the null device: nothing can be hidden with it"));
     }
     rustix::fs::mkdirat(memory, "empty", Mode::from_raw_mode(0o555)).map_err(doing("make an empty folder"))?;

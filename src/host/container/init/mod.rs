@@ -105,9 +105,7 @@ pub(crate) fn run(job: Job<'_>) -> ! {
 }
 
 fn report(status: &OwnedFd, report: &Report, fds: Vec<OwnedFd>) -> Step {
-    Packet::message(report, fds)
-        .and_then(|packet| packet.send(status.as_fd()))
-        .map_err(doing("report to the shim"))
+    Packet::message(report, fds).and_then(|packet| packet.send(status.as_fd())).map_err(doing("report to the shim"))
 }
 
 fn set_up(job: Job<'_>) -> Result<Infallible, (OwnedFd, StartError)> {
@@ -140,11 +138,7 @@ struct Brought<'a> {
 }
 
 /// From the host's mounts to the container's root; returns the working directory.
-fn inside(
-    bundle: &Bundle,
-    brought: Brought<'_>,
-    status: &OwnedFd,
-) -> Result<OwnedFd, StartError> {
+fn inside(bundle: &Bundle, brought: Brought<'_>, status: &OwnedFd) -> Result<OwnedFd, StartError> {
     let (spec, host) = (&bundle.spec, &bundle.host);
     let Brought { entry, namespaces, shm, streams } = brought;
     start_clean().at("session")?;
@@ -162,11 +156,7 @@ fn inside(
     let cover = masks::cover(&memory).at("masked paths")?;
     let nodes = devices::look(spec).at("devices")?;
     let root = rootfs::mount(host, &point).at("root file system")?;
-    let wish = standard::Wish {
-        privileged: spec.security.privileged,
-        shm,
-        own_cgroup: !spec.namespaces.host_cgroup,
-    };
+    let wish = standard::Wish { privileged: spec.security.privileged, shm, own_cgroup: !spec.namespaces.host_cgroup };
     let standard = standard::mount(&root, &wish).at("standard mounts")?;
     mounts::mount(&root, &spec.mounts, sources, host).at("mounts")?;
     etc::mount(&root, etc).at("hosts, hostname, resolv.conf")?;
@@ -238,4 +228,3 @@ fn place_streams(bundle: &Bundle, standard: &standard::Standard, streams: Stream
     }
     Ok(())
 }
-

@@ -6,10 +6,10 @@ use std::path::Path;
 
 use rustix::mount::MountAttrFlags;
 
-use super::problem::{Problem, Step, doing};
-use super::sources::Source;
 use super::super::bundle::Resolved;
 use super::super::{inroot, tree};
+use super::problem::{Problem, Step, doing};
+use super::sources::Source;
 use super::{copy_up, rootfs};
 use crate::desired::{MountSource, MountSpec};
 
@@ -51,7 +51,8 @@ pub(crate) fn mount(root: &OwnedFd, mounts: &[MountSpec], sources: Vec<Option<So
 /// A tmpfs with docker's defaults (nosuid, nodev, noexec), each of which an option can turn round.
 fn tmpfs(mount: &MountSpec, size: u64, mode: Option<u32>, options: &[String]) -> Step<OwnedFd> {
     let mut attributes = tree::SAFE;
-    let mut settings: Vec<(String, Option<String>)> = vec![("mode".into(), Some(format!("{:o}", mode.unwrap_or(0o1777))))];
+    let mut settings: Vec<(String, Option<String>)> =
+        vec![("mode".into(), Some(format!("{:o}", mode.unwrap_or(0o1777))))];
     if size > 0 {
         settings.push(("size".into(), Some(size.to_string())));
     }
@@ -66,7 +67,10 @@ fn tmpfs(mount: &MountSpec, size: u64, mode: Option<u32>, options: &[String]) ->
             }
         }
     }
-    attributes.set(MountAttrFlags::MOUNT_ATTR_RDONLY, mount.read_only || attributes.contains(MountAttrFlags::MOUNT_ATTR_RDONLY));
+    attributes.set(
+        MountAttrFlags::MOUNT_ATTR_RDONLY,
+        mount.read_only || attributes.contains(MountAttrFlags::MOUNT_ATTR_RDONLY),
+    );
     let settings: Vec<_> = settings.iter().map(|(key, value)| (key.as_str(), value.as_deref())).collect();
     tree::filesystem("tmpfs", &settings, attributes).map_err(|cause| {
         let mut text = format!("make the tmpfs for {}", mount.target);

@@ -2,8 +2,8 @@
 
 use std::os::fd::BorrowedFd;
 
-use super::problem::{Step, doing};
 use super::super::sys;
+use super::problem::{Step, doing};
 
 /// Enters each namespace.
 pub(crate) fn enter(namespaces: &[(BorrowedFd<'_>, libc::c_int)]) -> Step {

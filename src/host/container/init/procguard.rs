@@ -7,7 +7,16 @@ use crate::desired::{MountSource, MountSpec};
 
 /// Files below /proc that tools like lxcfs replace and that no set-up of ours reads or writes.
 const ALLOWED: [&str; 11] = [
-    "cpuinfo", "diskstats", "meminfo", "stat", "swaps", "uptime", "loadavg", "slabinfo", "net/dev", "sys/kernel/ns_last_pid",
+    "cpuinfo",
+    "diskstats",
+    "meminfo",
+    "stat",
+    "swaps",
+    "uptime",
+    "loadavg",
+    "slabinfo",
+    "net/dev",
+    "sys/kernel/ns_last_pid",
     "sys/crypto/fips_enabled",
 ];
 
@@ -15,10 +24,11 @@ const ALLOWED: [&str; 11] = [
 pub(crate) fn check(mount: &MountSpec) -> Step {
     let Ok(below) = Path::new(&mount.target).strip_prefix("/proc") else { return Ok(()) };
     let is_host_proc = matches!(&mount.source, MountSource::Bind { path, .. } if path == Path::new("/proc"));
-    let allowed = if below.as_os_str().is_empty() {
-        is_host_proc
+    let allowed =
+        if below.as_os_str().is_empty() { is_host_proc } else { ALLOWED.iter().any(|name| below == Path::new(name)) };
+    if allowed {
+        Ok(())
     } else {
-        ALLOWED.iter().any(|name| below == Path::new(name))
-    };
-    if allowed { Ok(()) } else { Err(Problem::new(format!("a mount on {} is not allowed: it would hide /proc", mount.target))) }
+        Err(Problem::new(format!("a mount on {} is not allowed: it would hide /proc", mount.target)))
+    }
 }

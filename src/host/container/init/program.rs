@@ -85,7 +85,9 @@ pub(crate) fn execute(program: &Program) -> Problem {
         nix::Error::ENOENT if exists => {
             Problem::with_code(format!("`{path}` needs an interpreter or loader that is not in the image"), 127)
         }
-        nix::Error::ENOENT | nix::Error::ENOTDIR => Problem::with_code(format!("there is no `{path}` in the container"), 127),
+        nix::Error::ENOENT | nix::Error::ENOTDIR => {
+            Problem::with_code(format!("there is no `{path}` in the container"), 127)
+        }
         nix::Error::ENOEXEC => Problem::with_code(
             format!("`{path}` can't be executed: it is for another processor, or a script without `#!` line"),
             126,

@@ -9,9 +9,9 @@ use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 use rustix::mount::{FsMountFlags, FsOpenFlags, MountAttrFlags, MountFlags, MountPropagationFlags, UnmountFlags};
 
-use super::problem::{Problem, Step, doing};
 use super::super::bundle::Resolved;
 use super::super::tree;
+use super::problem::{Problem, Step, doing};
 
 /// Longest string that fsconfig(2) takes.
 const STRING: usize = 255;

@@ -7,9 +7,9 @@ use std::path::Path;
 
 use rustix::fs::{Mode, OFlags};
 
-use super::problem::{Problem, Step, doing};
 use super::super::bundle::Resolved;
 use super::super::{inroot, tree};
+use super::problem::{Problem, Step, doing};
 use crate::desired::{MountSource, MountSpec};
 
 /// A mount's source: a detached tree, and whether it is a folder.

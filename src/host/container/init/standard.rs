@@ -6,8 +6,8 @@ use std::path::Path;
 use rustix::fs::{FileType, Mode, OFlags};
 use rustix::mount::MountAttrFlags;
 
-use super::problem::{Problem, Step, doing};
 use super::super::{inroot, tree};
+use super::problem::{Problem, Step, doing};
 
 /// Descriptors of mounts that later steps work on.
 pub(crate) struct Standard {

@@ -8,8 +8,8 @@ use std::path::PathBuf;
 
 use rustix::fs::OFlags;
 
-use super::problem::{Problem, Step, doing};
 use super::super::{inroot, sysctl, tree};
+use super::problem::{Problem, Step, doing};
 use crate::desired::{Namespaces, NetMode};
 
 /// What docker sets in every network namespace of its own, so that ports below 1024 and ping need no capability.

@@ -8,8 +8,8 @@ use std::io::{self, BufRead, BufReader, Read};
 use std::os::fd::BorrowedFd;
 use std::path::Path;
 
-use super::problem::{Problem, Step};
 use super::super::inroot;
+use super::problem::{Problem, Step};
 
 /// Bytes of a file that are read.
 const FILE: u64 = 8 << 20;
@@ -129,7 +129,9 @@ fn groups_of(root: BorrowedFd<'_>, user: &str) -> Step<Vec<u32>> {
 /// Calls `each` with the fields of every line of `path`; a file that is not there has no lines.
 fn scan(root: BorrowedFd<'_>, path: &str, each: &mut dyn FnMut(&[&str])) -> Step {
     match inroot::open_plain(root, Path::new(path)) {
-        Ok(file) => scan_lines(file, each).map_err(|cause| Problem::new(format!("read the container's {path}: {cause}"))),
+        Ok(file) => {
+            scan_lines(file, each).map_err(|cause| Problem::new(format!("read the container's {path}: {cause}")))
+        }
         Err(cause) if cause.kind() == io::ErrorKind::NotFound => Ok(()),
         Err(cause) => Err(Problem::new(format!("the container's {path} can't be used: {cause}"))),
     }

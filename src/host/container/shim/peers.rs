@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 
 use nix::poll::PollFlags;
 
-use super::Shim;
 use super::super::wire::Packet;
+use super::Shim;
 
 /// So many bytes may wait for a peer before the container's output is no longer read.
 const ROOM: usize = 256 << 10;

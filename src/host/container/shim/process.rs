@@ -6,14 +6,14 @@ use std::os::fd::{AsFd, OwnedFd};
 
 use nix::poll::{PollFd, PollFlags};
 
-use super::log::Log;
-use super::streams::Streams;
-use super::{Shim, Source};
 use super::super::init::Report;
 use super::super::protocol::{Event, Message, Part, Reply, StartError};
 use super::super::record::{self, EXIT, ExitRecord, PROCESS, ProcessRecord};
 use super::super::sys;
 use super::super::wire::Packet;
+use super::log::Log;
+use super::streams::Streams;
+use super::{Shim, Source};
 use crate::desired::Stamp;
 use crate::host::cgroup::Cgroup;
 use crate::observed::Exit;
@@ -52,12 +52,7 @@ pub(super) struct Process {
 }
 
 impl Process {
-    pub(super) fn poll_set<'a>(
-        &'a self,
-        sources: &mut Vec<Source>,
-        set: &mut Vec<PollFd<'a>>,
-        peers_have_room: bool,
-    ) {
+    pub(super) fn poll_set<'a>(&'a self, sources: &mut Vec<Source>, set: &mut Vec<PollFd<'a>>, peers_have_room: bool) {
         sources.push(Source::Pidfd);
         set.push(PollFd::new(self.pidfd.as_fd(), PollFlags::POLLIN));
         if let Stage::SettingUp { status, failure: None, .. } = &self.stage {
@@ -179,7 +174,13 @@ impl Shim {
         let Process { stage, started, cgroup, oom, log, .. } = process;
         log.finish();
         let oom = cgroup.oom_kills() > oom;
-        let mut exit = Exit { code: super::super::init::reaper::exit_code(status), oom, at: record::now(), stopped: false, error: None };
+        let mut exit = Exit {
+            code: super::super::init::reaper::exit_code(status),
+            oom,
+            at: record::now(),
+            stopped: false,
+            error: None,
+        };
         match stage {
             Stage::SettingUp { caller, failure, .. } => {
                 let error = failure.unwrap_or_else(|| StartError::new("set-up", "it ended without a word"));

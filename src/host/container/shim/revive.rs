@@ -11,9 +11,9 @@ use std::time::{Duration, Instant};
 use nix::poll::PollTimeout;
 use rustix::fs::FlockOperation;
 
+use super::super::{executable, sys};
 use super::Place;
 use super::peers::Peer;
-use super::super::{executable, sys};
 
 /// Name in the store of the executable that a new supervisor is started from; without it, the shim's own.
 pub(crate) const EXECUTABLE: &str = "executable";

@@ -10,9 +10,9 @@ use nix::sys::socket::{self, AddressFamily, Backlog, SockFlag, SockProtocol, Soc
 use rustix::fs::{Mode, OFlags};
 use rustix::mount::UnmountFlags;
 
-use super::Place;
 use super::super::protocol::{Part, StartError};
 use super::super::{sys, tree};
+use super::Place;
 use crate::desired::{Namespaces, NetMode, NsMode};
 
 /// Where the name server of a container listens. Not port 53: a container's own name server on 0.0.0.0:53 must not find

@@ -3,12 +3,12 @@
 use std::io;
 use std::os::fd::OwnedFd;
 
-use super::Shim;
-use super::process::Stage;
-use super::sandbox::Sandbox;
 use super::super::protocol::{Call, Message, Reply, Request, StartError, VERSION};
 use super::super::sys;
 use super::super::wire::{Kind, Packet};
+use super::Shim;
+use super::process::Stage;
+use super::sandbox::Sandbox;
 
 type Answer = Result<Option<(Reply, Vec<OwnedFd>)>, StartError>;
 

@@ -8,15 +8,15 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, socketpair};
 use rustix::pipe::PipeFlags;
 
-use super::Shim;
-use super::log::Log;
-use super::process::{Process, Stage};
-use super::streams::Streams;
 use super::super::bundle::{Bundle, Shared};
 use super::super::init::{self, Job};
 use super::super::protocol::{Part, StartError};
 use super::super::record::{self, EXIT};
 use super::super::sys::{self, Cloned};
+use super::Shim;
+use super::log::Log;
+use super::process::{Process, Stage};
+use super::streams::Streams;
 use crate::desired::{NetMode, NsMode, SCHEMA};
 use crate::host::cgroup::Entry;
 
@@ -38,7 +38,10 @@ impl Shim {
         let shared: BTreeMap<_, _> = shared.iter().copied().zip(fds).collect();
         // The log's thread of the last process may hang on its disk: see the clone.
         if fs::read_dir("/proc/self/task").map_or(0, Iterator::count) != 1 {
-            return Err(StartError::new("log", "the end of the last log is not written yet: its disk is slow or hangs"));
+            return Err(StartError::new(
+                "log",
+                "the end of the last log is not written yet: its disk is slow or hangs",
+            ));
         }
         let at = |what: &'static str| move |cause: io::Error| StartError::new(what, cause);
         self.forget_last().map_err(at("records"))?;
@@ -125,7 +128,9 @@ impl Shim {
 
     fn own(&self, part: Part) -> Result<BorrowedFd<'_>, StartError> {
         let found = self.sandbox.as_ref().and_then(|sandbox| sandbox.part(part));
-        found.ok_or_else(|| StartError::new("sandbox", format!("it has no {part:?}: create it first, as the container is")))
+        found.ok_or_else(|| {
+            StartError::new("sandbox", format!("it has no {part:?}: create it first, as the container is"))
+        })
     }
 }
 

@@ -5,9 +5,9 @@ use std::os::fd::{AsFd, OwnedFd};
 
 use nix::poll::{PollFd, PollFlags};
 
-use super::{Shim, Source};
 use super::super::init;
 use super::super::wire::Packet;
+use super::{Shim, Source};
 use crate::desired::ContainerSpec;
 
 /// So much input may wait for the process; then the attached peers are not read, and their input waits in the sockets.
@@ -56,12 +56,7 @@ impl Streams {
         self.terminal = Some(master);
     }
 
-    pub(super) fn poll_set<'a>(
-        &'a self,
-        sources: &mut Vec<Source>,
-        set: &mut Vec<PollFd<'a>>,
-        may_read: bool,
-    ) {
+    pub(super) fn poll_set<'a>(&'a self, sources: &mut Vec<Source>, set: &mut Vec<PollFd<'a>>, may_read: bool) {
         let outputs = [(1, self.terminal.as_ref().or(self.stdout.as_ref())), (2, self.stderr.as_ref())];
         for (number, fd) in outputs {
             if let (Some(fd), true) = (fd, may_read) {
