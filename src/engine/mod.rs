@@ -10,6 +10,8 @@
 //! | [`progress`] | what it tells |
 //! | [`fake`] | a machine in memory, for tests |
 
+#[cfg(test)]
+pub mod fake;
 mod failure;
 pub mod health;
 pub mod port;
@@ -17,6 +19,8 @@ mod probe;
 pub mod progress;
 mod reconcile;
 mod round;
+#[cfg(test)]
+mod tests;
 
 use std::sync::Arc;
 
