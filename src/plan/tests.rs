@@ -131,6 +131,7 @@ fn exited(code: i32, secs: u64) -> State {
 }
 
 /// The plan's text at second 100 is this, a line each.
+#[track_caller]
 fn check(desired: &Desired, observed: &Observed, expected: &[&str]) {
     let plan = plan(desired, observed, &at(100));
     let text = plan.to_string();
@@ -144,7 +145,18 @@ fn check(desired: &Desired, observed: &Observed, expected: &[&str]) {
 
 #[test]
 fn first_up() {
-    check(&web_and_db(), &Observed::default(), &[]);
+    check(
+        &web_and_db(),
+        &Observed::default(),
+        &[
+            "create network    p_default  missing",
+            "pull image        app:1      layers are missing",
+            "create container  p-db-1     missing",
+            "start container   p-db-1     missing",
+            "create container  p-web-1    missing",
+            "start container   p-web-1    missing; when db is healthy",
+        ],
+    );
 }
 
 #[test]
@@ -158,7 +170,16 @@ fn a_changed_environment_recreates_only_that_one() {
     let mut desired = web_and_db();
     let observed = reached(&desired);
     change(&mut desired, "web", |spec| spec.env = vec!["A=2".into(), "B=secret".into()]);
-    check(&desired, &observed, &[]);
+    check(
+        &desired,
+        &observed,
+        &[
+            "stop container    p-web-1  environment.A changed, environment.B added",
+            "remove container  p-web-1  environment.A changed, environment.B added",
+            "create container  p-web-1  environment.A changed, environment.B added",
+            "start container   p-web-1  environment.A changed, environment.B added",
+        ],
+    );
 }
 
 #[test]
@@ -166,9 +187,29 @@ fn a_changed_dependency_leaves_its_dependents_alone_unless_they_ask_to_be_restar
     let mut desired = web_and_db();
     let observed = reached(&desired);
     change(&mut desired, "db", |spec| spec.env = vec!["A=2".into()]);
-    check(&desired, &observed, &[]);
+    check(
+        &desired,
+        &observed,
+        &[
+            "stop container    p-db-1  environment.A changed",
+            "remove container  p-db-1  environment.A changed",
+            "create container  p-db-1  environment.A changed",
+            "start container   p-db-1  environment.A changed",
+        ],
+    );
     desired.containers.get_mut("p-web-1").unwrap().depends_on[0].restart = true;
-    check(&desired, &observed, &[]);
+    check(
+        &desired,
+        &observed,
+        &[
+            "stop container    p-web-1  dependency db is made anew",
+            "stop container    p-db-1   environment.A changed",
+            "remove container  p-db-1   environment.A changed",
+            "create container  p-db-1   environment.A changed",
+            "start container   p-db-1   environment.A changed",
+            "start container   p-web-1  dependency db is made anew; when db is healthy",
+        ],
+    );
 }
 
 #[test]
@@ -178,7 +219,7 @@ fn what_ended_under_restart_no_stays_down_until_the_next_up() {
     of(&mut observed, "job").state = exited(3, 70);
     check(&desired, &observed, &["nothing to do"]);
     desired.applied = at(80);
-    check(&desired, &observed, &[]);
+    check(&desired, &observed, &["start container  p-job-1  exited 3, up asks again"]);
 }
 
 #[test]
@@ -192,7 +233,7 @@ fn a_restart_policy_starts_again_when_it_is_due() {
     let early = plan(&desired, &observed, &at(99));
     assert!(early.is_empty());
     assert_eq!(early.due, Some(at(99).after(Duration::from_millis(400))));
-    check(&desired, &observed, &[]);
+    check(&desired, &observed, &["start container  p-web-1  exited 137"]);
     let again = plan(&desired, &observed, &at(100));
     assert!(matches!(again.steps[0].action, Action::StartContainer { restart: Some((3, 3)), .. }));
     of(&mut observed, "web").restarts = 3;
@@ -202,16 +243,27 @@ fn a_restart_policy_starts_again_when_it_is_due() {
 #[test]
 fn scale_down_removes_the_last_replica() {
     let observed = reached(&desired([replica("web", 1), replica("web", 2)]));
-    check(&desired([replica("web", 1)]), &observed, &[]);
+    check(
+        &desired([replica("web", 1)]),
+        &observed,
+        &["stop container    p-web-2  not declared", "remove container  p-web-2  not declared"],
+    );
 }
 
 #[test]
 fn orphans_are_kept_unless_somebody_asks() {
     let observed = reached(&desired([replica("web", 1), replica("old", 1)]));
     let mut desired = desired([replica("web", 1)]);
-    check(&desired, &observed, &[]);
+    check(
+        &desired,
+        &observed,
+        &[
+            "warning: a container of this project belongs to no service of the files (p-old-1); `--remove-orphans` removes it",
+            "nothing to do",
+        ],
+    );
     desired.remove_orphans = true;
-    check(&desired, &observed, &[]);
+    check(&desired, &observed, &["stop container    p-old-1  not declared", "remove container  p-old-1  not declared"]);
 }
 
 /// What `down` leaves of a desired state.
@@ -226,7 +278,17 @@ fn down_stops_dependents_first_and_removes_the_network_last() {
         spec.labels.insert("com.docker.compose.depends_on".into(), "db:service_healthy:false".into());
     });
     let observed = reached(&up);
-    check(&down(&up), &observed, &[]);
+    check(
+        &down(&up),
+        &observed,
+        &[
+            "stop container    p-web-1    not declared",
+            "remove container  p-web-1    not declared",
+            "stop container    p-db-1     not declared",
+            "remove container  p-db-1     not declared",
+            "remove network    p_default  not declared",
+        ],
+    );
     let plan = plan(&down(&up), &observed, &at(100));
     let step = |verb: &str, object: &str| {
         plan.steps.iter().find(|s| s.action.verb() == verb && s.action.object() == object).unwrap()
@@ -243,9 +305,26 @@ fn a_volume_is_removed_only_if_somebody_asks() {
     up.volumes.insert(volume.name.clone(), volume);
     let observed = reached(&up);
     let mut down = down(&up);
-    check(&down, &observed, &[]);
+    check(
+        &down,
+        &observed,
+        &[
+            "stop container    p-db-1     not declared",
+            "remove container  p-db-1     not declared",
+            "remove network    p_default  not declared",
+        ],
+    );
     down.remove_volumes.insert("p_data".into());
-    check(&down, &observed, &[]);
+    check(
+        &down,
+        &observed,
+        &[
+            "stop container    p-db-1     not declared",
+            "remove container  p-db-1     not declared",
+            "remove network    p_default  not declared",
+            "remove volume     p_data     asked to be removed",
+        ],
+    );
     up.remove_volumes.insert("p_data".into());
     check(&up, &observed, &["nothing to do"]);
 }
@@ -255,7 +334,18 @@ fn a_changed_network_is_made_anew_with_all_that_is_on_it() {
     let mut desired = desired([replica("web", 1)]);
     let observed = reached(&desired);
     desired.networks.get_mut("p_default").unwrap().mtu = Some(1400);
-    check(&desired, &observed, &[]);
+    check(
+        &desired,
+        &observed,
+        &[
+            "stop container    p-web-1    network p_default is made anew",
+            "remove container  p-web-1    network p_default is made anew",
+            "remove network    p_default  mtu changed",
+            "create network    p_default  mtu changed",
+            "create container  p-web-1    network p_default is made anew",
+            "start container   p-web-1    network p_default is made anew",
+        ],
+    );
 }
 
 #[test]
@@ -263,7 +353,15 @@ fn a_changed_network_that_an_orphan_is_on_stays_and_so_does_all_that_is_on_it() 
     let observed = reached(&desired([replica("web", 1), replica("old", 1)]));
     let mut desired = desired([replica("web", 1)]);
     desired.networks.get_mut("p_default").unwrap().mtu = Some(1400);
-    check(&desired, &observed, &[]);
+    check(
+        &desired,
+        &observed,
+        &[
+            "warning: network p_default differs (mtu changed), but is still in use, and stays as it is",
+            "warning: a container of this project belongs to no service of the files (p-old-1); `--remove-orphans` removes it",
+            "nothing to do",
+        ],
+    );
 }
 
 #[test]
@@ -272,9 +370,9 @@ fn a_failed_dependency_is_told() {
     let mut observed = reached(&desired);
     of(&mut observed, "web").state = State::Created;
     of(&mut observed, "db").health = Health::Unhealthy;
-    check(&desired, &observed, &[]);
+    check(&desired, &observed, &["error: p-web-1 can't be started: dependency db is unhealthy"]);
     of(&mut observed, "db").state = exited(1, 70);
-    check(&desired, &observed, &[]);
+    check(&desired, &observed, &["error: p-web-1 can't be started: dependency db exited with 1"]);
 }
 
 #[test]
@@ -286,5 +384,18 @@ fn users_of_a_network_namespace_are_made_anew_with_its_owner() {
     });
     let observed = reached(&desired);
     change(&mut desired, "vpn", |spec| spec.env = vec!["A=2".into()]);
-    check(&desired, &observed, &[]);
+    check(
+        &desired,
+        &observed,
+        &[
+            "stop container    p-app-1  shares namespaces of p-vpn-1, which is made anew",
+            "remove container  p-app-1  shares namespaces of p-vpn-1, which is made anew",
+            "stop container    p-vpn-1  environment.A changed",
+            "remove container  p-vpn-1  environment.A changed",
+            "create container  p-vpn-1  environment.A changed",
+            "start container   p-vpn-1  environment.A changed",
+            "create container  p-app-1  shares namespaces of p-vpn-1, which is made anew",
+            "start container   p-app-1  shares namespaces of p-vpn-1, which is made anew",
+        ],
+    );
 }
