@@ -37,7 +37,7 @@ pub(super) fn start_scope(unit: &str, pid: u32) -> Result<()> {
 /// The system bus; or systemd's own socket for root, where no bus daemon runs, as systemctl does it.
 fn connect() -> zbus::Result<Connection> {
     Connection::system().or_else(|error| match UnixStream::connect("/run/systemd/private") {
-        Ok(socket) => Builder::unix_stream(socket).p2p().build(),
+        Ok(socket) => Builder::async_io_unix_stream(socket).p2p().build(),
         Err(_) => Err(error),
     })
 }

@@ -196,7 +196,7 @@ fn report(tell: &Tell, step: &StepName, phase: Phase, began: bool, detail: Optio
 
 /// What happens to the containers of a project from now on, in docker's words.
 pub fn events(paths: &Paths, project: &ProjectName, known: Observed) -> Result<UnboundedReceiver<Event>, CliError> {
-    let mut client = Client::connect(paths, project).map_err(|e| failed(&e))?.ok_or_else(|| nothing_up(project))?;
+    let mut client = Client::ensure(paths, project).map_err(|e| failed(&e))?;
     client.request(&Request::Watch).map_err(|e| failed(&e))?;
     let (sender, receiver) = mpsc::unbounded_channel();
     let (paths, project) = (paths.clone(), project.clone());
