@@ -1,5 +1,11 @@
 //! What a layer's members become on disk, and what none of them may do.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::print_stderr,
+    dead_code,
+    reason = "a test fails by panicking; each binary uses its own part of what is shared"
+)]
 #![allow(clippy::unwrap_used)]
 
 #[path = "support/registry/mod.rs"]

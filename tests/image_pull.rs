@@ -1,5 +1,11 @@
 //! Pulling from a registry that may lie, stall, cut, and ask for a password.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::print_stderr,
+    dead_code,
+    reason = "a test fails by panicking; each binary uses its own part of what is shared"
+)]
 #![allow(clippy::unwrap_used)]
 
 #[path = "support/registry/mod.rs"]

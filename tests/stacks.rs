@@ -1,7 +1,11 @@
 //! Real stacks that others wrote, on real servers: each comes up from the local registry, answers on its published
 //! ports, and leaves nothing.
 
-#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+#![allow(
+    clippy::unwrap_used,
+    dead_code,
+    reason = "a test fails by panicking; each binary uses its own part of what is shared"
+)]
 
 mod support;
 
