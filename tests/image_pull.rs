@@ -6,7 +6,6 @@
     dead_code,
     reason = "a test fails by panicking; each binary uses its own part of what is shared"
 )]
-#![allow(clippy::unwrap_used)]
 
 #[path = "support/registry/mod.rs"]
 mod registry;

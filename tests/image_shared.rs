@@ -9,7 +9,6 @@
     dead_code,
     reason = "a test fails by panicking; each binary uses its own part of what is shared"
 )]
-#![allow(clippy::unwrap_used)]
 
 #[path = "support/store.rs"]
 mod world;

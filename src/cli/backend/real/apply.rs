@@ -133,7 +133,7 @@ pub async fn apply(
 fn nothing_or_orphans(project: &ProjectName, change: &Change) -> Result<Outcome, CliError> {
     match change {
         Change::Edit(super::super::Edit::Down { .. } | super::super::Edit::Stop { .. }) => {
-            Ok(Outcome { warnings: vec![format!("nothing of project `{project}` is up")], failures: Vec::new() })
+            Ok(Outcome { warnings: vec![format!("nothing of project `{project}` is up")], ..Outcome::default() })
         }
         _ => Err(nothing_up(project)),
     }
@@ -148,7 +148,10 @@ fn show(progress: &Progress, tell: &Tell, outcome: &mut Outcome) {
     match progress {
         Progress::Began { step } => report(tell, step, Phase::Working, true, None),
         Progress::Done { step, .. } => report(tell, step, Phase::Done, false, None),
-        Progress::Failed { step, reason } => report(tell, step, Phase::Failed, false, Some(reason.clone())),
+        Progress::Failed { step, reason, code } => {
+            outcome.code = code.and_then(|code| u8::try_from(code).ok()).or(outcome.code);
+            report(tell, step, Phase::Failed, false, Some(reason.clone()));
+        }
         Progress::Waiting { container, waits } => {
             let mut report = Report::new(Kind::Container, container.as_str(), Phase::Working, "Waiting");
             report.detail = Some(format!("for {}", waits.join(", ")));
