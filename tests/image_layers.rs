@@ -1,6 +1,11 @@
 //! What a layer's members become on disk, and what none of them may do.
 
-#![allow(clippy::unwrap_used)]
+#![allow(
+    clippy::unwrap_used,
+    clippy::print_stderr,
+    dead_code,
+    reason = "a test fails by panicking; each binary uses its own part of what is shared"
+)]
 
 #[path = "support/registry/mod.rs"]
 mod registry;

@@ -1,6 +1,11 @@
 //! Pulling from a registry that may lie, stall, cut, and ask for a password.
 
-#![allow(clippy::unwrap_used)]
+#![allow(
+    clippy::unwrap_used,
+    clippy::print_stderr,
+    dead_code,
+    reason = "a test fails by panicking; each binary uses its own part of what is shared"
+)]
 
 #[path = "support/registry/mod.rs"]
 mod registry;

@@ -3,7 +3,12 @@
 //! Needs that folder (`WINDLASS_SHARED`, else `../shared`), with `build` and `build evil` run; so it is `ignored` by default,
 //! and run by `cargo test --test image_shared -- --ignored` where the folder is.
 
-#![allow(clippy::unwrap_used)]
+#![allow(
+    clippy::unwrap_used,
+    clippy::print_stderr,
+    dead_code,
+    reason = "a test fails by panicking; each binary uses its own part of what is shared"
+)]
 
 #[path = "support/store.rs"]
 mod world;

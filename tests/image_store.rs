@@ -1,6 +1,11 @@
 //! What the store keeps, lists, loads, makes and removes.
 
-#![allow(clippy::unwrap_used)]
+#![allow(
+    clippy::unwrap_used,
+    clippy::print_stderr,
+    dead_code,
+    reason = "a test fails by panicking; each binary uses its own part of what is shared"
+)]
 
 #[path = "support/registry/mod.rs"]
 mod registry;

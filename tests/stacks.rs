@@ -1,7 +1,11 @@
 //! Real stacks that others wrote, on real servers: each comes up from the local registry, answers on its published
 //! ports, and leaves nothing.
 
-#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+#![allow(
+    clippy::unwrap_used,
+    dead_code,
+    reason = "a test fails by panicking; each binary uses its own part of what is shared"
+)]
 
 mod support;
 
@@ -31,7 +35,7 @@ fn stack(name: &str) {
     let files = ["-f", &file, "-f", "../over.yaml"];
 
     world.windlass(&folder, &[&files[..], &["up", "-d"]].concat()).ok();
-    let check = world.sh_in(&folder, &format!(". ./check"));
+    let check = world.sh_in(&folder, &". ./check".to_string());
     if check.code != 0 {
         let logs = world.windlass(&folder, &[&files[..], &["logs"]].concat());
         let ps = world.windlass(&folder, &[&files[..], &["ps", "-a"]].concat());

@@ -1,6 +1,10 @@
 //! The verbs, end to end, on containers made of the tests' own image: what a person types, and what comes of it.
 
-#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+#![allow(
+    clippy::unwrap_used,
+    dead_code,
+    reason = "a test fails by panicking; each binary uses its own part of what is shared"
+)]
 
 mod support;
 

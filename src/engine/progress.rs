@@ -27,6 +27,8 @@ pub enum Progress {
         step: StepName,
         /// Why.
         reason: String,
+        /// docker's code for it, if it was a start: 125, 126, 127.
+        code: Option<i32>,
     },
     /// A container's start waits for others.
     Waiting {

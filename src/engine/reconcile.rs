@@ -182,7 +182,8 @@ impl<'a, H: Host, C: Clock> Loop<'a, H, C> {
                 tracing::warn!(%error, action = step.action, object = step.object, "a step failed");
                 let generation = self.desired.borrow().as_ref().map_or(0, |d| d.generation);
                 self.failures.add(&ended.step.action, generation, &error, &self.engine.clock.now());
-                self.engine.tell(Progress::Failed { step, reason: error.to_string() });
+                let (reason, code) = (error.to_string(), error.code);
+                self.engine.tell(Progress::Failed { step, reason, code });
                 false
             }
         }

@@ -133,14 +133,17 @@ impl Conversation {
         let mut progress = self.shared.engine.subscribe();
         self.shared.engine.set_desired(desired);
         loop {
-            let told = next(&mut progress).await;
+            // A client that has gone gives the lease back at once; what it asked for goes on.
+            let told = tokio::select! {
+                told = next(&mut progress) => told,
+                gone = gone(&mut self.reader) => return Err(gone),
+            };
             if let Progress::Settled(settled) = &told
                 && settled.generation == generation
                 && let Some(verdict) = verdict(settled, wait)
             {
                 return Ok(verdict);
             }
-            // A client that has gone hears no more; what it asked for goes on without this conversation.
             self.say(&Reply::Progress { progress: Box::new(told) }).await?;
         }
     }
@@ -148,9 +151,22 @@ impl Conversation {
     async fn watch(&mut self) -> io::Result<()> {
         let mut progress = self.shared.engine.subscribe();
         loop {
-            let told = next(&mut progress).await;
+            let told = tokio::select! {
+                told = next(&mut progress) => told,
+                gone = gone(&mut self.reader) => return Err(gone),
+            };
             self.say(&Reply::Progress { progress: Box::new(told) }).await?;
         }
+    }
+}
+
+/// Waits until the client has hung up.
+async fn gone(reader: &mut BufReader<OwnedReadHalf>) -> io::Error {
+    match reader.fill_buf().await {
+        Ok([]) => io::ErrorKind::UnexpectedEof.into(),
+        // It speaks out of turn: its next request waits until this one is done.
+        Ok(_) => std::future::pending().await,
+        Err(error) => error,
     }
 }
 

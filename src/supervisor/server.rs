@@ -46,8 +46,6 @@ pub enum ServerError {
 pub struct Shared {
     /// Where things are.
     pub paths: Paths,
-    /// The project.
-    pub project: ProjectName,
     /// The engine.
     pub engine: Engine<Machine, SystemClock>,
     /// Who may change the desired state.
@@ -97,7 +95,6 @@ async fn serve(paths: Paths, project: ProjectName, ready: fn() -> io::Result<()>
     let listener = UnixListener::from_std(listener).map_err(call("make the control socket"))?;
     let shared = Arc::new(Shared {
         paths,
-        project,
         engine,
         lease: Mutex::default(),
         board: Board::default(),

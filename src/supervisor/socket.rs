@@ -15,7 +15,7 @@ const NAME: &str = "control.sock";
 /// # Errors
 /// [`io::ErrorKind::NotFound`] or [`io::ErrorKind::ConnectionRefused`] where there is none.
 pub fn connect(folder: &Path) -> io::Result<UnixStream> {
-    through(folder, |path| UnixStream::connect(path))
+    through(folder, UnixStream::connect)
 }
 
 /// Takes the socket of a run folder; one that a dead supervisor left is removed. The caller holds the supervisor's lock.
@@ -27,7 +27,7 @@ pub fn listen(folder: &Path) -> io::Result<UnixListener> {
         Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(e),
         _ => {}
     }
-    let listener = through(folder, |path| UnixListener::bind(path))?;
+    let listener = through(folder, UnixListener::bind)?;
     fs::set_permissions(folder.join(NAME), fs::Permissions::from_mode(0o600))?;
     Ok(listener)
 }

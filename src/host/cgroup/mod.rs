@@ -100,7 +100,7 @@ pub enum Error {
         path: PathBuf,
     },
     /// systemd could not be asked.
-    #[error("cannot start the unit {unit}: systemd does not answer on the system bus, nor on its own socket")]
+    #[error("cannot start the unit {unit} by systemd; is the D-Bus system bus running?")]
     Systemd {
         /// Name of the scope.
         unit: String,

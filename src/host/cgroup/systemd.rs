@@ -1,10 +1,8 @@
 //! A transient scope for a project, where systemd runs the machine: what stays in the unit or session that called `up`
 //! would be killed at its end.
 
-use std::os::unix::net::UnixStream;
 use std::path::Path;
 
-use zbus::blocking::connection::Builder;
 use zbus::blocking::{Connection, MessageIterator};
 use zbus::zvariant::{OwnedObjectPath, Value};
 use zbus::{MatchRule, message};
@@ -34,18 +32,14 @@ pub(super) fn start_scope(unit: &str, pid: u32) -> Result<()> {
     if result == "done" { Ok(()) } else { Err(Error::Job { unit: unit.to_owned(), result }) }
 }
 
-/// The system bus; or systemd's own socket for root, where no bus daemon runs, as systemctl does it.
-fn connect() -> zbus::Result<Connection> {
-    Connection::system().or_else(|error| match UnixStream::connect("/run/systemd/private") {
-        Ok(socket) => Builder::unix_stream(socket).p2p().build(),
-        Err(_) => Err(error),
-    })
-}
-
 fn start(unit: &str, pid: u32) -> zbus::Result<String> {
-    let bus = connect()?;
-    // Without a sender: on its own socket systemd names none.
-    let rule = MatchRule::builder().msg_type(message::Type::Signal).interface(MANAGER)?.member("JobRemoved")?.build();
+    let bus = Connection::system()?;
+    let rule = MatchRule::builder()
+        .msg_type(message::Type::Signal)
+        .sender(SERVICE)?
+        .interface(MANAGER)?
+        .member("JobRemoved")?
+        .build();
     // Before the call, or a quick job's end would be missed.
     let signals = MessageIterator::for_match_rule(rule, &bus, None)?;
     call(&bus, "Subscribe", &())?;

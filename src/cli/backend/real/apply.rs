@@ -133,7 +133,7 @@ pub async fn apply(
 fn nothing_or_orphans(project: &ProjectName, change: &Change) -> Result<Outcome, CliError> {
     match change {
         Change::Edit(super::super::Edit::Down { .. } | super::super::Edit::Stop { .. }) => {
-            Ok(Outcome { warnings: vec![format!("nothing of project `{project}` is up")], failures: Vec::new() })
+            Ok(Outcome { warnings: vec![format!("nothing of project `{project}` is up")], ..Outcome::default() })
         }
         _ => Err(nothing_up(project)),
     }
@@ -148,7 +148,10 @@ fn show(progress: &Progress, tell: &Tell, outcome: &mut Outcome) {
     match progress {
         Progress::Began { step } => report(tell, step, Phase::Working, true, None),
         Progress::Done { step, .. } => report(tell, step, Phase::Done, false, None),
-        Progress::Failed { step, reason } => report(tell, step, Phase::Failed, false, Some(reason.clone())),
+        Progress::Failed { step, reason, code } => {
+            outcome.code = code.and_then(|code| u8::try_from(code).ok()).or(outcome.code);
+            report(tell, step, Phase::Failed, false, Some(reason.clone()));
+        }
         Progress::Waiting { container, waits } => {
             let mut report = Report::new(Kind::Container, container.as_str(), Phase::Working, "Waiting");
             report.detail = Some(format!("for {}", waits.join(", ")));
@@ -196,7 +199,7 @@ fn report(tell: &Tell, step: &StepName, phase: Phase, began: bool, detail: Optio
 
 /// What happens to the containers of a project from now on, in docker's words.
 pub fn events(paths: &Paths, project: &ProjectName, known: Observed) -> Result<UnboundedReceiver<Event>, CliError> {
-    let mut client = Client::connect(paths, project).map_err(|e| failed(&e))?.ok_or_else(|| nothing_up(project))?;
+    let mut client = Client::ensure(paths, project).map_err(|e| failed(&e))?;
     client.request(&Request::Watch).map_err(|e| failed(&e))?;
     let (sender, receiver) = mpsc::unbounded_channel();
     let (paths, project) = (paths.clone(), project.clone());

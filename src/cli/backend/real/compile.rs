@@ -9,9 +9,11 @@ use super::super::super::error::CliError;
 use super::super::super::progress::Tell;
 use super::super::{PullPolicy, Recreate, UpWish};
 use super::{Real, failed, oneoff, pull};
+use crate::compose;
 use crate::compose::model::{Project, Service};
 use crate::desired::compile::{self, Request, Verb, compile};
 use crate::desired::{Desired, EndpointLease, Leases, NetworkLease, ResolvedImage, Source};
+use crate::diag::render;
 use crate::graph::Graph;
 use crate::host::clock;
 use crate::host::image::{self, Client, Store};
@@ -25,6 +27,7 @@ impl Real {
         wish: &UpWish,
         tell: &Tell,
     ) -> Result<Desired, CliError> {
+        self.refuse_undone()?;
         let touched = touched(project, wish);
         let (images, mount_images) = self.resolve(project, &touched, wish, tell).await?;
         let request = self.request(project, wish, mount_images)?;
@@ -36,6 +39,18 @@ impl Real {
         let generation = request.previous.as_ref().map_or(0, |previous| previous.generation);
         desired.generation = generation + 1;
         Ok(desired)
+    }
+
+    /// What is valid and has no effect yet is refused at its place, never left out in silence.
+    fn refuse_undone(&self) -> Result<(), CliError> {
+        let loaded = self.loaded.borrow();
+        let Some(loaded) = loaded.as_ref() else { return Ok(()) };
+        let refused = compose::support::refused(loaded);
+        if refused.is_empty() {
+            return Ok(());
+        }
+        let texts: Vec<String> = refused.iter().map(|one| render(one, &loaded.sources)).collect();
+        Err(CliError::Diagnostics(texts.join("\n")))
     }
 
     fn request(

@@ -206,6 +206,6 @@ impl Backend for Real {
     }
 
     async fn demo(&self, down: bool, output: &Output) -> Result<ExitStatus, CliError> {
-        super::super::demo::run(self, down, output).await
+        super::super::demo::run(self, &self.paths, down, output).await
     }
 }

@@ -9,6 +9,7 @@ use crate::compose::model::{Mount, Port, Project};
 use crate::compose::{LoadOptions, load};
 use crate::desired::compile::{CompileError, Run};
 use crate::desired::{Desired, Target};
+use crate::engine::port::HostError;
 use crate::host::container::client::attach;
 use crate::name::{ContainerName, ProjectName};
 
@@ -119,9 +120,8 @@ impl Real {
     async fn must_settle(&self, project: &ProjectName, desired: &Desired, tell: &Tell) -> Result<(), CliError> {
         let change = Change::Declare(Box::new(desired.clone()));
         let outcome = apply::apply(&self.paths, project, change, Until::Done, tell).await?;
-        match outcome.failures.first() {
-            Some(failure) => Err(CliError::failed(failure.reason.clone())),
-            None => Ok(()),
-        }
+        let Some(failure) = outcome.failures.first() else { return Ok(()) };
+        let error = HostError { message: failure.reason.clone(), transient: false, code: None };
+        Err(CliError::Start { code: outcome.code.unwrap_or(125), error })
     }
 }

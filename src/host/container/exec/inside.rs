@@ -141,10 +141,10 @@ fn child(spec: &ExecSpec, brought: Brought, streams: Vec<OwnedFd>, folder: &Owne
             Err(failed) => failed,
         }
     }));
-    if let Ok((status, error)) = outcome {
-        if let Ok(packet) = Packet::message(&Report::Failed(error), Vec::new()) {
-            let _ = packet.send(status.as_fd());
-        }
+    if let Ok((status, error)) = outcome
+        && let Ok(packet) = Packet::message(&Report::Failed(error), Vec::new())
+    {
+        let _ = packet.send(status.as_fd());
     }
     sys::exit_now(125)
 }

@@ -124,8 +124,8 @@ fn copy_attributes(from: &OwnedFd, to: &OwnedFd, stat: &Stat) -> io::Result<()> 
     rustix::fs::fchmod(to, Mode::from_raw_mode(stat.st_mode & 0o7777))?;
     let time = |seconds: i64, nanos: u64| Timespec { tv_sec: seconds, tv_nsec: nanos as _ };
     let times = Timestamps {
-        last_access: time(stat.st_atime as i64, stat.st_atime_nsec as u64),
-        last_modification: time(stat.st_mtime as i64, stat.st_mtime_nsec as u64),
+        last_access: time(stat.st_atime, stat.st_atime_nsec),
+        last_modification: time(stat.st_mtime, stat.st_mtime_nsec),
     };
     Ok(rustix::fs::futimens(to, &times)?)
 }

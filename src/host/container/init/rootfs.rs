@@ -126,10 +126,11 @@ fn by_context(layers: &[PathBuf], upper: Option<&Upper>) -> Result<OwnedFd, Trie
 
 /// The path, or where it is too long or holds what overlayfs takes for syntax, the name of a descriptor of it.
 fn short(path: &Path, held: &mut Vec<OwnedFd>) -> Step<String> {
-    if let Some(text) = path.to_str() {
-        if text.len() < STRING && !text.contains([':', ',', '\\']) {
-            return Ok(text.to_owned());
-        }
+    if let Some(text) = path.to_str()
+        && text.len() < STRING
+        && !text.contains([':', ',', '\\'])
+    {
+        return Ok(text.to_owned());
     }
     let fd = open_folder(path)?;
     let text = format!("/proc/self/fd/{}", fd.as_raw_fd());

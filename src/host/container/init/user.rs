@@ -104,10 +104,11 @@ fn group_id(root: BorrowedFd<'_>, group: &str) -> Step<u32> {
     }
     let mut found = None;
     scan(root, "/etc/group", &mut |fields| {
-        if let [name, _, gid, ..] = fields {
-            if found.is_none() && *name == group {
-                found = gid.parse::<u32>().ok().filter(|id| *id <= LARGEST);
-            }
+        if let [name, _, gid, ..] = fields
+            && found.is_none()
+            && *name == group
+        {
+            found = gid.parse::<u32>().ok().filter(|id| *id <= LARGEST);
         }
     })?;
     found.ok_or_else(|| Problem::new(format!("there is no group `{group}` in the container's /etc/group")))
@@ -117,10 +118,11 @@ fn groups_of(root: BorrowedFd<'_>, user: &str) -> Step<Vec<u32>> {
     let mut groups = Vec::new();
     scan(root, "/etc/group", &mut |fields| {
         let [_, _, gid, members, ..] = fields else { return };
-        if groups.len() < GROUPS && members.split(',').any(|member| member == user) {
-            if let Some(gid) = gid.parse::<u32>().ok().filter(|id| *id <= LARGEST && !groups.contains(id)) {
-                groups.push(gid);
-            }
+        if groups.len() < GROUPS
+            && members.split(',').any(|member| member == user)
+            && let Some(gid) = gid.parse::<u32>().ok().filter(|id| *id <= LARGEST && !groups.contains(id))
+        {
+            groups.push(gid);
         }
     })?;
     Ok(groups)

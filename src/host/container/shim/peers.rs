@@ -95,10 +95,10 @@ impl Shim {
     }
 
     pub(super) fn peer_ready(&mut self, number: u64, flags: PollFlags) {
-        if flags.contains(PollFlags::POLLOUT) {
-            if let Some(peer) = self.peer(number) {
-                peer.flush();
-            }
+        if flags.contains(PollFlags::POLLOUT)
+            && let Some(peer) = self.peer(number)
+        {
+            peer.flush();
         }
         if !flags.intersects(PollFlags::POLLIN | PollFlags::POLLHUP | PollFlags::POLLERR) {
             return;
