@@ -18,6 +18,9 @@ use crate::name::{ContainerId, ContainerName, ServiceName};
 use crate::observed::{Observed, ObservedContainer};
 use crate::plan::Action;
 
+/// No test needs so many actions: more of them are a loop that never gets anywhere.
+const HOT: usize = 1000;
+
 /// The clock of tokio, which stands still in tests and leaps to the next sleeper.
 #[derive(Clone, Debug)]
 pub struct FakeClock(Instant);
@@ -116,6 +119,20 @@ impl Fake {
         self.lock().latency.extend(millis);
     }
 
+    /// From now on nothing goes wrong, and nothing takes long.
+    pub fn calm(&self) {
+        let mut inner = self.lock();
+        inner.faults.clear();
+        inner.latency.clear();
+    }
+
+    /// The supervisor is dead, and what it had begun is cut short.
+    pub fn abandon(&self) {
+        let mut inner = self.lock();
+        inner.busy.clear();
+        inner.probing.clear();
+    }
+
     /// What there is.
     pub fn world(&self) -> Observed {
         self.lock().observed()
@@ -124,6 +141,12 @@ impl Fake {
     /// What the actions were, in the order of their ends.
     pub fn log(&self) -> Vec<String> {
         self.lock().log.clone()
+    }
+
+    /// The last of them, to show.
+    pub fn tail(&self) -> Vec<String> {
+        let inner = self.lock();
+        inner.log[inner.log.len().saturating_sub(40)..].to_vec()
     }
 
     /// Rules that were broken.
@@ -188,6 +211,9 @@ impl Fake {
     fn act(&self, action: &Action, half: bool) -> Result<(), HostError> {
         let now = self.clock.now();
         let mut inner = self.lock();
+        if inner.is_cut(action) {
+            return Err(error("its bridge is gone"));
+        }
         inner.check(action);
         inner.log.push(format!("{} {}", action.verb(), action.object()));
         match action {
@@ -224,8 +250,14 @@ impl Host for Fake {
 
     async fn apply(&self, action: &Action) -> Result<(), HostError> {
         let key = format!("{} {}", action.verb().rsplit(' ').next().unwrap_or_default(), action.object());
+        if self.lock().log.len() > HOT {
+            self.lock().breaches.push("a hot loop".to_owned());
+            // It would go on for ever: the test is to end and tell of it.
+            std::future::pending::<()>().await;
+        }
         let (fault, millis) = {
             let mut inner = self.lock();
+            inner.check_orphan(action);
             if !inner.busy.insert(key.clone()) {
                 inner.breaches.push(format!("two steps at a time on {key}"));
             }

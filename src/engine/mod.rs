@@ -10,9 +10,9 @@
 //! | [`progress`] | what it tells |
 //! | [`fake`] | a machine in memory, for tests |
 
+mod failure;
 #[cfg(test)]
 pub mod fake;
-mod failure;
 pub mod health;
 pub mod port;
 mod probe;

@@ -22,11 +22,11 @@ use super::failure::Failures;
 use super::port::{Clock, Host, HostError};
 use super::probe::Probes;
 use super::progress::{Progress, Settled, StepName};
-use super::round::{Round, objects};
+use super::round::{Claims, Round};
 use crate::desired::{Desired, RestartPolicy, Stamp, Target};
 use crate::name::ContainerId;
 use crate::observed::{Health, Observed, State};
-use crate::plan::{Action, Plan, Step, plan};
+use crate::plan::{Action, Plan, Step, StepId, plan};
 
 /// How a step ended.
 struct Ended {
@@ -42,7 +42,8 @@ pub struct Loop<'a, H, C> {
     engine: &'a Engine<H, C>,
     desired: watch::Receiver<Option<Arc<Desired>>>,
     under_way: JoinSet<Ended>,
-    busy: BTreeSet<String>,
+    /// What the steps under way keep others from, by round and step.
+    busy: BTreeMap<(u64, StepId), Claims>,
     failures: Failures,
     probes: Probes,
     seen: BTreeMap<ContainerId, (State, Health)>,
@@ -58,7 +59,7 @@ impl<'a, H: Host, C: Clock> Loop<'a, H, C> {
             engine,
             desired: engine.desired.subscribe(),
             under_way: JoinSet::new(),
-            busy: BTreeSet::new(),
+            busy: BTreeMap::new(),
             failures: Failures::default(),
             probes: Probes::new(engine.verdict.clone()),
             seen: BTreeMap::new(),
@@ -102,12 +103,12 @@ impl<'a, H: Host, C: Clock> Loop<'a, H, C> {
         self.tell_waiting(&round);
         loop {
             self.begin_ready(&mut round, &now);
-            if self.under_way.is_empty() && (round.is_over() || round.is_stuck(|a| self.failures.holds(a, &now))) {
-                self.settle(desired, observed, &plan);
-            }
             if self.under_way.is_empty() && round.has_done() {
                 // All that could be done is done: look again, for what the steps made.
                 return;
+            }
+            if self.under_way.is_empty() && (round.is_over() || round.is_stuck(|a| self.failures.holds(a, &now))) {
+                self.settle(desired, observed, &plan);
             }
             if self.step_or_change(&mut round, plan.due.as_ref()).await {
                 return;
@@ -116,15 +117,16 @@ impl<'a, H: Host, C: Clock> Loop<'a, H, C> {
     }
 
     fn begin_ready(&mut self, round: &mut Round, now: &Stamp) {
-        let ready = round.ready(|action| {
-            !self.failures.holds(action, now) && objects(action).iter().all(|object| !self.busy.contains(object))
-        });
-        for step in ready {
+        for step in round.ready(|action| self.failures.holds(action, now)) {
             if self.under_way.len() >= self.engine.settings.parallel {
                 return;
             }
+            let claims = Claims::of(&step.action);
+            if self.busy.values().any(|other| other.clash(&claims)) {
+                continue;
+            }
             round.begin(step.id);
-            self.busy.extend(objects(&step.action));
+            self.busy.insert((self.rounds, step.id), claims);
             self.settled = None;
             self.engine.tell(Progress::Began { step: name(&step) });
             let (host, number) = (self.engine.host.clone(), self.rounds);
@@ -153,7 +155,14 @@ impl<'a, H: Host, C: Clock> Loop<'a, H, C> {
             biased;
             Some(ended) = self.under_way.join_next() => match ended {
                 Ok(ended) => !self.take_in(ended, round),
-                Err(_) => true,
+                Err(error) => {
+                tracing::error!(%error, "a step broke off");
+                // Which one is not known: its claims go with the last of those beside it.
+                if self.under_way.is_empty() {
+                    self.busy.clear();
+                }
+                true
+            }
             },
             _ = self.desired.changed() => true,
             () = self.engine.host.changed() => true,
@@ -165,9 +174,7 @@ impl<'a, H: Host, C: Clock> Loop<'a, H, C> {
     /// Takes in how a step ended; whether the plan goes on.
     fn take_in(&mut self, ended: Ended, round: &mut Round) -> bool {
         let step = name(&ended.step);
-        for object in objects(&ended.step.action) {
-            self.busy.remove(&object);
-        }
+        self.busy.remove(&(ended.round, ended.step.id));
         match ended.result {
             Ok(()) => {
                 self.failures.clear(&ended.step.action);

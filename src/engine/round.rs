@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use crate::desired::MountSource;
 use crate::plan::{Action, Plan, Step, StepId};
 
 /// A plan under execution.
@@ -18,15 +19,13 @@ impl Round {
         Self { steps: plan.steps.clone(), ..Self::default() }
     }
 
-    /// The steps that may begin: what they come after is done, what they wait for holds, and `free` says that nobody is
-    /// at work on their object.
-    pub fn ready(&self, free: impl Fn(&Action) -> bool) -> Vec<Step> {
-        let mut taken = BTreeSet::new();
+    /// The steps that may begin: what they come after is done, what they wait for holds, and they are not `held`.
+    pub fn ready(&self, held: impl Fn(&Action) -> bool) -> Vec<Step> {
         self.steps
             .iter()
             .filter(|step| !self.begun.contains(&step.id) && step.waits.is_empty())
             .filter(|step| step.after.iter().all(|id| self.done.contains(id)))
-            .filter(|step| free(&step.action) && taken.insert(objects(&step.action)))
+            .filter(|step| !held(&step.action))
             .cloned()
             .collect()
     }
@@ -69,7 +68,7 @@ impl Round {
     }
 }
 
-/// What an action acts on: no two steps act on one of these at the same time.
+/// What an action acts on; the object that people know stands last.
 pub fn objects(action: &Action) -> Vec<String> {
     match action {
         Action::PullImage { id, .. } => vec![format!("image {id}")],
@@ -83,5 +82,36 @@ pub fn objects(action: &Action) -> Vec<String> {
         | Action::RemoveContainer { id, .. } => {
             vec![format!("container {id}"), format!("name {}", action.object())]
         }
+    }
+}
+
+/// What an action under way keeps others from. A later plan does not know of it: what is half made shows in no
+/// observation, so that plan may take away the network on which an earlier one is just making a container.
+#[derive(Clone, Debug, Default)]
+pub struct Claims {
+    alone: BTreeSet<String>,
+    shared: BTreeSet<String>,
+}
+
+impl Claims {
+    /// The claims of an action: alone on what it acts on, and shared on what it only needs.
+    pub fn of(action: &Action) -> Self {
+        let mut claims = Self { alone: objects(action).into_iter().collect(), shared: BTreeSet::new() };
+        let Action::CreateContainer { spec, .. } = action else { return claims };
+        claims.alone.extend(spec.ports.iter().filter(|p| p.published != 0).map(|p| format!("port {}", p.published)));
+        claims.shared.extend(spec.endpoints.iter().map(|endpoint| format!("network {}", endpoint.network)));
+        claims.shared.insert(format!("image {}", spec.image.id));
+        for mount in &spec.mounts {
+            if let MountSource::Volume { name, .. } = &mount.source {
+                claims.shared.insert(format!("volume {name}"));
+            }
+        }
+        claims
+    }
+
+    /// Whether the two cannot be under way at the same time.
+    pub fn clash(&self, other: &Claims) -> bool {
+        let meet = |one: &BTreeSet<String>, two: &BTreeSet<String>| !one.is_disjoint(two);
+        meet(&self.alone, &other.alone) || meet(&self.alone, &other.shared) || meet(&self.shared, &other.alone)
     }
 }

@@ -20,8 +20,6 @@ mod build;
 mod depend;
 mod fate;
 mod restart;
-#[cfg(test)]
-pub mod sample;
 pub mod text;
 
 #[cfg(test)]

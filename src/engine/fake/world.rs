@@ -48,6 +48,12 @@ impl Inner {
         }
     }
 
+    /// Whether a bridge that it needs was taken away from outside meanwhile: that is nobody's breach.
+    pub fn is_cut(&self, action: &Action) -> bool {
+        let Action::CreateContainer { spec, .. } = action else { return false };
+        spec.endpoints.iter().any(|e| self.observed.networks.get(&e.network).is_some_and(|n| !n.present))
+    }
+
     fn check_volume(&mut self, name: &VolumeName) {
         if !self.given_up.contains(name.as_str()) {
             self.breach(format!("volume {name} removed unasked"));
@@ -61,7 +67,7 @@ impl Inner {
         let name = &spec.name;
         let mut wrong = Vec::new();
         for endpoint in &spec.endpoints {
-            if !self.observed.networks.get(&endpoint.network).is_some_and(|n| n.present) {
+            if !self.observed.networks.contains_key(&endpoint.network) {
                 wrong.push(format!("{name} made without network {}", endpoint.network));
             }
         }
@@ -75,22 +81,27 @@ impl Inner {
             if other.spec.name == *name && other.state != State::Incomplete {
                 wrong.push(format!("{name} made twice"));
             }
-            if let Some(port) = spec.ports.iter().find(|port| other.ports.iter().any(|p| p.published == port.published)) {
+            if let Some(port) = spec.ports.iter().find(|port| other.ports.iter().any(|p| p.published == port.published))
+            {
                 wrong.push(format!("{name} made while {} holds port {}", other.spec.name, port.published));
             }
         }
         wrong.into_iter().for_each(|text| self.breach(text));
     }
 
+    /// What is begun under a desired state must not touch that state's orphans. (It may end under the next.)
+    pub fn check_orphan(&mut self, action: &Action) {
+        let container = self.observed.containers.values().find(|c| c.spec.name.as_str() == action.object());
+        let (Some(container), Some(desired)) = (container, &self.desired) else { return };
+        if !desired.services.contains(&container.spec.service) && !desired.remove_orphans {
+            self.breach(format!("orphan: {} {}", action.verb(), action.object()));
+        }
+    }
+
     fn check_container(&mut self, verb: &str, id: &ContainerId, name: &ContainerName, runs: bool) {
         // It may have ended while the step was on its way: only what is there and runs is against the rules.
         let Some(container) = self.observed.containers.get(id) else { return };
         let running = container.is_running();
-        let service = container.spec.service.clone();
-        let orphan = self.desired.as_ref().is_some_and(|d| !d.services.contains(&service) && !d.remove_orphans);
-        if orphan {
-            self.breach(format!("orphan {name} {verb}"));
-        }
         if running && !runs {
             self.breach(format!("{name} {verb} while it runs"));
         }

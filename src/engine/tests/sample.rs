@@ -7,8 +7,8 @@ use crate::desired::{
     Condition, ContainerSpec, Dependency, Desired, DesiredContainer, EndpointSpec, HealthSpec, ImageSpec, MountSource,
     MountSpec, NetworkSpec, PortSpec, Protocol, RestartPolicy, SCHEMA, Source, Stamp, StopSpec, Target, VolumeSpec,
 };
-use crate::name::{ContainerName, NetworkName, VolumeName};
-use crate::observed::{Exit, Health, Observed, ObservedContainer, ObservedNetwork, ObservedVolume, State};
+use crate::name::{NetworkName, VolumeName};
+use crate::observed::{Health, Observed, ObservedContainer, ObservedNetwork, ObservedVolume, State};
 
 /// The moment `millis` after the boot of these tests.
 pub fn at(millis: u64) -> Stamp {
@@ -58,12 +58,8 @@ pub fn network(desired: &mut Desired, name: &str) {
 
 /// Adds a volume of the project.
 pub fn volume(desired: &mut Desired, name: &str) {
-    let spec = VolumeSpec {
-        name: name.into(),
-        project: Some("app".into()),
-        driver: "local".into(),
-        ..VolumeSpec::default()
-    };
+    let spec =
+        VolumeSpec { name: name.into(), project: Some("app".into()), driver: "local".into(), ..VolumeSpec::default() };
     desired.volumes.insert(VolumeName::from(name), spec);
 }
 
@@ -160,15 +156,4 @@ fn add(observed: &mut Observed, container: &DesiredContainer) {
         ports: container.spec.ports.clone(),
     };
     observed.containers.insert(id, there);
-}
-
-/// The container of this name.
-pub fn of<'a>(observed: &'a mut Observed, name: &str) -> &'a mut ObservedContainer {
-    let id = observed.containers.values().find(|c| c.spec.name == ContainerName::from(name)).map(|c| c.id.clone());
-    id.and_then(|id| observed.containers.get_mut(&id)).unwrap_or_else(|| panic!("no container {name}"))
-}
-
-/// It has ended with this code at this moment.
-pub fn exited(code: i32, millis: u64) -> State {
-    State::Exited(Exit { code, oom: false, at: at(millis), stopped: false, error: None })
 }
