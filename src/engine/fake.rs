@@ -234,6 +234,18 @@ fn error(why: &str) -> HostError {
     HostError { message: why.to_owned(), transient: true, code: None }
 }
 
+/// A probe that is dropped before its end is killed.
+struct Probing<'a> {
+    fake: &'a Fake,
+    id: &'a ContainerId,
+}
+
+impl Drop for Probing<'_> {
+    fn drop(&mut self) {
+        self.fake.lock().probing.remove(self.id);
+    }
+}
+
 impl Host for Fake {
     async fn observe(&self, desired: &Desired) -> Result<Observed, HostError> {
         // Looking takes time, so that things happen meanwhile.
@@ -277,10 +289,11 @@ impl Host for Fake {
         if !self.lock().probing.insert(id.clone()) {
             self.lock().breaches.push(format!("two probes at a time in {id}"));
         }
+        let under_way = Probing { fake: self, id };
         self.clock.sleep(Duration::from_millis(5)).await;
+        drop(under_way);
         let now = self.clock.now();
-        let mut inner = self.lock();
-        inner.probing.remove(id);
+        let inner = self.lock();
         let code = match inner.observed.containers.get(id) {
             Some(c) if c.is_running() => {
                 let healthy = inner.lives.get(&c.spec.service).and_then(|life| life.healthy);

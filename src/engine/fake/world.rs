@@ -93,7 +93,9 @@ impl Inner {
     pub fn check_orphan(&mut self, action: &Action) {
         let container = self.observed.containers.values().find(|c| c.spec.name.as_str() == action.object());
         let (Some(container), Some(desired)) = (container, &self.desired) else { return };
-        if !desired.services.contains(&container.spec.service) && !desired.remove_orphans {
+        // What is half made is nobody's yet, and goes.
+        let whole = container.state != State::Incomplete;
+        if whole && !desired.services.contains(&container.spec.service) && !desired.remove_orphans {
             self.breach(format!("orphan: {} {}", action.verb(), action.object()));
         }
     }

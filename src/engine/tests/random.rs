@@ -98,6 +98,8 @@ fn fault() -> impl Strategy<Value = Fault> {
 /// The desired state of a drawn stack.
 fn compile(stack: &[Drawn], internal: bool) -> Desired {
     let mut desired = project();
+    // What a state does not have is scaled down: an orphan would keep its port, rightly.
+    desired.services = NAMES.iter().map(|name| ServiceName::from(*name)).collect();
     for (index, drawn) in stack.iter().enumerate() {
         if drawn.second {
             network(&mut desired, "app_second");
@@ -115,7 +117,8 @@ fn compile(stack: &[Drawn], internal: bool) -> Desired {
 
 fn declare(container: &mut crate::desired::DesiredContainer, stack: &[Drawn], index: usize) {
     let drawn = &stack[index];
-    container.spec.env = vec![format!("VARIANT={}", drawn.variant)];
+    // A program that lives otherwise is another program.
+    container.spec.env = vec![format!("ENDS={}", drawn.ends), format!("VARIANT={}", drawn.variant)];
     container.health = drawn.checked.then(health);
     container.restart = match (drawn.ends, drawn.crashes) {
         (true, _) => RestartPolicy::OnFailure { retries: 0 },
