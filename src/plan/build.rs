@@ -87,11 +87,29 @@ impl<'a> Builder<'a> {
             let Some(there) = self.observed.networks.get(name) else { continue };
             if spec.project.is_some() && there.spec.project == spec.project {
                 let causes = network_changes(&there.spec, spec);
-                if !causes.is_empty() {
+                if causes.is_empty() {
+                    continue;
+                }
+                // Whoever stays on it keeps it: to make the others anew would change nothing, again and again.
+                if there.endpoints.iter().any(|id| self.stays(id)) {
+                    let text = format!(
+                        "network {name} differs ({}), but is still in use, and stays as it is",
+                        causes.join(", ")
+                    );
+                    self.plan.warnings.push(text);
+                } else {
                     self.renewed_networks.insert(name.clone(), causes);
                 }
             }
         }
+    }
+
+    /// Whether a container on a network is not ours to remove: an orphan, or one of another project.
+    fn stays(&self, id: &ContainerId) -> bool {
+        self.observed
+            .containers
+            .get(id)
+            .is_none_or(|there| there.state != State::Incomplete && fate::is_orphan(self.desired, there))
     }
 
     /// Stops in the reverse order of dependencies, then removes.
@@ -262,10 +280,10 @@ impl<'a> Builder<'a> {
                 Fate::Stays(Some(Move::Unpause(cause))) => {
                     self.step(Action::UnpauseContainer { id, name }, vec![cause.clone()], Vec::new());
                 }
-                Fate::Stays(Some(Move::Later(due)))
-                    if self.plan.due.as_ref().is_none_or(|first| due.is_before(first)) =>
-                {
-                    self.plan.due = Some(due.clone());
+                Fate::Stays(Some(Move::Later(due))) => {
+                    if self.plan.due.as_ref().is_none_or(|first| due.is_before(first)) {
+                        self.plan.due = Some(due.clone());
+                    }
                 }
                 _ => {}
             }

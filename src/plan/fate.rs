@@ -110,7 +110,8 @@ fn newest(observed: &Observed) -> BTreeMap<&ContainerName, &ContainerId> {
     newest.into_iter().map(|(name, (id, _))| (name, id)).collect()
 }
 
-fn is_orphan(desired: &Desired, container: &ObservedContainer) -> bool {
+/// Whether a container belongs to a service that nobody declares, and is to be left alone.
+pub fn is_orphan(desired: &Desired, container: &ObservedContainer) -> bool {
     !desired.remove_orphans && !desired.services.contains(&container.spec.service)
 }
 

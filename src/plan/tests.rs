@@ -1,1 +1,401 @@
+#![allow(clippy::unwrap_used)] // a test fails by panicking
 
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use super::*;
+use crate::desired::*;
+use crate::name::ContainerId;
+use crate::observed::{Exit, Health, ObservedContainer, ObservedNetwork, ObservedVolume, State};
+
+fn at(secs: u64) -> Stamp {
+    Stamp { boot: "b".into(), nanos: secs * 1_000_000_000, wall: 0 }
+}
+
+/// Replica `number` of a service on the network `p_default`.
+fn replica(service: &str, number: u32) -> DesiredContainer {
+    let spec = ContainerSpec {
+        name: format!("p-{service}-{number}").into(),
+        project: "p".into(),
+        service: service.into(),
+        number,
+        image: ImageSpec { name: "app:1".into(), id: "sha256:app".into(), ..ImageSpec::default() },
+        argv: vec!["serve".into()],
+        env: vec!["A=1".into()],
+        endpoints: vec![EndpointSpec { network: "p_default".into(), ..EndpointSpec::default() }],
+        ..ContainerSpec::default()
+    };
+    DesiredContainer {
+        hash: spec.hash(),
+        spec,
+        target: Target::Running,
+        depends_on: Vec::new(),
+        restart: RestartPolicy::No,
+        health: None,
+        stop: StopSpec::default(),
+        recreate_before: None,
+        restart_before: None,
+        start_before: None,
+        keep_different: false,
+        auto_remove: false,
+    }
+}
+
+fn on(service: &str, condition: Condition) -> Dependency {
+    Dependency { service: service.into(), condition, restart: false, required: true }
+}
+
+/// A desired state that was applied at second 50.
+fn desired(containers: impl IntoIterator<Item = DesiredContainer>) -> Desired {
+    let network = NetworkSpec {
+        name: "p_default".into(),
+        key: "default".into(),
+        project: Some("p".into()),
+        driver: "bridge".into(),
+        ..NetworkSpec::default()
+    };
+    let containers: BTreeMap<_, _> = containers.into_iter().map(|c| (c.spec.name.clone(), c)).collect();
+    Desired {
+        schema: SCHEMA,
+        project: "p".into(),
+        generation: 1,
+        applied: at(50),
+        source: Source::default(),
+        services: containers.values().map(|c| c.spec.service.clone()).collect(),
+        remove_orphans: false,
+        networks: [(network.name.clone(), network)].into(),
+        volumes: BTreeMap::new(),
+        remove_volumes: Default::default(),
+        containers,
+    }
+}
+
+/// web, which waits for a healthy db.
+fn web_and_db() -> Desired {
+    let (mut web, mut db) = (replica("web", 1), replica("db", 1));
+    web.depends_on = vec![on("db", Condition::ServiceHealthy)];
+    db.health = Some(HealthSpec {
+        argv: vec!["true".into()],
+        interval: Duration::from_secs(1),
+        timeout: Duration::from_secs(1),
+        retries: 1,
+        start_period: Duration::ZERO,
+        start_interval: Duration::from_secs(1),
+    });
+    desired([web, db])
+}
+
+/// A world in which all that is desired has run since second 60, healthy where that is asked.
+fn reached(desired: &Desired) -> Observed {
+    let mut observed = Observed::default();
+    for declared in desired.containers.values() {
+        let id = ContainerId::new(format!("id of {}", declared.spec.name));
+        let container = ObservedContainer {
+            id: id.clone(),
+            spec: declared.spec.clone(),
+            hash: declared.hash.clone(),
+            created: at(60),
+            state: State::Running { pid: 1 },
+            started: Some(at(60)),
+            health: if declared.health.is_some() { Health::Healthy } else { Health::None },
+            restarts: 0,
+            streak: 0,
+            ports: Vec::new(),
+        };
+        observed.containers.insert(id, container);
+        observed.images.insert(declared.spec.image.id.clone());
+    }
+    for (name, spec) in &desired.networks {
+        let endpoints = observed.containers.keys().cloned().collect();
+        observed.networks.insert(name.clone(), ObservedNetwork { spec: spec.clone(), present: true, endpoints });
+    }
+    for (name, spec) in &desired.volumes {
+        observed.volumes.insert(name.clone(), ObservedVolume { spec: spec.clone() });
+    }
+    observed
+}
+
+fn of<'a>(observed: &'a mut Observed, service: &str) -> &'a mut ObservedContainer {
+    observed.containers.values_mut().find(|c| &*c.spec.service == service).unwrap()
+}
+
+fn change(desired: &mut Desired, service: &str, change: impl Fn(&mut ContainerSpec)) {
+    for declared in desired.containers.values_mut().filter(|c| &*c.spec.service == service) {
+        change(&mut declared.spec);
+        declared.hash = declared.spec.hash();
+    }
+}
+
+fn exited(code: i32, secs: u64) -> State {
+    State::Exited(Exit { code, oom: false, at: at(secs), stopped: false, error: None })
+}
+
+/// The plan's text at second 100 is this, a line each.
+#[track_caller]
+fn check(desired: &Desired, observed: &Observed, expected: &[&str]) {
+    let plan = plan(desired, observed, &at(100));
+    let text = plan.to_string();
+    let lines: Vec<&str> = text.lines().collect();
+    assert_eq!(lines, expected, "\n{text}");
+    for step in &plan.steps {
+        assert!(!step.causes.is_empty(), "{step:?} has a cause");
+        assert!(step.after.iter().all(|before| before < &step.id), "{step:?} stands after what it comes after");
+    }
+}
+
+#[test]
+fn first_up() {
+    check(
+        &web_and_db(),
+        &Observed::default(),
+        &[
+            "create network    p_default  missing",
+            "pull image        app:1      layers are missing",
+            "create container  p-db-1     missing",
+            "start container   p-db-1     missing",
+            "create container  p-web-1    missing",
+            "start container   p-web-1    missing; when db is healthy",
+        ],
+    );
+}
+
+#[test]
+fn nothing_to_do() {
+    let desired = web_and_db();
+    check(&desired, &reached(&desired), &["nothing to do"]);
+}
+
+#[test]
+fn a_changed_environment_recreates_only_that_one() {
+    let mut desired = web_and_db();
+    let observed = reached(&desired);
+    change(&mut desired, "web", |spec| spec.env = vec!["A=2".into(), "B=secret".into()]);
+    check(
+        &desired,
+        &observed,
+        &[
+            "stop container    p-web-1  environment.A changed, environment.B added",
+            "remove container  p-web-1  environment.A changed, environment.B added",
+            "create container  p-web-1  environment.A changed, environment.B added",
+            "start container   p-web-1  environment.A changed, environment.B added",
+        ],
+    );
+}
+
+#[test]
+fn a_changed_dependency_leaves_its_dependents_alone_unless_they_ask_to_be_restarted() {
+    let mut desired = web_and_db();
+    let observed = reached(&desired);
+    change(&mut desired, "db", |spec| spec.env = vec!["A=2".into()]);
+    check(
+        &desired,
+        &observed,
+        &[
+            "stop container    p-db-1  environment.A changed",
+            "remove container  p-db-1  environment.A changed",
+            "create container  p-db-1  environment.A changed",
+            "start container   p-db-1  environment.A changed",
+        ],
+    );
+    desired.containers.get_mut("p-web-1").unwrap().depends_on[0].restart = true;
+    check(
+        &desired,
+        &observed,
+        &[
+            "stop container    p-web-1  dependency db is made anew",
+            "stop container    p-db-1   environment.A changed",
+            "remove container  p-db-1   environment.A changed",
+            "create container  p-db-1   environment.A changed",
+            "start container   p-db-1   environment.A changed",
+            "start container   p-web-1  dependency db is made anew; when db is healthy",
+        ],
+    );
+}
+
+#[test]
+fn what_ended_under_restart_no_stays_down_until_the_next_up() {
+    let mut desired = desired([replica("job", 1)]);
+    let mut observed = reached(&desired);
+    of(&mut observed, "job").state = exited(3, 70);
+    check(&desired, &observed, &["nothing to do"]);
+    desired.applied = at(80);
+    check(&desired, &observed, &["start container  p-job-1  exited 3, up asks again"]);
+}
+
+#[test]
+fn a_restart_policy_starts_again_when_it_is_due() {
+    let mut desired = desired([replica("web", 1)]);
+    desired.containers.get_mut("p-web-1").unwrap().restart = RestartPolicy::OnFailure { retries: 3 };
+    let mut observed = reached(&desired);
+    let web = of(&mut observed, "web");
+    (web.started, web.restarts, web.streak) = (Some(at(95)), 2, 2);
+    web.state = exited(137, 99);
+    let early = plan(&desired, &observed, &at(99));
+    assert!(early.is_empty());
+    assert_eq!(early.due, Some(at(99).after(Duration::from_millis(400))));
+    check(&desired, &observed, &["start container  p-web-1  exited 137"]);
+    let again = plan(&desired, &observed, &at(100));
+    assert!(matches!(again.steps[0].action, Action::StartContainer { restart: Some((3, 3)), .. }));
+    of(&mut observed, "web").restarts = 3;
+    check(&desired, &observed, &["nothing to do"]);
+}
+
+#[test]
+fn scale_down_removes_the_last_replica() {
+    let observed = reached(&desired([replica("web", 1), replica("web", 2)]));
+    check(
+        &desired([replica("web", 1)]),
+        &observed,
+        &["stop container    p-web-2  not declared", "remove container  p-web-2  not declared"],
+    );
+}
+
+#[test]
+fn orphans_are_kept_unless_somebody_asks() {
+    let observed = reached(&desired([replica("web", 1), replica("old", 1)]));
+    let mut desired = desired([replica("web", 1)]);
+    check(
+        &desired,
+        &observed,
+        &[
+            "warning: a container of this project belongs to no service of the files (p-old-1); `--remove-orphans` removes it",
+            "nothing to do",
+        ],
+    );
+    desired.remove_orphans = true;
+    check(&desired, &observed, &["stop container    p-old-1  not declared", "remove container  p-old-1  not declared"]);
+}
+
+/// What `down` leaves of a desired state.
+fn down(up: &Desired) -> Desired {
+    Desired { containers: BTreeMap::new(), networks: BTreeMap::new(), volumes: BTreeMap::new(), ..up.clone() }
+}
+
+#[test]
+fn down_stops_dependents_first_and_removes_the_network_last() {
+    let mut up = web_and_db();
+    change(&mut up, "web", |spec| {
+        spec.labels.insert("com.docker.compose.depends_on".into(), "db:service_healthy:false".into());
+    });
+    let observed = reached(&up);
+    check(
+        &down(&up),
+        &observed,
+        &[
+            "stop container    p-web-1    not declared",
+            "remove container  p-web-1    not declared",
+            "stop container    p-db-1     not declared",
+            "remove container  p-db-1     not declared",
+            "remove network    p_default  not declared",
+        ],
+    );
+    let plan = plan(&down(&up), &observed, &at(100));
+    let step = |verb: &str, object: &str| {
+        plan.steps.iter().find(|s| s.action.verb() == verb && s.action.object() == object).unwrap()
+    };
+    assert!(step("stop container", "p-db-1").after.contains(&step("stop container", "p-web-1").id));
+    let removals = [step("remove container", "p-db-1").id, step("remove container", "p-web-1").id];
+    assert!(removals.iter().all(|id| step("remove network", "p_default").after.contains(id)));
+}
+
+#[test]
+fn a_volume_is_removed_only_if_somebody_asks() {
+    let mut up = desired([replica("db", 1)]);
+    let volume = VolumeSpec { name: "p_data".into(), project: Some("p".into()), ..VolumeSpec::default() };
+    up.volumes.insert(volume.name.clone(), volume);
+    let observed = reached(&up);
+    let mut down = down(&up);
+    check(
+        &down,
+        &observed,
+        &[
+            "stop container    p-db-1     not declared",
+            "remove container  p-db-1     not declared",
+            "remove network    p_default  not declared",
+        ],
+    );
+    down.remove_volumes.insert("p_data".into());
+    check(
+        &down,
+        &observed,
+        &[
+            "stop container    p-db-1     not declared",
+            "remove container  p-db-1     not declared",
+            "remove network    p_default  not declared",
+            "remove volume     p_data     asked to be removed",
+        ],
+    );
+    up.remove_volumes.insert("p_data".into());
+    check(&up, &observed, &["nothing to do"]);
+}
+
+#[test]
+fn a_changed_network_is_made_anew_with_all_that_is_on_it() {
+    let mut desired = desired([replica("web", 1)]);
+    let observed = reached(&desired);
+    desired.networks.get_mut("p_default").unwrap().mtu = Some(1400);
+    check(
+        &desired,
+        &observed,
+        &[
+            "stop container    p-web-1    network p_default is made anew",
+            "remove container  p-web-1    network p_default is made anew",
+            "remove network    p_default  mtu changed",
+            "create network    p_default  mtu changed",
+            "create container  p-web-1    network p_default is made anew",
+            "start container   p-web-1    network p_default is made anew",
+        ],
+    );
+}
+
+#[test]
+fn a_changed_network_that_an_orphan_is_on_stays_and_so_does_all_that_is_on_it() {
+    let observed = reached(&desired([replica("web", 1), replica("old", 1)]));
+    let mut desired = desired([replica("web", 1)]);
+    desired.networks.get_mut("p_default").unwrap().mtu = Some(1400);
+    check(
+        &desired,
+        &observed,
+        &[
+            "warning: network p_default differs (mtu changed), but is still in use, and stays as it is",
+            "warning: a container of this project belongs to no service of the files (p-old-1); `--remove-orphans` removes it",
+            "nothing to do",
+        ],
+    );
+}
+
+#[test]
+fn a_failed_dependency_is_told() {
+    let desired = web_and_db();
+    let mut observed = reached(&desired);
+    of(&mut observed, "web").state = State::Created;
+    of(&mut observed, "db").health = Health::Unhealthy;
+    check(&desired, &observed, &["error: p-web-1 can't be started: dependency db is unhealthy"]);
+    of(&mut observed, "db").state = exited(1, 70);
+    check(&desired, &observed, &["error: p-web-1 can't be started: dependency db exited with 1"]);
+}
+
+#[test]
+fn users_of_a_network_namespace_are_made_anew_with_its_owner() {
+    let mut desired = desired([replica("vpn", 1), replica("app", 1)]);
+    change(&mut desired, "app", |spec| {
+        spec.endpoints.clear();
+        spec.namespaces.net = NetMode::Container("p-vpn-1".into());
+    });
+    let observed = reached(&desired);
+    change(&mut desired, "vpn", |spec| spec.env = vec!["A=2".into()]);
+    check(
+        &desired,
+        &observed,
+        &[
+            "stop container    p-app-1  shares namespaces of p-vpn-1, which is made anew",
+            "remove container  p-app-1  shares namespaces of p-vpn-1, which is made anew",
+            "stop container    p-vpn-1  environment.A changed",
+            "remove container  p-vpn-1  environment.A changed",
+            "create container  p-vpn-1  environment.A changed",
+            "start container   p-vpn-1  environment.A changed",
+            "create container  p-app-1  shares namespaces of p-vpn-1, which is made anew",
+            "start container   p-app-1  shares namespaces of p-vpn-1, which is made anew",
+        ],
+    );
+}
