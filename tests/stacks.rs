@@ -35,7 +35,7 @@ fn stack(name: &str) {
     let files = ["-f", &file, "-f", "../over.yaml"];
 
     world.windlass(&folder, &[&files[..], &["up", "-d"]].concat()).ok();
-    let check = world.sh_in(&folder, &". ./check".to_string());
+    let check = world.sh_in(&folder, ". ./check");
     if check.code != 0 {
         let logs = world.windlass(&folder, &[&files[..], &["logs"]].concat());
         let ps = world.windlass(&folder, &[&files[..], &["ps", "-a"]].concat());

@@ -280,10 +280,10 @@ impl<'a> Builder<'a> {
                 Fate::Stays(Some(Move::Unpause(cause))) => {
                     self.step(Action::UnpauseContainer { id, name }, vec![cause.clone()], Vec::new());
                 }
-                Fate::Stays(Some(Move::Later(due))) => {
-                    if self.plan.due.as_ref().is_none_or(|first| due.is_before(first)) {
-                        self.plan.due = Some(due.clone());
-                    }
+                Fate::Stays(Some(Move::Later(due)))
+                    if self.plan.due.as_ref().is_none_or(|first| due.is_before(first)) =>
+                {
+                    self.plan.due = Some(due.clone());
                 }
                 _ => {}
             }
