@@ -15,6 +15,7 @@ use crate::desired::{MountSource, MountSpec};
 
 /// Mounts each of `mounts` on its target, which is made inside the root if it is missing.
 pub(crate) fn mount(root: &OwnedFd, mounts: &[MountSpec], sources: Vec<Option<Source>>, host: &Resolved) -> Step {
+    let image = pristine(root, mounts)?;
     for (mount, source) in mounts.iter().zip(sources) {
         super::procguard::check(mount)?;
         let at = |what: &str| format!("{what} {}", mount.target);
@@ -23,11 +24,14 @@ pub(crate) fn mount(root: &OwnedFd, mounts: &[MountSpec], sources: Vec<Option<So
             .map_err(doing(at("make the mount point")))?;
         match (&mount.source, source) {
             (MountSource::Volume { copy: true, name, .. }, Some(source)) => {
-                let content = inroot::open(root.as_fd(), Path::new(&mount.target), rustix::fs::OFlags::RDONLY)
-                    .map_err(doing(at("open the image's")))?;
                 let volume = host.volumes.get(name).ok_or_else(|| Problem::new(at("find the volume of")))?;
-                if source.is_folder {
-                    copy_up::fill(&content, &source.folder, volume)?;
+                let image = image.as_ref().unwrap_or(root);
+                match inroot::open(image.as_fd(), Path::new(&mount.target), rustix::fs::OFlags::RDONLY) {
+                    Ok(content) if source.is_folder => copy_up::fill(&content, &source.folder, volume)?,
+                    Ok(_) => {}
+                    // The image has nothing there.
+                    Err(cause) if cause.kind() == std::io::ErrorKind::NotFound => {}
+                    Err(cause) => return Err(doing(at("open the image's"))(cause)),
                 }
                 tree::attach(&source.tree, &target).map_err(doing(at("mount on")))?;
             }
@@ -46,6 +50,15 @@ pub(crate) fn mount(root: &OwnedFd, mounts: &[MountSpec], sources: Vec<Option<So
         }
     }
     Ok(())
+}
+
+/// The root without what is mounted below it: a new volume takes over what the image has at its place, also where a bind
+/// covers a folder above it.
+fn pristine(root: &OwnedFd, mounts: &[MountSpec]) -> Step<Option<OwnedFd>> {
+    if !mounts.iter().any(|mount| matches!(mount.source, MountSource::Volume { copy: true, .. })) {
+        return Ok(None);
+    }
+    tree::copy(root, false).map(Some).map_err(doing("take the root without its mounts"))
 }
 
 /// A tmpfs with docker's defaults (nosuid, nodev, noexec), each of which an option can turn round.
