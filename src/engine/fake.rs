@@ -26,8 +26,8 @@ const HOT: usize = 1000;
 pub struct FakeClock(Instant);
 
 impl FakeClock {
-    /// A clock that begins an hour after the boot.
-    pub fn new() -> Self {
+    /// An hour after the boot.
+    pub fn start() -> Self {
         Self(Instant::now())
     }
 }
@@ -298,7 +298,7 @@ impl Host for Fake {
             Some(c) if c.is_running() => {
                 let healthy = inner.lives.get(&c.spec.service).and_then(|life| life.healthy);
                 let age = c.started.as_ref().map(|started| started.until(&now)).unwrap_or_default();
-                i32::from(!healthy.is_some_and(|from| age >= Duration::from_millis(from)))
+                i32::from(healthy.is_none_or(|from| age < Duration::from_millis(from)))
             }
             _ => -1,
         };

@@ -25,7 +25,7 @@ struct Rig {
 
 impl Rig {
     fn new() -> Self {
-        let clock = FakeClock::new();
+        let clock = FakeClock::start();
         Self::on(Fake::new(clock.clone()), clock)
     }
 

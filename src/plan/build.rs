@@ -7,8 +7,10 @@ use sha2::{Digest as _, Sha256};
 use super::action::{Action, Cause, Failure, Plan, Step, StepId, Wait};
 use super::depend::{Standing, standing};
 use super::fate::{self, Fate, Fates, Move};
-use crate::desired::{Condition, Desired, DesiredContainer, NetworkSpec, Stamp, StopSpec, Target};
-use crate::name::{ContainerId, ContainerName, NetworkName, ServiceName, VolumeName};
+use crate::desired::{
+    Condition, ContainerSpec, Desired, DesiredContainer, ImageSpec, MountSource, Stamp, StopSpec, Target,
+};
+use crate::name::{ContainerId, ContainerName, Digest, NetworkName, ServiceName, VolumeName};
 use crate::observed::{Observed, ObservedContainer, State};
 
 /// The label by which a container that nobody declares any more tells what it depended on.
@@ -16,17 +18,17 @@ const DEPENDS_ON: &str = "com.docker.compose.depends_on";
 
 /// Puts a plan together.
 pub struct Builder<'a> {
-    desired: &'a Desired,
-    observed: &'a Observed,
+    pub(super) desired: &'a Desired,
+    pub(super) observed: &'a Observed,
     now: &'a Stamp,
-    plan: Plan,
+    pub(super) plan: Plan,
     /// Networks that are made anew, with the causes.
-    renewed_networks: BTreeMap<NetworkName, Vec<String>>,
-    networks: BTreeMap<NetworkName, StepId>,
-    volumes: BTreeMap<VolumeName, StepId>,
-    images: BTreeMap<String, StepId>,
+    pub(super) renewed_networks: BTreeMap<NetworkName, Vec<String>>,
+    pub(super) networks: BTreeMap<NetworkName, StepId>,
+    pub(super) volumes: BTreeMap<VolumeName, StepId>,
+    pub(super) images: BTreeMap<Digest, StepId>,
     stops: BTreeMap<ContainerId, StepId>,
-    removals: BTreeMap<ContainerId, StepId>,
+    pub(super) removals: BTreeMap<ContainerId, StepId>,
     starts: BTreeMap<ContainerName, StepId>,
     /// Why a container can't be started.
     failed: BTreeMap<ContainerName, String>,
@@ -56,6 +58,7 @@ impl<'a> Builder<'a> {
         self.compare_networks();
         let renewed = self.renewed_networks.keys().cloned().collect();
         let fates = fate::decide(self.desired, self.observed, &renewed, self.now);
+        self.pull_images(&fates);
         self.stop_and_remove(&fates);
         self.remove_networks();
         self.remove_volumes();
@@ -67,7 +70,7 @@ impl<'a> Builder<'a> {
         self.plan
     }
 
-    fn step(&mut self, action: Action, causes: Vec<String>, after: Vec<StepId>) -> StepId {
+    pub(super) fn step(&mut self, action: Action, causes: Vec<String>, after: Vec<StepId>) -> StepId {
         let id = StepId(self.plan.steps.len());
         let mut after = after;
         after.sort();
@@ -82,36 +85,6 @@ impl<'a> Builder<'a> {
         self.plan.failures.push(Failure { container: container.clone(), reason });
     }
 
-    fn compare_networks(&mut self) {
-        for (name, spec) in &self.desired.networks {
-            let Some(there) = self.observed.networks.get(name) else { continue };
-            if spec.project.is_some() && there.spec.project == spec.project {
-                let causes = network_changes(&there.spec, spec);
-                if causes.is_empty() {
-                    continue;
-                }
-                // Whoever stays on it keeps it: to make the others anew would change nothing, again and again.
-                if there.endpoints.iter().any(|id| self.stays(id)) {
-                    let text = format!(
-                        "network {name} differs ({}), but is still in use, and stays as it is",
-                        causes.join(", ")
-                    );
-                    self.plan.warnings.push(text);
-                } else {
-                    self.renewed_networks.insert(name.clone(), causes);
-                }
-            }
-        }
-    }
-
-    /// Whether a container on a network is not ours to remove: an orphan, or one of another project.
-    fn stays(&self, id: &ContainerId) -> bool {
-        self.observed
-            .containers
-            .get(id)
-            .is_none_or(|there| there.state != State::Incomplete && fate::is_orphan(self.desired, there))
-    }
-
     /// Stops in the reverse order of dependencies, then removes.
     fn stop_and_remove(&mut self, fates: &Fates) {
         let order = self.stop_order();
@@ -122,7 +95,16 @@ impl<'a> Builder<'a> {
                 Some(Fate::Stays(Some(Move::Stop(cause) | Move::Restart(cause)))) => (vec![cause.clone()], false),
                 _ => continue,
             };
-            let after = self.dependents_stops(container);
+            let mut after = self.dependents_stops(container);
+            let next = self.desired.containers.get(&container.spec.name).filter(|_| goes);
+            if container.state != State::Incomplete && next.is_some_and(|d| self.lacking(&d.spec).is_some()) {
+                // Nothing can take its place.
+                continue;
+            }
+            if next.is_some() {
+                // The old one runs until all that the new one is made of is there.
+                after.extend(self.images_of(&container.spec.name));
+            }
             if container.is_running() {
                 let stop = self.stop_spec(container);
                 let (id, name) = (id.clone(), container.spec.name.clone());
@@ -193,82 +175,6 @@ impl<'a> Builder<'a> {
         }
     }
 
-    fn remove_networks(&mut self) {
-        for (name, network) in &self.observed.networks {
-            let own = network.spec.project.as_ref() == Some(&self.desired.project);
-            let causes = match self.renewed_networks.get(name) {
-                Some(causes) => causes.clone(),
-                None if own && !self.desired.networks.contains_key(name) => vec!["not declared".to_owned()],
-                None => continue,
-            };
-            let removals: Vec<_> = network.endpoints.iter().map(|id| self.removals.get(id).copied()).collect();
-            // Somebody stays on it: an orphan, or a container of another project.
-            let Some(after) = removals.into_iter().collect::<Option<Vec<_>>>() else {
-                self.plan.warnings.push(format!("network {name} is still in use, and stays as it is"));
-                continue;
-            };
-            let step = self.step(Action::RemoveNetwork { name: name.clone() }, causes, after);
-            self.networks.insert(name.clone(), step);
-        }
-    }
-
-    fn create_networks(&mut self) {
-        for (name, spec) in &self.desired.networks {
-            let (cause, after) = match (self.observed.networks.get(name), self.networks.get(name)) {
-                (Some(_), Some(removal)) => (self.renewed_networks.get(name).cloned(), vec![*removal]),
-                (Some(there), None) if there.present => continue,
-                (Some(_), None) => (Some(vec!["its bridge is gone".to_owned()]), Vec::new()),
-                (None, _) if spec.project.is_none() => {
-                    let reason = format!(
-                        "network {name} is declared as external, but there is none: make it, or take `external` out"
-                    );
-                    self.plan.failures.push(Failure { container: ContainerName::default(), reason });
-                    continue;
-                }
-                (None, _) => (Some(vec!["missing".to_owned()]), Vec::new()),
-            };
-            let step = self.step(Action::CreateNetwork { spec: spec.clone() }, cause.unwrap_or_default(), after);
-            self.networks.insert(name.clone(), step);
-        }
-    }
-
-    fn create_volumes(&mut self) {
-        for (name, spec) in &self.desired.volumes {
-            match self.observed.volumes.get(name) {
-                Some(there) if spec.project.is_some() && there.spec.driver_opts != spec.driver_opts => {
-                    let text = format!("volume {name} was made with other options, and stays as it is");
-                    self.plan.warnings.push(text);
-                }
-                Some(_) => {}
-                None if spec.project.is_none() => {
-                    let reason = format!(
-                        "volume {name} is declared as external, but there is none: make it, or take `external` out"
-                    );
-                    self.plan.failures.push(Failure { container: ContainerName::default(), reason });
-                }
-                None => {
-                    let after = self.volumes.get(name).copied().into_iter().collect();
-                    let step =
-                        self.step(Action::CreateVolume { spec: spec.clone() }, vec!["missing".to_owned()], after);
-                    self.volumes.insert(name.clone(), step);
-                }
-            }
-        }
-    }
-
-    /// Only what somebody asked to be removed, and after everything that may use it.
-    fn remove_volumes(&mut self) {
-        for name in &self.desired.remove_volumes {
-            if !self.observed.volumes.contains_key(name) || self.desired.volumes.contains_key(name) {
-                continue;
-            }
-            let after = self.removals.values().copied().collect();
-            let cause = vec!["asked to be removed".to_owned()];
-            let step = self.step(Action::RemoveVolume { name: name.clone() }, cause, after);
-            self.volumes.insert(name.clone(), step);
-        }
-    }
-
     fn keep(&mut self, fates: &Fates) {
         for (id, fate) in &fates.fates {
             let Some(container) = self.observed.containers.get(id) else { continue };
@@ -318,6 +224,16 @@ impl<'a> Builder<'a> {
         }
     }
 
+    fn images_of(&self, name: &ContainerName) -> Vec<StepId> {
+        let declared = self.desired.containers.get(name);
+        declared
+            .into_iter()
+            .flat_map(|d| images(&d.spec))
+            .filter_map(|image| self.images.get(&image.id))
+            .copied()
+            .collect()
+    }
+
     fn start_kept(&mut self, name: &ContainerName, declared: &DesiredContainer, id: &ContainerId, fates: &Fates) {
         let (cause, restart) = match fates.fates.get(id) {
             Some(Fate::Stays(Some(Move::Start(cause, restart)))) => (cause.clone(), *restart),
@@ -329,6 +245,10 @@ impl<'a> Builder<'a> {
     }
 
     fn create(&mut self, name: &ContainerName, declared: &DesiredContainer, fates: &Fates) {
+        if let Some(reason) = self.lacking(&declared.spec) {
+            self.fail(name, reason);
+            return;
+        }
         let id = new_id(self.desired, name, self.now);
         let mut after = self.before_creation(declared);
         // An old one of the same name, and whoever of the project holds a port that this one wants.
@@ -341,27 +261,12 @@ impl<'a> Builder<'a> {
         }
     }
 
-    fn before_creation(&mut self, declared: &DesiredContainer) -> Vec<StepId> {
+    fn before_creation(&self, declared: &DesiredContainer) -> Vec<StepId> {
         let spec = &declared.spec;
         let mut after: Vec<StepId> =
             spec.endpoints.iter().filter_map(|e| self.networks.get(&e.network)).copied().collect();
-        for mount in &spec.mounts {
-            if let crate::desired::MountSource::Volume { name, .. } = &mount.source {
-                after.extend(self.volumes.get(name));
-            }
-        }
-        if !self.observed.images.contains(&spec.image.id) {
-            let key = spec.image.id.to_string();
-            let step = match self.images.get(&key) {
-                Some(step) => *step,
-                None => {
-                    let action = Action::PullImage { name: spec.image.name.clone(), id: spec.image.id.clone() };
-                    self.step(action, vec!["layers are missing".to_owned()], Vec::new())
-                }
-            };
-            self.images.insert(key, step);
-            after.push(step);
-        }
+        after.extend(volumes(spec).filter_map(|name| self.volumes.get(name)));
+        after.extend(images(spec).filter_map(|image| self.images.get(&image.id)));
         after
     }
 
@@ -460,9 +365,26 @@ impl<'a> Builder<'a> {
 }
 
 /// A container of `run --rm` that has ended is not made again.
-fn is_spent(declared: &DesiredContainer, name: &ContainerName, fates: &Fates, observed: &Observed) -> bool {
+pub(super) fn is_spent(declared: &DesiredContainer, name: &ContainerName, fates: &Fates, observed: &Observed) -> bool {
     declared.spec.oneoff
         && (fates.renewed.contains_key(name) || observed.containers.values().any(|c| c.spec.name == *name))
+}
+
+/// The images that a container is made of: its own, and those that it mounts.
+pub(super) fn images(spec: &ContainerSpec) -> impl Iterator<Item = &ImageSpec> {
+    let mounted = spec.mounts.iter().filter_map(|mount| match &mount.source {
+        MountSource::Image { image, .. } => Some(image),
+        _ => None,
+    });
+    std::iter::once(&spec.image).chain(mounted)
+}
+
+/// The volumes that a container mounts.
+pub(super) fn volumes(spec: &ContainerSpec) -> impl Iterator<Item = &VolumeName> {
+    spec.mounts.iter().filter_map(|mount| match &mount.source {
+        MountSource::Volume { name, .. } => Some(name),
+        _ => None,
+    })
 }
 
 /// The id of a container that is made now: nobody else's, and the same for the same inputs.
@@ -470,25 +392,4 @@ fn new_id(desired: &Desired, name: &ContainerName, now: &Stamp) -> ContainerId {
     let text =
         format!("{}\0{name}\0{}\0{}\0{}\0{}", desired.project, desired.generation, now.boot, now.nanos, now.wall);
     ContainerId::new(crate::desired::hash::hex(&Sha256::digest(text)))
-}
-
-/// What differs between two definitions of a network that is our own. Subnets that were chosen are no difference.
-fn network_changes(old: &NetworkSpec, new: &NetworkSpec) -> Vec<String> {
-    let mut causes = Vec::new();
-    let mut differs = |what: &str, differs: bool| {
-        if differs {
-            causes.push(format!("{what} changed"));
-        }
-    };
-    let fixed = |spec: &NetworkSpec| spec.subnets.iter().filter(|s| s.fixed).cloned().collect::<Vec<_>>();
-    let families = |spec: &NetworkSpec| spec.subnets.iter().map(|s| s.address.is_ipv6()).collect::<BTreeSet<_>>();
-    differs("driver", old.driver != new.driver);
-    differs("bridge", old.bridge != new.bridge);
-    differs("subnets", fixed(old) != fixed(new) || families(old) != families(new));
-    differs("internal", old.internal != new.internal);
-    differs("icc", old.icc != new.icc);
-    differs("masquerade", old.masquerade != new.masquerade);
-    differs("host_binding", old.host_binding != new.host_binding);
-    differs("mtu", old.mtu != new.mtu);
-    causes
 }

@@ -7,18 +7,20 @@
 //! | `restart` | what follows the end of a process |
 //! | `depend` | whether a dependency holds |
 //! | `build` | the steps, and what each comes after |
+//! | `resource` | those for images, networks, volumes |
 //! | [`text`] | the one text of a plan |
 //!
 //! ```text
-//!  stop dependents ─▶ stop ─▶ remove ─▶ remove network ─▶ make network ─┐
-//!                                └──────────────────────────────────────┴▶ create ─▶ start ─▶ start dependents
-//!                                                 make volume, pull image ┘
+//!  pull image ─▶ stop dependents ─▶ stop ─▶ remove ─▶ remove network ─▶ make network ─┐
+//!      │                                      └─────────────────────────────────────────┼▶ create ─▶ start ─▶ start dependents
+//!      └─────────────────────────────────────────────────────────────────── make volume ┘
 //! ```
 
 pub mod action;
 mod build;
 mod depend;
 mod fate;
+mod resource;
 mod restart;
 pub mod text;
 

@@ -1,0 +1,170 @@
+//! The steps for what containers are made of: images, networks, volumes.
+
+use std::collections::BTreeSet;
+
+use super::action::Action;
+use super::build::{Builder, images, is_spent, volumes};
+use super::fate::{self, Fates};
+use crate::desired::{ContainerSpec, NetworkSpec};
+use crate::name::ContainerId;
+use crate::observed::{ObservedContainer, State};
+
+impl Builder<'_> {
+    /// Fetches what the containers that are made need, before anything of theirs is stopped.
+    pub(super) fn pull_images(&mut self, fates: &Fates) {
+        let desired = self.desired;
+        for (name, declared) in &desired.containers {
+            if fates.holders.contains_key(name) || is_spent(declared, name, fates, self.observed) {
+                continue;
+            }
+            for image in images(&declared.spec).filter(|image| !self.observed.images.contains(&image.id)) {
+                if !self.images.contains_key(&image.id) {
+                    let action = Action::PullImage { name: image.name.clone(), id: image.id.clone() };
+                    let step = self.step(action, vec!["layers are missing".to_owned()], Vec::new());
+                    self.images.insert(image.id.clone(), step);
+                }
+            }
+        }
+    }
+
+    /// Why a container can't be made: something external that is not there.
+    pub(super) fn lacking(&self, spec: &ContainerSpec) -> Option<String> {
+        let say = |what: &str, name: &str| {
+            format!("{what} {name} is declared as external, but there is none: make it, or take `external` out")
+        };
+        let network = spec.endpoints.iter().map(|endpoint| &endpoint.network).find(|name| {
+            let external = self.desired.networks.get(*name).is_some_and(|n| n.project.is_none());
+            external && !self.observed.networks.contains_key(*name)
+        });
+        let volume = volumes(spec).find(|name| {
+            let external = self.desired.volumes.get(*name).is_some_and(|v| v.project.is_none());
+            external && !self.observed.volumes.contains_key(*name)
+        });
+        network.map(|name| say("network", name)).or(volume.map(|name| say("volume", name)))
+    }
+
+    pub(super) fn compare_networks(&mut self) {
+        for (name, spec) in &self.desired.networks {
+            let Some(there) = self.observed.networks.get(name) else { continue };
+            if spec.project.is_some() && there.spec.project == spec.project {
+                let causes = network_changes(&there.spec, spec);
+                if causes.is_empty() {
+                    continue;
+                }
+                // Whoever stays on it keeps it: to make the others anew would change nothing, again and again.
+                if there.endpoints.iter().any(|id| self.stays(id)) {
+                    let text = format!(
+                        "network {name} differs ({}), but is still in use, and stays as it is",
+                        causes.join(", ")
+                    );
+                    self.plan.warnings.push(text);
+                } else {
+                    self.renewed_networks.insert(name.clone(), causes);
+                }
+            }
+        }
+    }
+
+    /// Whether a container on a network is not ours to remove: an orphan, or one of another project.
+    fn stays(&self, id: &ContainerId) -> bool {
+        self.observed
+            .containers
+            .get(id)
+            .is_none_or(|there| there.state != State::Incomplete && fate::is_orphan(self.desired, there))
+    }
+
+    pub(super) fn remove_networks(&mut self) {
+        for (name, network) in &self.observed.networks {
+            let own = network.spec.project.as_ref() == Some(&self.desired.project);
+            let causes = match self.renewed_networks.get(name) {
+                Some(causes) => causes.clone(),
+                None if own && !self.desired.networks.contains_key(name) => vec!["not declared".to_owned()],
+                None => continue,
+            };
+            let removals: Vec<_> = network.endpoints.iter().map(|id| self.removals.get(id).copied()).collect();
+            // Somebody stays on it: an orphan, or a container of another project.
+            let Some(after) = removals.into_iter().collect::<Option<Vec<_>>>() else {
+                self.plan.warnings.push(format!("network {name} is still in use, and stays as it is"));
+                continue;
+            };
+            let step = self.step(Action::RemoveNetwork { name: name.clone() }, causes, after);
+            self.networks.insert(name.clone(), step);
+        }
+    }
+
+    pub(super) fn create_networks(&mut self) {
+        for (name, spec) in &self.desired.networks {
+            let (cause, after) = match (self.observed.networks.get(name), self.networks.get(name)) {
+                (Some(_), Some(removal)) => (self.renewed_networks.get(name).cloned(), vec![*removal]),
+                (Some(there), None) if there.present => continue,
+                (Some(_), None) => (Some(vec!["its bridge is gone".to_owned()]), Vec::new()),
+                // Its users say so.
+                (None, _) if spec.project.is_none() => continue,
+                (None, _) => (Some(vec!["missing".to_owned()]), Vec::new()),
+            };
+            let step = self.step(Action::CreateNetwork { spec: spec.clone() }, cause.unwrap_or_default(), after);
+            self.networks.insert(name.clone(), step);
+        }
+    }
+
+    pub(super) fn create_volumes(&mut self) {
+        for (name, spec) in &self.desired.volumes {
+            match self.observed.volumes.get(name) {
+                Some(there) if spec.project.is_some() && there.spec.driver_opts != spec.driver_opts => {
+                    let text = format!("volume {name} was made with other options, and stays as it is");
+                    self.plan.warnings.push(text);
+                }
+                Some(_) => {}
+                // Its users say so.
+                None if spec.project.is_none() => {}
+                None => {
+                    let after = self.volumes.get(name).copied().into_iter().collect();
+                    let step =
+                        self.step(Action::CreateVolume { spec: spec.clone() }, vec!["missing".to_owned()], after);
+                    self.volumes.insert(name.clone(), step);
+                }
+            }
+        }
+    }
+
+    /// Only what somebody asked to be removed, and after everything that may use it.
+    pub(super) fn remove_volumes(&mut self) {
+        for name in &self.desired.remove_volumes {
+            if !self.observed.volumes.contains_key(name) || self.desired.volumes.contains_key(name) {
+                continue;
+            }
+            let keeps =
+                |c: &&ObservedContainer| !self.removals.contains_key(&c.id) && volumes(&c.spec).any(|v| v == name);
+            if let Some(user) = self.observed.containers.values().find(keeps) {
+                let text = format!("volume {name} is still used by {}, and stays", user.spec.name);
+                self.plan.warnings.push(text);
+                continue;
+            }
+            let after = self.removals.values().copied().collect();
+            let cause = vec!["asked to be removed".to_owned()];
+            let step = self.step(Action::RemoveVolume { name: name.clone() }, cause, after);
+            self.volumes.insert(name.clone(), step);
+        }
+    }
+}
+
+/// What differs between two definitions of a network that is our own. Subnets that were chosen are no difference.
+fn network_changes(old: &NetworkSpec, new: &NetworkSpec) -> Vec<String> {
+    let mut causes = Vec::new();
+    let mut differs = |what: &str, differs: bool| {
+        if differs {
+            causes.push(format!("{what} changed"));
+        }
+    };
+    let fixed = |spec: &NetworkSpec| spec.subnets.iter().filter(|s| s.fixed).cloned().collect::<Vec<_>>();
+    let families = |spec: &NetworkSpec| spec.subnets.iter().map(|s| s.address.is_ipv6()).collect::<BTreeSet<_>>();
+    differs("driver", old.driver != new.driver);
+    differs("bridge", old.bridge != new.bridge);
+    differs("subnets", fixed(old) != fixed(new) || families(old) != families(new));
+    differs("internal", old.internal != new.internal);
+    differs("icc", old.icc != new.icc);
+    differs("masquerade", old.masquerade != new.masquerade);
+    differs("host_binding", old.host_binding != new.host_binding);
+    differs("mtu", old.mtu != new.mtu);
+    causes
+}
