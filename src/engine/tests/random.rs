@@ -268,8 +268,8 @@ fn is_reached(rig: &Rig) {
 
 proptest! {
     #![proptest_config(ProptestConfig {
-        // 64 unless PROPTEST_CASES asks for more.
-        cases: ProptestConfig::default().cases / 4,
+        // 32 unless PROPTEST_CASES asks for more.
+        cases: ProptestConfig::default().cases / 8,
         max_shrink_iters: 3000,
         max_shrink_time: 40_000,
         failure_persistence: None,
