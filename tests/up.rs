@@ -164,6 +164,13 @@ fn run_gives_the_commands_output_and_code() {
     let world = world();
     let folder = project(&world, "oneoff", "services:\n  web: {image: test, environment: {FOO: bar}}\n");
     world.windlass(&folder, &["run", "--rm", "-T", "web", "sh", "-c", "echo $FOO; exit 7"]).code(7).says("bar");
+    // Once, and then it is gone: a declared container that is missing would be made again.
+    let once = ["run", "--rm", "-T", "-v", "./:/here", "web", "sh", "-c", "echo ran >> /here/times"];
+    world.windlass(&folder, &once).ok();
+    let left = |world: &World| world.windlass(&folder, &["ps", "-a", "-q"]).ok().stdout;
+    world.wait_for("the container of `run --rm` to go", || left(&world).is_empty());
+    world.windlass(&folder, &["plan", "--detailed-exitcode"]).code(2).says("oneoff-web-1");
+    assert_eq!(fs::read_to_string(folder.join("times")).unwrap(), "ran\n");
     world.windlass(&folder, &["run", "--rm", "-T", "web", "no-such-program"]).code(127);
     world.windlass(&folder, &["run", "--rm", "-T", "web", "/etc/passwd"]).code(126);
     world.windlass(&folder, &["down"]).ok();

@@ -131,7 +131,7 @@ pub struct DesiredContainer {
     pub start_before: Option<Stamp>,
     /// Keep a container whose spec differs (`--no-recreate`).
     pub keep_different: bool,
-    /// Removed when it has ended (`run --rm`).
+    /// Taken out of the desired state, and so removed, when it has ended (`run --rm`); never started a second time.
     pub auto_remove: bool,
 }
 

@@ -136,7 +136,9 @@ fn declared_fate(
         return Fate::Goes(vec![format!("network {} is made anew", network.network)]);
     }
     if declared.auto_remove && matches!(container.state, State::Exited(_)) {
-        return Fate::Goes(vec!["has ended, and is removed then".into()]);
+        // The supervisor takes it out of the desired state, and only then it goes: a container that is declared and
+        // missing would be made, and its command run, a second time.
+        return Fate::Stays(None);
     }
     Fate::Stays(process_move(desired, declared, container, now))
 }

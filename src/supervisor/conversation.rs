@@ -139,7 +139,7 @@ impl Conversation {
                 gone = gone(&mut self.reader) => return Err(gone),
             };
             if let Progress::Settled(settled) = &told
-                && settled.generation == generation
+                && settled.generation >= generation
                 && let Some(verdict) = verdict(settled, wait)
             {
                 return Ok(verdict);

@@ -8,6 +8,7 @@
 //! | [`daemon`] | out of the caller's session, environment and cgroup; the lock |
 //! | [`server`] | its life: take the project over, hold it, end |
 //! | [`conversation`] | with one client |
+//! | [`spent`] | containers of `run --rm` that have ended |
 //! | [`lease`] | who may change the project |
 //! | [`client`] | the other side, for the command line |
 
@@ -18,6 +19,7 @@ mod lease;
 pub mod protocol;
 mod server;
 mod socket;
+mod spent;
 
 use std::ffi::OsString;
 use std::io;

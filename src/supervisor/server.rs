@@ -8,7 +8,7 @@ use tokio::net::UnixListener;
 use tokio::sync::{Mutex, Notify};
 
 use super::lease::{Board, Lease};
-use super::{conversation, socket};
+use super::{conversation, socket, spent};
 use crate::engine::progress::Progress;
 use crate::engine::{Engine, Settings};
 use crate::host::cgroup::{Layout, Leaf};
@@ -101,6 +101,8 @@ async fn serve(paths: Paths, project: ProjectName, ready: fn() -> io::Result<()>
         machine,
         leave: Notify::new(),
     });
+    // Before the engine begins: nothing that it tells may be missed.
+    let progress = shared.engine.subscribe();
     // The caller may have gone; that is no reason to give the project up.
     if let Err(error) = ready() {
         tracing::warn!(%error, "nobody waits for this supervisor");
@@ -109,6 +111,7 @@ async fn serve(paths: Paths, project: ProjectName, ready: fn() -> io::Result<()>
     tokio::select! {
         () = shared.engine.run() => {}
         () = accept(&listener, &shared) => {}
+        () = spent::clear(&shared, progress) => {}
         () = emptied(&shared) => close(&shared),
         () = shared.leave.notified() => tracing::info!("leaving the project to the next supervisor"),
     }
