@@ -31,7 +31,10 @@ impl Client {
     pub fn connect(paths: &Paths, project: &ProjectName) -> Result<Option<Self>, SupervisorError> {
         let folder = paths.project_run(project);
         match socket::connect(&folder) {
-            Ok(stream) => Self::greet(stream, project).map(Some),
+            Ok(stream) => match Self::greet(stream, project) {
+                Err(SupervisorError::Talk { source, .. }) if is_over(&source) => Ok(None),
+                other => other.map(Some),
+            },
             Err(e) if matches!(e.kind(), io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused) => Ok(None),
             Err(source) => Err(SupervisorError::Connect { project: project.clone(), source }),
         }
@@ -124,6 +127,12 @@ impl Client {
     pub fn closer(&self) -> io::Result<UnixStream> {
         self.writer.try_clone()
     }
+}
+
+/// Whether a connection has ended because the supervisor has, as it does when nothing of its project is left.
+pub fn is_over(error: &io::Error) -> bool {
+    use io::ErrorKind::{BrokenPipe, ConnectionReset, UnexpectedEof};
+    matches!(error.kind(), BrokenPipe | ConnectionReset | UnexpectedEof)
 }
 
 fn send<T: serde::Serialize>(writer: &mut UnixStream, value: &T) -> io::Result<()> {

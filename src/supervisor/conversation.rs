@@ -85,7 +85,8 @@ impl Conversation {
         let _lease = shared.lease.lock().await;
         shared.board.put(&self.hello);
         let current = shared.engine.desired().map_or(0, |d| d.generation);
-        let refusal = if desired.generation == current + 1 {
+        // Without a state of its own there is nothing that anybody could have changed meanwhile.
+        let refusal = if current == 0 || desired.generation == current + 1 {
             self.hold_and_report(desired, wait).await?
         } else {
             Some(Refusal::Conflict { current })

@@ -19,8 +19,8 @@ use crate::host::paths::Paths;
 use crate::name::{ContainerName, ProjectName, ServiceName};
 use crate::observed::{Health, Observed};
 use crate::plan::{Failure, plan};
-use crate::supervisor::Client;
 use crate::supervisor::protocol::{Refusal, Reply, Request};
+use crate::supervisor::{Client, is_over};
 
 impl Real {
     /// The very plan that a change would begin with.
@@ -67,19 +67,28 @@ async fn converse(
     let (paths, project) = (paths.clone(), project.clone());
     let (sender, receiver) = mpsc::unbounded_channel();
     let hangup = tokio::task::spawn_blocking(move || -> Result<Hangup, CliError> {
-        let mut client = Client::ensure(&paths, &project).map_err(|e| failed(&e))?;
-        let hangup = Hangup(client.closer().map_err(|e| failed(&e))?);
-        client.request(&request).map_err(|e| failed(&e))?;
-        std::thread::spawn(move || hear(&mut client, &sender));
-        Ok(hangup)
+        let mut tries = 3;
+        loop {
+            let mut client = Client::ensure(&paths, &project).map_err(|e| failed(&e))?;
+            let hangup = Hangup(client.closer().map_err(|e| failed(&e))?);
+            // A supervisor that is about to end says nothing any more; the next one knows nothing of this request.
+            match client.request(&request).and_then(|()| client.reply()) {
+                Err(error) if is_over(&error) && tries > 0 => tries -= 1,
+                first => {
+                    std::thread::spawn(move || hear(&mut client, first, &sender));
+                    return Ok(hangup);
+                }
+            }
+        }
     });
     let hangup = hangup.await.map_err(|e| failed(&e))??;
     Ok((receiver, hangup))
 }
 
-fn hear(client: &mut Client, sender: &UnboundedSender<io::Result<Reply>>) {
+fn hear(client: &mut Client, first: io::Result<Reply>, sender: &UnboundedSender<io::Result<Reply>>) {
+    let mut next = Some(first);
     loop {
-        let reply = client.reply();
+        let reply = next.take().unwrap_or_else(|| client.reply());
         let over = !matches!(reply, Ok(Reply::Progress { .. } | Reply::Waiting { .. }));
         if sender.send(reply).is_err() || over {
             return;
