@@ -11,10 +11,11 @@ fn a_terminal_is_sized_typed_into_and_interrupted() {
     isolated(|| async {
         let world = World::new();
         let shim = world.shim().await;
+        // Short sleeps: a shell that gets the signal just as it starts a long one runs its trap only after that.
         let mut shell = spec(&[
             "sh",
             "-c",
-            "trap 'exit 130' INT; stty -echo; echo ready; read line; echo got $line; stty size; sleep 1000",
+            "trap 'exit 130' INT; stty -echo; echo ready; read line; echo got $line; stty size; while :; do sleep 0.01; done",
         ]);
         shell.tty = true;
         shell.stdin_open = true;
@@ -28,7 +29,6 @@ fn a_terminal_is_sized_typed_into_and_interrupted() {
         loop {
             let Some(Output::Stdout(bytes)) = attached.next().await.unwrap() else { panic!("it ended: {seen}") };
             seen += &String::from_utf8(bytes).unwrap();
-            eprintln!("{seen:?}");
             if sent == 0 && seen.contains("ready") {
                 attached.resize(21, 43).await.unwrap();
                 attached.write(b"hello\n").await.unwrap();
