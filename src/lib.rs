@@ -12,6 +12,7 @@
 //!          plan       (Desired, Observed, Policy, now) → Plan                                  pure
 //!          engine     observe → plan → execute → await an event                                behind the traits of engine::port
 //!          host       everything that touches this machine
+//!          watch      changes of files → batches, by the rules of develop.watch               pure but for watch::disk
 //!          supervisor the process around the engine: control socket, lease, adoption
 //! ```
 //!
@@ -39,3 +40,5 @@ pub mod observed;
 pub mod plan;
 #[forbid(unsafe_code)]
 pub mod supervisor;
+#[forbid(unsafe_code)]
+pub mod watch;

@@ -50,6 +50,15 @@ pub fn find(path: &str) -> Option<Builder> {
     }
 }
 
+/// The step that failed, as the last lines of a builder name it: of buildah `STEP "RUN make"`, of BuildKit `> [2/3] RUN make:`.
+pub fn failed_step(lines: &[String]) -> Option<&str> {
+    lines.iter().rev().find_map(|line| {
+        let buildah = line.split_once("building at STEP \"").and_then(|(_, rest)| rest.split_once("\":"));
+        let buildkit = line.trim_start().strip_prefix("> [").and_then(|rest| rest.split_once("] "));
+        buildah.map(|(step, _)| step).or(buildkit.map(|(_, step)| step.trim_end_matches(':')))
+    })
+}
+
 /// The commands to run, one after the other; the last of them writes `archive`.
 ///
 /// # Errors

@@ -285,6 +285,11 @@ pub enum Verb {
     Login(verbs::login::Login),
     /// Log out from a registry
     Logout(verbs::logout::Logout),
+    /// Bring services up, and copy files into them, rebuild or restart them when files change
+    Watch(verbs::watch::Watch),
+    /// Experimental verbs of docker compose
+    #[command(subcommand, hide = true)]
+    Alpha(verbs::alpha::Alpha),
     /// Bring up a small stack that needs nothing
     Demo(verbs::demo::Demo),
     /// Show the version
@@ -297,7 +302,7 @@ const GROUPS: &[(&str, &[&str])] = &[
         "Run a stack",
         &[
             "up", "down", "create", "start", "stop", "restart", "scale", "pause", "unpause", "kill", "rm", "wait",
-            "plan",
+            "plan", "watch",
         ],
     ),
     ("Look at it", &["ps", "logs", "top", "stats", "events", "port", "images", "volumes", "ls"]),

@@ -19,7 +19,6 @@ struct Undone {
 type Flag = (&'static str, Option<char>, bool);
 
 const VERBS: &[Undone] = &[
-    Undone { verb: &["alpha"], about: "Experimental verbs", flags: &[] },
     Undone { verb: &["alpha", "dry-run"], about: "Try a verb without effect", flags: &[] },
     Undone {
         verb: &["alpha", "generate"],
@@ -38,11 +37,6 @@ const VERBS: &[Undone] = &[
             ("ports", None, false),
             ("spaces", None, false),
         ],
-    },
-    Undone {
-        verb: &["alpha", "watch"],
-        about: "Rebuild and refresh when files change",
-        flags: &[("no-up", None, false), ("quiet", None, false)],
     },
     Undone { verb: &["bridge"], about: "Convert compose files into another model", flags: &[] },
     Undone {
@@ -101,11 +95,6 @@ const VERBS: &[Undone] = &[
         about: "Push images of services",
         flags: &[("ignore-push-failures", None, false), ("include-deps", None, false), ("quiet", Some('q'), false)],
     },
-    Undone {
-        verb: &["watch"],
-        about: "Rebuild and refresh when files change",
-        flags: &[("no-up", None, false), ("prune", None, false), ("quiet", None, false)],
-    },
 ];
 
 const PUBLISH: &[Flag] = &[
@@ -133,7 +122,7 @@ const FLAGS: &[(&str, &[Flag])] = &[
         ],
     ),
     ("config", &[("lock-image-digests", None, false), ("models", None, false), ("resolve-image-digests", None, false)]),
-    ("up", &[("menu", None, false), ("watch", Some('w'), false)]),
+    ("up", &[("menu", None, false)]),
 ];
 
 /// Adds all of them to the command line.

@@ -43,14 +43,15 @@ fn list<'a>(node: &'a Node, key: &str) -> impl Iterator<Item = &'a str> {
     node.get(key).and_then(Node::as_list).unwrap_or_default().iter().filter_map(Node::as_str)
 }
 
-/// Puts the values of env_files below `environment`, those of label_files below `labels`.
-pub fn files(tree: &mut Node, environment: &Environment, diags: &mut Vec<Diagnostic>) {
+/// Puts the values of env_files below `environment`, those of label_files below `labels`; the files that it looked for.
+pub fn files(tree: &mut Node, environment: &Environment, diags: &mut Vec<Diagnostic>) -> Vec<PathBuf> {
     let mut texts = Texts::new();
-    let Some(Kind::Map(map)) = tree.get_mut("services").map(|node| &mut node.kind) else { return };
+    let Some(Kind::Map(map)) = tree.get_mut("services").map(|node| &mut node.kind) else { return Vec::new() };
     for service in map.values_mut() {
         env_files(service, environment, &mut texts, diags);
         label_files(service, environment, &mut texts, diags);
     }
+    texts.into_keys().collect()
 }
 
 /// Files that were read already, as many services name the same ones; or why they cannot be.

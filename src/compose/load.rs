@@ -1,6 +1,6 @@
 //! Runs the passes over the files of a project, or of an included one (spec.md section 1, step 5 and 6).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use super::attributes::PROJECT;
@@ -29,6 +29,8 @@ pub struct Loader {
     pub stdin: Option<String>,
     /// Files read already, to look for the project's name.
     pub parsed: BTreeMap<PathBuf, Vec<syntax::Document>>,
+    /// All files that were read, or were looked for.
+    pub read: BTreeSet<PathBuf>,
     /// Files that services extend, already read.
     pub extended: BTreeMap<(PathBuf, PathBuf), Extended>,
 }
@@ -66,6 +68,7 @@ impl Loader {
             keep_variables: options.no_interpolate,
             stdin: options.stdin.clone(),
             parsed: BTreeMap::new(),
+            read: BTreeSet::new(),
             extended: BTreeMap::new(),
         }
     }
@@ -142,6 +145,7 @@ impl Loader {
             self.diags.push(Diagnostic::error(text).help("fetch it first, then name the file"));
             return None;
         }
+        self.read.insert(input.path.clone());
         let problem = match disk::read(&input.path) {
             Ok(text) => return Some(text),
             Err(problem) => problem,

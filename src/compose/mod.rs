@@ -38,7 +38,7 @@ pub mod units;
 mod validate;
 mod words;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
 use crate::diag::{Diagnostic, Diagnostics, SourceMap, Span};
@@ -104,6 +104,8 @@ pub struct Loaded {
     pub config_files: Vec<PathBuf>,
     /// The env files that were read for variables.
     pub env_files: Vec<PathBuf>,
+    /// Every file that the project is made of: compose files, included and extended ones, env files, label files.
+    pub files: BTreeSet<PathBuf>,
     /// All variables: the caller's and those of the env files.
     pub environment: Environment,
 }
@@ -164,7 +166,9 @@ pub fn load(options: &LoadOptions) -> Result<Loaded, Diagnostics> {
     if !options.no_consistency {
         check::check(&root, &disabled, &mut loader.diags);
     }
-    bind::files(&mut root, &found.environment, &mut loader.diags);
+    let mut files = std::mem::take(&mut loader.read);
+    files.extend(bind::files(&mut root, &found.environment, &mut loader.diags));
+    files.extend(found.env_files.iter().cloned());
     if !options.whole {
         bind::select(&mut root, &options.services, &mut loader.diags);
     }
@@ -191,6 +195,7 @@ pub fn load(options: &LoadOptions) -> Result<Loaded, Diagnostics> {
         working_dir: found.dir,
         config_files: found.inputs.into_iter().map(|input| input.path).collect(),
         env_files: found.env_files,
+        files,
         environment: found.environment,
     })
 }

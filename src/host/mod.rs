@@ -11,6 +11,8 @@ pub mod machine;
 pub mod net;
 pub mod paths;
 pub mod process;
+pub mod replace;
 pub mod seccomp;
+pub mod sync;
 pub mod volume;
 pub mod world;

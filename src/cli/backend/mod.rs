@@ -10,14 +10,16 @@ pub mod process;
 pub mod real;
 pub mod store;
 
+use std::collections::BTreeSet;
 use std::future::Future;
-use std::os::fd::OwnedFd;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use tokio::sync::mpsc::UnboundedReceiver;
 
 use crate::compose::model::Project;
-use crate::desired::{Desired, Stamp};
+use crate::desired::{ContainerSpec, Desired, Stamp};
+use crate::host::container::Root;
+use crate::host::sync::Replica;
 use crate::name::{ContainerId, ProjectName};
 use crate::observed::Observed;
 use crate::plan::Plan;
@@ -127,12 +129,21 @@ pub trait Backend {
     /// When it does not run.
     fn signal(&self, id: &ContainerId, signal: i32) -> Result<(), CliError>;
 
-    /// The root folder of a container, as an `O_PATH` descriptor below which nothing outside can be reached
-    /// (`RESOLVE_IN_ROOT`).
+    /// The root folder of a running container.
     ///
     /// # Errors
-    /// When it has no root that can be reached now.
-    fn root(&self, id: &ContainerId) -> Result<OwnedFd, CliError>;
+    /// When it does not run.
+    fn root(&self, id: &ContainerId) -> Result<Root, CliError>;
+
+    /// A container as `watch` copies files into it.
+    ///
+    /// # Errors
+    /// When one of its volumes can't be found.
+    fn replica(&self, id: &ContainerId, spec: &ContainerSpec) -> Result<Replica, CliError>;
+
+    /// An error about what stands at a path of the project that was loaded last (`services.web.develop.watch[0]`), with its
+    /// place in the files.
+    fn explain(&self, path: &str, message: &str, help: Option<&str>) -> CliError;
 
     /// The processes of a container, by their ids on the host.
     ///
@@ -216,6 +227,8 @@ pub struct Loaded {
     pub project: Project,
     /// What there is to warn of, rendered.
     pub warnings: Vec<String>,
+    /// Every file that it is made of: compose files, env files, files of secrets and configs.
+    pub files: BTreeSet<PathBuf>,
 }
 
 /// A plan and its canonical text.

@@ -47,3 +47,15 @@ fn buildctl_is_preferred_and_none_is_none() {
     std::fs::write(folder.path().join("buildctl"), "").expect("written");
     assert_eq!(find(&path), Some(Builder::Buildctl));
 }
+
+#[test]
+fn the_step_that_failed_is_found_in_what_a_builder_prints() {
+    let lines = |text: &str| text.lines().map(str::to_owned).collect::<Vec<_>>();
+    let buildah = lines(
+        "STEP 1/2: FROM scratch\nSTEP 2/2: RUN make\nError: building at STEP \"RUN make\": while running runtime: exit status 2",
+    );
+    assert_eq!(failed_step(&buildah), Some("RUN make"));
+    let buildkit = lines("#5 ERROR: process failed\n------\n > [2/3] RUN make:\n------\nDockerfile:2");
+    assert_eq!(failed_step(&buildkit), Some("RUN make"));
+    assert_eq!(failed_step(&lines("no space left")), None);
+}

@@ -1,16 +1,17 @@
 //! `windlass build`, and what `up --build` does first.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, VecDeque};
 use std::path::Path;
 use std::process::Stdio;
 
 use clap::{ArgAction, Args};
+use tokio::io::{AsyncBufReadExt, AsyncRead, BufReader};
 
 use crate::compose::model::{Build as Spec, Project, Service};
 use crate::name::ServiceName;
 
 use super::super::backend::Backend;
-use super::super::build::{Builder, Wish, commands, find};
+use super::super::build::{Builder, Wish, commands, failed_step, find};
 use super::super::context::Context;
 use super::super::error::{CliError, ExitStatus};
 use super::super::settings::go_bool;
@@ -100,8 +101,24 @@ pub async fn run<B: Backend>(cx: &Context<'_, B>, args: &Build) -> Result<ExitSt
     let named: BTreeSet<ServiceName> = change::services(&project, &args.services)?.into_iter().collect();
     let wanted = |name: &ServiceName| named.is_empty() || args.with_dependencies || named.contains(name);
     let services = buildable(&project).filter(|(name, ..)| wanted(name)).collect();
-    build(cx, &project, services, args).await?;
+    let show = if args.quiet { Show::Nothing } else { Show::Directly };
+    build(cx, &project, services, args, show).await?;
     Ok(ExitStatus::DONE)
+}
+
+/// Builds the images of some services, and says in its error which step failed (`watch`).
+///
+/// # Errors
+/// As [`run`].
+pub async fn again<B: Backend>(
+    cx: &Context<'_, B>,
+    project: &Project,
+    name: &ServiceName,
+    quiet: bool,
+) -> Result<(), CliError> {
+    let services = buildable(project).filter(|(other, ..)| *other == name).collect();
+    let show = if quiet { Show::OnFailure } else { Show::AsItComes };
+    build(cx, project, services, &Build { quiet, ..Build::default() }, show).await
 }
 
 /// Builds what containers are about to be made of.
@@ -126,7 +143,8 @@ pub async fn before_up<B: Backend>(
             service.pull_policy.as_deref() == Some("build") || (!known && service.image.is_none())
         });
     }
-    build(cx, project, services, &Build { quiet, ..Build::default() }).await
+    let show = if quiet { Show::Nothing } else { Show::Directly };
+    build(cx, project, services, &Build { quiet, ..Build::default() }, show).await
 }
 
 type Buildable<'a> = (&'a ServiceName, &'a Service, &'a Spec);
@@ -155,6 +173,7 @@ async fn build<B: Backend>(
     project: &Project,
     services: Vec<Buildable<'_>>,
     args: &Build,
+    show: Show,
 ) -> Result<(), CliError> {
     let Some((first, ..)) = services.first() else { return Ok(()) };
     let path = std::env::var("PATH").unwrap_or_default();
@@ -185,7 +204,7 @@ async fn build<B: Backend>(
         };
         cx.output.note(&format!(" Image {image}  Building"))?;
         for words in commands(builder, spec, &wish, &archive)? {
-            call(&words, builder, name, args.quiet).await?;
+            call(&words, builder, name, show).await?;
         }
         load(cx, &archive, &image, &spec.tags).await?;
         cx.output.note(&format!(" Image {image}  Built"))?;
@@ -200,27 +219,78 @@ async fn load<B: Backend>(cx: &Context<'_, B>, archive: &Path, image: &str, tags
     Ok(())
 }
 
+/// What is shown of what a builder prints.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Show {
+    /// It has our standard error.
+    Directly,
+    /// Its lines, and in the error the step that failed.
+    AsItComes,
+    /// Its last lines and the step that failed, if it fails.
+    OnFailure,
+    /// Nothing.
+    Nothing,
+}
+
 /// Runs the builder; what it prints goes to our standard error.
-async fn call(words: &[String], builder: Builder, service: &ServiceName, quiet: bool) -> Result<(), CliError> {
+async fn call(words: &[String], builder: Builder, service: &ServiceName, show: Show) -> Result<(), CliError> {
     let Some((program, arguments)) = words.split_first() else { return Ok(()) };
-    let output = || if quiet { Stdio::null() } else { Stdio::from(std::io::stderr()) };
-    let status = tokio::process::Command::new(program)
+    let output = || match show {
+        Show::Directly => Stdio::from(std::io::stderr()),
+        Show::AsItComes | Show::OnFailure => Stdio::piped(),
+        Show::Nothing => Stdio::null(),
+    };
+    let cannot = |e: std::io::Error| CliError::failed(format!("can't run {program} for service `{service}`: {e}"));
+    let mut child = tokio::process::Command::new(program)
         .args(arguments)
         .stdin(Stdio::null())
         .stdout(output())
         .stderr(output())
         .kill_on_drop(true)
-        .status()
-        .await
-        .map_err(|e| CliError::failed(format!("can't run {program} for service `{service}`: {e}")))?;
+        .spawn()
+        .map_err(cannot)?;
+    let (out, err) = (child.stdout.take(), child.stderr.take());
+    let (_, told) = tokio::join!(lines(out, show), lines(err, show));
+    let status = child.wait().await.map_err(cannot)?;
     if status.success() {
         return Ok(());
     }
-    let help = match builder {
-        Builder::Buildctl => "its messages stand above; `buildctl debug workers` tells whether buildkitd answers",
-        Builder::Buildah => "its messages stand above",
+    let mut message = format!("service `{service}` could not be built: {program} ended with {status}");
+    if let Some(step) = failed_step(&told) {
+        message = format!("service `{service}` could not be built: the step `{step}` failed");
+    }
+    if show == Show::OnFailure {
+        message = format!("{message}\n{}", told.join("\n"));
+    }
+    let help = match (show, builder) {
+        (Show::OnFailure, _) => "its last messages stand above",
+        (_, Builder::Buildctl) => {
+            "its messages stand above; `buildctl debug workers` tells whether buildkitd answers"
+        }
+        (_, Builder::Buildah) => "its messages stand above",
     };
-    Err(CliError::with_help(format!("service `{service}` could not be built: {program} ended with {status}"), help))
+    Err(CliError::with_help(message, help))
+}
+
+/// Reads what a builder prints, shows it if it is to be shown, and returns the last lines.
+async fn lines(from: Option<impl AsyncRead + Unpin>, show: Show) -> Vec<String> {
+    const LAST: usize = 40;
+    let mut last = VecDeque::new();
+    let Some(from) = from else { return Vec::new() };
+    let mut reader = BufReader::new(from);
+    let mut line = Vec::new();
+    while matches!(reader.read_until(b'\n', &mut line).await, Ok(1..)) {
+        if show == Show::AsItComes {
+            // A closed terminal takes nothing any more, and the build goes on.
+            let _ = std::io::Write::write_all(&mut std::io::stderr(), &line);
+        }
+        last.push_back(String::from_utf8_lossy(&line).trim_end().to_owned());
+        if last.len() > LAST {
+            last.pop_front();
+        }
+        line.clear();
+    }
+    last.into()
 }
 
 #[cfg(test)]

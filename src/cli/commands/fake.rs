@@ -2,13 +2,14 @@
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
-use std::os::fd::OwnedFd;
 use std::path::Path;
 
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
 use crate::compose::model::Project;
 use crate::desired::{ContainerSpec, Desired, ImageSpec, PortSpec, Protocol, RestartPolicy, Stamp};
+use crate::host::container::Root;
+use crate::host::sync::Replica;
 use crate::name::{ContainerId, ProjectName};
 use crate::observed::{Exit, Health, Observed, ObservedContainer, State};
 
@@ -201,7 +202,7 @@ pub async fn run_on(fake: &Fake, words: &[&str], output: &Output) -> Result<Exit
 impl Backend for &Fake {
     fn load(&self, _: &ProjectFiles, services: &[String]) -> Result<Loaded, CliError> {
         self.ask(format!("load {}", services.join(" ")).trim_end());
-        Ok(Loaded { project: self.project.clone(), warnings: Vec::new() })
+        Ok(Loaded { project: self.project.clone(), ..Loaded::default() })
     }
 
     fn project_name(&self, files: &ProjectFiles) -> Result<ProjectName, CliError> {
@@ -297,8 +298,16 @@ impl Backend for &Fake {
         Ok(())
     }
 
-    fn root(&self, _: &ContainerId) -> Result<OwnedFd, CliError> {
+    fn root(&self, _: &ContainerId) -> Result<Root, CliError> {
         Err(CliError::failed("no root here"))
+    }
+
+    fn replica(&self, _: &ContainerId, _: &ContainerSpec) -> Result<Replica, CliError> {
+        Err(CliError::failed("nothing is copied here"))
+    }
+
+    fn explain(&self, path: &str, message: &str, _: Option<&str>) -> CliError {
+        CliError::Diagnostics(format!("{path}: {message}"))
     }
 
     fn processes(&self, _: &ContainerId) -> Result<Vec<i32>, CliError> {

@@ -1,5 +1,6 @@
 //! The verbs, a file each: its flags, and what it does.
 
+pub mod alpha;
 pub mod attach;
 pub mod build;
 pub mod config;
@@ -35,6 +36,7 @@ pub mod version;
 pub mod volume;
 pub mod volumes;
 pub mod wait;
+pub mod watch;
 
 mod change;
 
@@ -61,7 +63,7 @@ pub fn check(verb: &Verb, settings: &Settings) -> Result<(), CliError> {
 ///
 /// # Errors
 /// Whatever it could not do.
-pub async fn run<B: Backend>(cx: &Context<'_, B>, verb: Verb) -> Result<ExitStatus, CliError> {
+pub async fn run<'a, B: Backend>(cx: &'a Context<'a, B>, verb: Verb) -> Result<ExitStatus, CliError> {
     match verb {
         Verb::Up(args) => up::run(cx, &args).await,
         Verb::Down(args) => down::run(cx, &args).await,
@@ -96,6 +98,7 @@ pub async fn run<B: Backend>(cx: &Context<'_, B>, verb: Verb) -> Result<ExitStat
         Verb::Volume(args) => volume::run(cx, &args),
         Verb::Login(args) => login::run(cx, &args).await,
         Verb::Logout(args) => logout::run(cx, &args).await,
+        Verb::Watch(args) | Verb::Alpha(alpha::Alpha::Watch(args)) => watch::run(cx, &args).await,
         Verb::Demo(args) => demo::run(cx, &args).await,
         Verb::Version(args) => version::run(cx.output, &args),
     }
@@ -137,6 +140,8 @@ pub fn name(verb: &Verb) -> &'static str {
         Verb::Volume(_) => "volume",
         Verb::Login(_) => "login",
         Verb::Logout(_) => "logout",
+        Verb::Watch(_) => "watch",
+        Verb::Alpha(_) => "alpha",
         Verb::Demo(_) => "demo",
         Verb::Version(_) => "version",
     }

@@ -10,12 +10,13 @@ use clap::Args;
 use crate::compose::model::Project;
 use crate::name::ServiceName;
 
-use super::super::backend::{Backend, Change, Until, UpWish};
+use super::super::backend::{Backend, Change, Loaded, Recreate, Until, UpWish};
 use super::super::context::Context;
 use super::super::error::{CliError, ExitStatus};
 use super::super::output::logs::LogStyle;
 use super::super::signals::Interrupts;
 use super::create::Pull;
+use super::watch::{Options, Session};
 use super::{build, change, create};
 
 use attached::{Attached, Ends};
@@ -97,6 +98,12 @@ pub struct Up {
     /// With the time of each line that is printed
     #[arg(long)]
     pub timestamps: bool,
+    /// Copy files into containers, rebuild or restart them when files change
+    #[arg(short, long, conflicts_with_all = ["detach", "wait", "no_start"])]
+    pub watch: bool,
+    /// With --watch: apply changes of the compose files themselves, not only show their plan
+    #[arg(long, requires = "watch")]
+    pub apply_config: bool,
     /// Wait until all run and are healthy; implies --detach
     #[arg(long)]
     pub wait: bool,
@@ -142,6 +149,27 @@ impl Up {
         })
     }
 
+    /// What `--watch` does beside; it begins before anything is built, so that no change is missed.
+    fn watching<'a, B: Backend>(
+        &self,
+        cx: &'a Context<'a, B>,
+        loaded: Loaded,
+        wish: &UpWish,
+    ) -> Result<Option<Session<'a, B>>, CliError> {
+        if !self.watch || cx.settings.dry_run {
+            return Ok(None);
+        }
+        let options = Options {
+            services: self.services.clone(),
+            prune: true,
+            quiet: self.quiet_build,
+            apply_config: self.apply_config,
+            // What was asked for once is not asked for again with each change.
+            wish: UpWish { recreate: Recreate::Different, renew_anonymous_volumes: false, ..wish.clone() },
+        };
+        Session::new(cx, loaded, options).map(Some)
+    }
+
     fn is_attached(&self) -> bool {
         !(self.detach || self.wait || self.no_start)
     }
@@ -178,16 +206,20 @@ impl Up {
 ///
 /// # Errors
 /// Files that are wrong; what could not be made or started.
-pub async fn run<B: Backend>(cx: &Context<'_, B>, args: &Up) -> Result<ExitStatus, CliError> {
-    let project = cx.load(&args.services)?;
+pub async fn run<'a, B: Backend>(cx: &'a Context<'a, B>, args: &Up) -> Result<ExitStatus, CliError> {
+    let loaded = cx.load_with_files(&args.services)?;
+    let project = loaded.project.clone();
     let services = change::services(&project, &args.services)?;
     let shown = args.shown(&project)?;
+    let wish = args.wish(services)?;
+    let watching = args.watching(cx, loaded, &wish)?;
     build::before_up(cx, &project, args.quiet_build, build::When::of(args.build, args.no_build)).await?;
-    let desired = change::compile(cx, &project, &args.wish(services)?).await?;
+    let desired = change::compile(cx, &project, &wish).await?;
     if args.is_attached() && !cx.settings.dry_run {
         let style = LogStyle { no_prefix: args.no_log_prefix, no_color: args.no_color, timestamps: args.timestamps };
         let timeout = change::seconds(args.timeout);
         let mut attached = Attached::new(cx, &desired, shown, style, args.ends(), timeout, Interrupts::new()?)?;
+        attached.watching = watching;
         return attached.run(desired).await;
     }
     let declared = Change::Declare(Box::new(desired));

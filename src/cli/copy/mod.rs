@@ -63,9 +63,9 @@ fn destination(
 }
 
 /// An error about a path.
-fn about(what: &str, path: &Path) -> impl Fn(rustix::io::Errno) -> CliError {
+fn about<E: Into<io::Error>>(what: &str, path: &Path) -> impl Fn(E) -> CliError {
     let text = format!("can't {what} {}", path.display());
-    move |errno| CliError::failed(format!("{text}: {}", io::Error::from(errno)))
+    move |error| CliError::failed(format!("{text}: {}", error.into()))
 }
 
 #[cfg(test)]

@@ -14,7 +14,7 @@ use tar::{Builder, EntryType, Header};
 
 use super::super::error::CliError;
 use super::about;
-use super::tree::is_made_up;
+use crate::host::container::inroot::is_made_up;
 
 /// Packs what `top` (an `O_PATH` descriptor) stands for, under the name `name`; with an empty name, its content.
 ///

@@ -4,6 +4,7 @@ use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 
 use super::*;
+use crate::host::container::Root;
 
 struct World {
     folder: tempfile::TempDir,
@@ -25,7 +26,7 @@ impl World {
     }
 
     fn container(&self) -> Tree {
-        Tree::Container(fs::File::open(self.path("root")).expect("opened").into())
+        Tree::Container(Root::standing_for(fs::File::open(self.path("root")).expect("opened").into()))
     }
 
     fn read(&self, name: &str) -> String {

@@ -1,20 +1,21 @@
 //! A tree of files: this machine's, or a container's, from which no path leads out.
 
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{CWD, FileType, Mode, OFlags, ResolveFlags, fstat, fstatfs, mkdirat, openat2};
+use rustix::fs::{CWD, FileType, Mode, OFlags, fstat, mkdirat, openat};
 use rustix::io::Errno;
 
 use super::super::error::CliError;
 use super::about;
+use crate::host::container::{Root, inroot};
 
 /// A tree of files.
 pub enum Tree {
     /// This machine's; relative paths start at the working folder.
     Machine,
     /// A container's, by its root.
-    Container(OwnedFd),
+    Container(Root),
 }
 
 /// What stands at a path.
@@ -46,19 +47,14 @@ impl Tree {
     /// # Errors
     /// Of openat2(2).
     pub fn open(&self, path: &Path, flags: OFlags) -> Result<OwnedFd, Errno> {
-        let (root, resolve): (BorrowedFd<'_>, _) = match self {
-            Self::Machine => (CWD, ResolveFlags::empty()),
-            Self::Container(root) => (root.as_fd(), ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS),
-        };
-        let path = if path.as_os_str().is_empty() { Path::new(".") } else { path };
-        // EAGAIN: something was renamed or mounted during the walk; the kernel asks to try again.
-        for _ in 0..1000 {
-            match openat2(root, path, flags | OFlags::CLOEXEC, Mode::empty(), resolve) {
-                Err(Errno::AGAIN | Errno::INTR) => {}
-                result => return result,
+        match self {
+            Self::Machine => {
+                let path = if path.as_os_str().is_empty() { Path::new(".") } else { path };
+                openat(CWD, path, flags | OFlags::CLOEXEC, Mode::empty())
             }
+            Self::Container(root) => inroot::open(root.as_fd(), path, flags)
+                .map_err(|error| Errno::from_io_error(&error).unwrap_or(Errno::IO)),
         }
-        Err(Errno::AGAIN)
     }
 
     /// What stands at a path, symlinks followed.
@@ -122,17 +118,4 @@ impl Tree {
 /// Of fstat(2).
 pub fn is_folder(fd: &OwnedFd) -> Result<bool, Errno> {
     Ok(FileType::from_raw_mode(fstat(fd)?.st_mode) == FileType::Directory)
-}
-
-/// Whether a descriptor lies on a file system that the kernel makes up (proc, sys, cgroup): its files have effects, no
-/// content to copy.
-///
-/// # Errors
-/// Of fstatfs(2).
-pub fn is_made_up(fd: impl AsFd) -> Result<bool, Errno> {
-    /// Magic numbers of linux/magic.h: proc, sysfs, cgroup, cgroup2, debugfs, tracefs, securityfs, bpf.
-    const MADE_UP: [u64; 8] =
-        [0x9fa0, 0x6265_6572, 0x0027_e0eb, 0x6367_7270, 0x6462_6720, 0x7472_6163, 0x7363_6673, 0xcafe_4a11];
-    let kind = u64::try_from(fstatfs(fd)?.f_type).unwrap_or_default();
-    Ok(MADE_UP.contains(&kind))
 }

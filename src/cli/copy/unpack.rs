@@ -1,6 +1,6 @@
 //! Unpacking a tar stream into a tree.
 
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsStr;
 use std::fs::File;
 use std::io::{self, Read};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -8,14 +8,16 @@ use std::path::{Component, Path, PathBuf};
 
 use rustix::fs::{
     AtFlags, Gid, Mode, OFlags, Timespec, Timestamps, Uid, chmodat, chownat, fchmod, linkat, mkdirat, mkfifoat, openat,
-    renameat, statat, symlinkat, unlinkat, utimensat,
+    statat, symlinkat, utimensat,
 };
 use rustix::io::Errno;
 use tar::{Archive, Entry, EntryType};
 
 use super::super::error::CliError;
 use super::about;
-use super::tree::{Tree, is_made_up};
+use super::tree::Tree;
+use crate::host::container::inroot::is_made_up;
+use crate::host::replace::replace;
 
 /// What is kept of the originals.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -92,18 +94,18 @@ fn one(
         EntryType::Symlink => {
             let target = link_target(entry, &path)?;
             let made = |temporary: &OsStr| symlinkat(&target, &above, temporary);
-            replace(above.as_fd(), last, made, &attributes, true).map_err(failed)?;
+            replace_with(above.as_fd(), last, made, &attributes, true).map_err(failed)?;
         }
         EntryType::Link => {
             let target = folder.join(inside(&link_target(entry, &path)?)?);
             let (Some(of), Some(target_name)) = (target.parent(), target.file_name()) else { return Ok(()) };
             let of = to.folder(of)?;
             let made = |temporary: &OsStr| linkat(&of, target_name, &above, temporary, AtFlags::empty());
-            swap(above.as_fd(), last, made).map_err(failed)?;
+            replace(above.as_fd(), last, made).map_err(failed)?;
         }
         EntryType::Fifo => {
             let made = |temporary: &OsStr| mkfifoat(&above, temporary, attributes.mode);
-            replace(above.as_fd(), last, made, &attributes, false).map_err(failed)?;
+            replace_with(above.as_fd(), last, made, &attributes, false).map_err(failed)?;
         }
         // A device would be a door into the machine: it is not copied, whoever asks.
         _ => {}
@@ -170,13 +172,8 @@ fn write_file(
     attributes: &Attributes,
     path: &Path,
 ) -> Result<(), CliError> {
-    let temporary = temporary_name();
-    if let Err(error) = fill(entry, above, &temporary, attributes) {
-        // What is half written goes; the error that counts is the first.
-        let _ = unlinkat(above, &temporary, AtFlags::empty());
-        return Err(CliError::failed(format!("can't write {}: {error}", path.display())));
-    }
-    finish(above.as_fd(), &temporary, name).map_err(about("write", path))
+    let written = replace(above.as_fd(), name, |temporary| fill(entry, above, temporary, attributes));
+    written.map_err(|error| CliError::failed(format!("can't write {}: {error}", path.display())))
 }
 
 fn fill(entry: &mut Entry<'_, impl Read>, above: &OwnedFd, name: &OsStr, attributes: &Attributes) -> io::Result<()> {
@@ -192,15 +189,15 @@ fn fill(entry: &mut Entry<'_, impl Read>, above: &OwnedFd, name: &OsStr, attribu
     Ok(())
 }
 
-/// Makes a node under a temporary name, gives it its owner and time, and puts it in its place.
-fn replace(
+/// Makes a node, gives it its owner and time, and puts it in its place.
+fn replace_with(
     above: BorrowedFd<'_>,
     name: &OsStr,
     make: impl FnOnce(&OsStr) -> Result<(), Errno>,
     attributes: &Attributes,
     is_link: bool,
 ) -> Result<(), Errno> {
-    swap(above, name, |temporary| {
+    replace(above, name, |temporary| {
         make(temporary)?;
         if let Some((uid, gid)) = attributes.owner {
             chownat(above, temporary, Some(uid), Some(gid), AtFlags::SYMLINK_NOFOLLOW)?;
@@ -210,29 +207,4 @@ fn replace(
         }
         set_times(above, temporary, &attributes.times)
     })
-}
-
-/// Makes a node under a temporary name, and puts it in its place.
-fn swap(above: BorrowedFd<'_>, name: &OsStr, make: impl FnOnce(&OsStr) -> Result<(), Errno>) -> Result<(), Errno> {
-    let temporary = temporary_name();
-    make(&temporary)?;
-    finish(above, &temporary, name)
-}
-
-fn finish(above: BorrowedFd<'_>, temporary: &OsStr, name: &OsStr) -> Result<(), Errno> {
-    let result = renameat(above, temporary, above, name);
-    // Two names of one node: the rename does nothing, and the temporary one stays.
-    let _ = unlinkat(above, temporary, AtFlags::empty());
-    result
-}
-
-/// A name beside the final one that nobody else uses.
-fn temporary_name() -> OsString {
-    format!(".windlass-{}-{:x}", std::process::id(), nonce()).into()
-}
-
-fn nonce() -> u64 {
-    use std::hash::{BuildHasher, Hasher};
-    // Freshly keyed by the system's randomness each time.
-    std::hash::RandomState::new().build_hasher().finish()
 }

@@ -102,9 +102,8 @@ fn what_is_not_done_yet_says_so_with_exit_1() {
         (&["push"][..], "`windlass push`"),
         (&["push", "web", "-q"], "`windlass push`"),
         (&["alpha", "viz", "--image"], "`windlass alpha viz`"),
-        (&["alpha"], "`windlass alpha`"),
         (&["bridge", "transformations", "list"], "`windlass bridge transformations list`"),
-        (&["up", "--watch"], "`windlass up --watch`"),
+        (&["up", "--menu"], "`windlass up --menu`"),
         (&["build", "--push", "web"], "`windlass build --push`"),
         (&["--insecure-registry", "x", "up"], "`windlass --insecure-registry`"),
     ] {

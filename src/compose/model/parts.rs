@@ -368,6 +368,9 @@ pub struct WatchRule {
     pub include: Vec<String>,
     /// Sync at the start.
     pub initial_sync: bool,
+    /// Its old name.
+    #[serde(rename = "x-initialSync")]
+    pub x_initial_sync: bool,
     /// For `sync+exec`.
     pub exec: Option<Hook>,
 }

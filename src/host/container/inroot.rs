@@ -10,7 +10,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Component, Path, PathBuf};
 
-use rustix::fs::{AtFlags, FileType, Mode, OFlags, ResolveFlags};
+use rustix::fs::{AtFlags, FileType, Gid, Mode, OFlags, ResolveFlags, StatxFlags, Uid};
 use rustix::io::Errno;
 
 /// So many symlinks in one path are followed, as the kernel does.
@@ -54,11 +54,23 @@ fn dot_if_empty(path: &Path) -> &Path {
 /// # Errors
 /// When a component is no folder, or can't be made.
 pub(crate) fn folder(root: BorrowedFd<'_>, path: &Path) -> io::Result<OwnedFd> {
-    let mut links = 0;
-    folder_within(root, path, &mut links)
+    folder_within(root, path, None, &mut 0)
 }
 
-fn folder_within(root: BorrowedFd<'_>, path: &Path, links: &mut usize) -> io::Result<OwnedFd> {
+/// As [`folder`]; what is made belongs to `owner`.
+///
+/// # Errors
+/// As [`folder`].
+pub(crate) fn folder_of(root: BorrowedFd<'_>, path: &Path, owner: (Uid, Gid)) -> io::Result<OwnedFd> {
+    folder_within(root, path, Some(owner), &mut 0)
+}
+
+fn folder_within(
+    root: BorrowedFd<'_>,
+    path: &Path,
+    owner: Option<(Uid, Gid)>,
+    links: &mut usize,
+) -> io::Result<OwnedFd> {
     let look = OFlags::PATH | OFlags::DIRECTORY;
     match open(root, path, look) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => {}
@@ -81,7 +93,7 @@ fn folder_within(root: BorrowedFd<'_>, path: &Path, links: &mut usize) -> io::Re
         here = match open(root, &done, look) {
             Ok(fd) => fd,
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                make_component(root, &parent, here.as_fd(), name, links)?
+                make_component(root, &parent, here.as_fd(), name, owner, links)?
             }
             Err(error) => return Err(error),
         };
@@ -95,11 +107,15 @@ fn make_component(
     parent: &Path,
     here: BorrowedFd<'_>,
     name: &OsStr,
+    owner: Option<(Uid, Gid)>,
     links: &mut usize,
 ) -> io::Result<OwnedFd> {
-    match rustix::fs::mkdirat(here, name, Mode::from_raw_mode(0o755)) {
-        Ok(()) | Err(Errno::EXIST) => {}
-        Err(error) => return Err(error.into()),
+    match (rustix::fs::mkdirat(here, name, Mode::from_raw_mode(0o755)), owner) {
+        (Ok(()), Some((uid, gid))) => {
+            rustix::fs::chownat(here, name, Some(uid), Some(gid), AtFlags::SYMLINK_NOFOLLOW)?;
+        }
+        (Ok(()), None) | (Err(Errno::EXIST), _) => {}
+        (Err(error), _) => return Err(error.into()),
     }
     let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     match rustix::fs::openat(here, name, flags, Mode::empty()) {
@@ -110,7 +126,7 @@ fn make_component(
                 return Err(Errno::LOOP.into());
             }
             let target = rustix::fs::readlinkat(here, name, Vec::new())?;
-            folder_within(root, &parent.join(OsStr::from_bytes(target.as_bytes())), links)
+            folder_within(root, &parent.join(OsStr::from_bytes(target.as_bytes())), owner, links)
         }
         Err(error) => Err(error.into()),
     }
@@ -174,6 +190,32 @@ pub(crate) fn is_link(root: BorrowedFd<'_>, path: &Path) -> io::Result<bool> {
 /// Of fstat(2).
 pub(crate) fn is_folder(fd: impl AsFd) -> io::Result<bool> {
     Ok(FileType::from_raw_mode(rustix::fs::fstat(fd)?.st_mode) == FileType::Directory)
+}
+
+/// The id of the mount that `name` in `folder` lies on (with an empty name: `folder` itself); `None` if nothing is there.
+///
+/// # Errors
+/// Of statx(2).
+pub(crate) fn mount_at(folder: BorrowedFd<'_>, name: &OsStr) -> io::Result<Option<u64>> {
+    let flags = AtFlags::SYMLINK_NOFOLLOW | AtFlags::NO_AUTOMOUNT | AtFlags::EMPTY_PATH;
+    match rustix::fs::statx(folder, name, flags, StatxFlags::MNT_ID) {
+        Ok(stat) => Ok(Some(stat.stx_mnt_id)),
+        Err(Errno::NOENT) => Ok(None),
+        Err(errno) => Err(errno.into()),
+    }
+}
+
+/// Whether a descriptor lies on a file system that the kernel makes up (proc, sys, cgroup): its files have effects, no
+/// content to copy.
+///
+/// # Errors
+/// Of fstatfs(2).
+pub(crate) fn is_made_up(fd: impl AsFd) -> io::Result<bool> {
+    /// Magic numbers of linux/magic.h: proc, sysfs, cgroup, cgroup2, debugfs, tracefs, securityfs, bpf.
+    const MADE_UP: [u64; 8] =
+        [0x9fa0, 0x6265_6572, 0x0027_e0eb, 0x6367_7270, 0x6462_6720, 0x7472_6163, 0x7363_6673, 0xcafe_4a11];
+    let kind = u64::try_from(rustix::fs::fstatfs(fd)?.f_type).unwrap_or_default();
+    Ok(MADE_UP.contains(&kind))
 }
 
 /// Opens a plain file inside `root` for reading; a FIFO, device or folder there is refused and never blocks.

@@ -15,25 +15,38 @@ pub mod client;
 pub mod exec;
 pub mod executable;
 mod init;
-mod inroot;
+pub(crate) mod inroot;
 pub mod protocol;
 pub mod record;
+pub mod root;
 mod shim;
 mod sys;
 pub mod sysctl;
 mod tree;
 mod wire;
 
+use std::os::fd::AsFd;
 use std::process::ExitCode;
 
 pub use bundle::{Bundle, BundleError, Resolved};
 pub use client::{Running, Sandbox, Shim, ShimError, SpawnRequest};
 pub use protocol::{Event, StartError};
+pub use root::Root;
 
 /// The first argument of a shim.
 pub const SHIM: &str = "__shim";
 /// The first argument of a process that joins a container.
 pub const EXEC: &str = "__exec";
+
+/// The user and group id that `user` (as in [`ContainerSpec::user`](crate::desired::ContainerSpec::user)) has in a
+/// container.
+///
+/// # Errors
+/// A name that the container's own files don't have; files that can't be read.
+pub fn owner(root: &Root, user: &str) -> Result<(u32, u32), String> {
+    let identity = init::user::look_up(root.as_fd(), user, &[]).map_err(|problem| problem.message)?;
+    Ok((identity.uid, identity.gid))
+}
 
 /// Runs the process that the first argument names, if it is one of a container's; call it before anything else.
 pub fn dispatch() -> Option<ExitCode> {

@@ -93,7 +93,7 @@ impl Real {
         })
     }
 
-    fn source(&self) -> Source {
+    pub(super) fn source(&self) -> Source {
         match self.loaded.borrow().as_ref() {
             Some(loaded) => Source {
                 working_dir: loaded.working_dir.clone(),

@@ -9,7 +9,7 @@ use super::super::super::settings::ProjectFiles;
 use super::super::{ConfigOutput, ConfigPart, ConfigWish, Loaded};
 use super::Real;
 use crate::compose::{self, LoadOptions, config};
-use crate::desired::compile::CompileError;
+use crate::desired::compile::{CompileError, wanted_files};
 use crate::diag::{Diagnostic, Diagnostics, SourceMap, render};
 use crate::name::ProjectName;
 
@@ -20,8 +20,10 @@ impl Real {
         let loaded = compose::load(&options).map_err(|d| diagnostics(&d))?;
         let warnings = loaded.warnings.iter().map(|warning| render(warning, &loaded.sources)).collect();
         let project = loaded.project.clone();
+        let mut named = loaded.files.clone();
         *self.loaded.borrow_mut() = Some(Rc::new(loaded));
-        Ok(Loaded { project, warnings })
+        named.extend(wanted_files(&project, &self.source()));
+        Ok(Loaded { project, warnings, files: named })
     }
 
     pub(super) fn name_of(&self, files: &ProjectFiles) -> Result<ProjectName, CliError> {

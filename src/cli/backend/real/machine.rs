@@ -1,13 +1,10 @@
 //! Containers as the kernel has them: signals, root folders, processes, what they use.
 
-use std::os::fd::OwnedFd;
-
-use rustix::fs::{Mode, OFlags};
-
 use super::super::super::error::CliError;
 use super::super::Usage;
 use super::{Real, failed};
 use crate::host::cgroup::{Cgroup, Layout};
+use crate::host::container::Root;
 use crate::host::container::record::{self, ProcessRecord};
 use crate::host::ledger::container as ledger;
 use crate::host::machine::observe;
@@ -40,17 +37,9 @@ impl Real {
         rustix::process::pidfd_send_signal(pidfd, signal).map_err(|e| failed(&std::io::Error::from(e)))
     }
 
-    pub(super) fn root_of(&self, id: &ContainerId) -> Result<OwnedFd, CliError> {
-        let process = self.process(id)?;
-        let root = rustix::fs::open(
-            format!("/proc/{}/root", process.pid),
-            OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC,
-            Mode::empty(),
-        );
-        let root = root.map_err(|e| failed(&std::io::Error::from(e)))?;
-        // The number may have changed hands between the record and the open.
-        self.process(id)?;
-        Ok(root)
+    pub(super) fn root_of(&self, id: &ContainerId) -> Result<Root, CliError> {
+        let root = Root::of_living(&self.paths.container_run(id)).map_err(|e| failed(&e))?;
+        root.ok_or_else(|| CliError::failed(format!("container {} does not run", id.short())))
     }
 
     pub(super) fn processes_of(&self, id: &ContainerId) -> Result<Vec<i32>, CliError> {

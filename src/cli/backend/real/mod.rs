@@ -11,7 +11,6 @@ mod session;
 mod store;
 
 use std::cell::RefCell;
-use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::rc::Rc;
 
@@ -27,13 +26,16 @@ use super::{
 };
 use crate::compose;
 use crate::compose::model::Project;
-use crate::desired::{Desired, Stamp};
+use crate::desired::compile::CompileError;
+use crate::desired::{ContainerSpec, Desired, Stamp};
 use crate::host::image::Store;
 use crate::host::ledger::project as ledger;
 use crate::host::machine::{observe, with_causes};
 use crate::host::net::Net;
 use crate::host::paths::Paths;
 use crate::host::{clock, volume};
+use crate::host::container::Root;
+use crate::host::sync::Replica;
 use crate::name::{ContainerId, ProjectName};
 use crate::observed::Observed;
 
@@ -153,8 +155,16 @@ impl Backend for Real {
         self.send_signal(id, signal)
     }
 
-    fn root(&self, id: &ContainerId) -> Result<OwnedFd, CliError> {
+    fn root(&self, id: &ContainerId) -> Result<Root, CliError> {
         self.root_of(id)
+    }
+
+    fn replica(&self, id: &ContainerId, spec: &ContainerSpec) -> Result<Replica, CliError> {
+        Replica::new(&self.paths, id, spec).map_err(|e| failed(&e))
+    }
+
+    fn explain(&self, path: &str, message: &str, help: Option<&str>) -> CliError {
+        self.point(&[CompileError { path: path.into(), message: message.into(), help: help.map(Into::into) }])
     }
 
     fn processes(&self, id: &ContainerId) -> Result<Vec<i32>, CliError> {

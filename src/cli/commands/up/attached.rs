@@ -23,6 +23,7 @@ use super::super::super::output::logs::{LogPrinter, LogStyle};
 use super::super::super::progress::{Progress, Report, Tell};
 use super::super::super::select::label;
 use super::super::super::signals::Interrupts;
+use super::super::watch::{Said, Session};
 use super::change;
 
 /// When an attached `up` ends by itself.
@@ -48,6 +49,8 @@ pub struct Attached<'a, B> {
     stage: Stage<'a>,
     interrupts: Interrupts,
     early: Option<Watched>,
+    /// `--watch`.
+    pub watching: Option<Session<'a, B>>,
 }
 
 /// What is shown.
@@ -108,7 +111,7 @@ impl<'a, B: Backend> Attached<'a, B> {
             events: Some(cx.backend.events(project)?),
             frames: tokio::time::interval(Duration::from_millis(100)),
         };
-        Ok(Self { cx, project: project.clone(), ends, timeout, stage, interrupts, early: None })
+        Ok(Self { cx, project: project.clone(), ends, timeout, stage, interrupts, early: None, watching: None })
     }
 
     /// Brings the project up, and stays until it ends.
@@ -121,6 +124,9 @@ impl<'a, B: Backend> Attached<'a, B> {
                 change::finish(self.cx, &outcome)?;
             }
             None => return self.interrupted().await,
+        }
+        if let Some(session) = &mut self.watching {
+            session.begin()?;
         }
         let Some(first) = self.watch().await? else { return self.interrupted().await };
         let Watched::Ended(event) = first else { return Ok(ExitStatus::DONE) };
@@ -159,8 +165,16 @@ impl<'a, B: Backend> Attached<'a, B> {
             let heard = tokio::select! {
                 () = self.interrupts.next() => return Ok(None),
                 heard = self.stage.next() => heard?,
+                said = next_said(&mut self.watching) => {
+                    self.stage.progress.hide()?;
+                    self.cx.output.flush()?;
+                    said.print(self.cx.output)?;
+                    continue;
+                }
             };
-            self.early = self.ending(heard);
+            // What `--watch` ends and starts again has not ended.
+            let is_busy = self.watching.as_ref().is_some_and(Session::is_busy);
+            self.early = self.ending(heard).filter(|_| !is_busy);
         };
         // The last lines may be told before the last ends are.
         let mut ended = Vec::new();
@@ -249,6 +263,14 @@ impl<'a, B: Backend> Attached<'a, B> {
         self.stage.progress.end()?;
         self.cx.output.flush()?;
         self.cx.output.note(text)
+    }
+}
+
+/// What `--watch` says next; nothing, ever, without it.
+async fn next_said<B: Backend>(watching: &mut Option<Session<'_, B>>) -> Said {
+    match watching {
+        Some(session) => session.next().await,
+        None => std::future::pending().await,
     }
 }
 

@@ -29,7 +29,7 @@ mod rootfs;
 mod sources;
 mod standard;
 pub(crate) mod sysctls;
-mod user;
+pub(crate) mod user;
 
 use std::convert::Infallible;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};

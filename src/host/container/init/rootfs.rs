@@ -10,7 +10,7 @@ use rustix::io::Errno;
 use rustix::mount::{FsMountFlags, FsOpenFlags, MountAttrFlags, MountFlags, MountPropagationFlags, UnmountFlags};
 
 use super::super::bundle::Resolved;
-use super::super::tree;
+use super::super::{root, tree};
 use super::problem::{Problem, Step, doing};
 
 /// Longest string that fsconfig(2) takes.
@@ -49,6 +49,7 @@ pub(crate) fn mount(host: &Resolved, point: &OwnedFd) -> Step<OwnedFd> {
     if upper.work.join("work/incompat/volatile").exists() {
         fs::remove_dir_all(upper.work.join("work/incompat")).map_err(doing("remove the mark of a volatile layer"))?;
     }
+    let _lock = root::wait_for_writers(&host.run).map_err(doing("wait for who writes into the last root"))?;
     overlay(&host.layers, Some(&upper), point)
 }
 

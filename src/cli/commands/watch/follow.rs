@@ -1,0 +1,257 @@
+//! What takes longer than a copy: rebuild, restart, commands, changes of the project's own files. One after the other, in
+//! this order, for all changes of a burst at once.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tokio::sync::mpsc::UnboundedSender;
+
+use crate::compose::model::{Hook, Project};
+use crate::name::ServiceName;
+use crate::watch::{Action, Rule};
+
+use super::super::super::backend::{Backend, Change, Edit, ExecWish, Loaded, Outcome, Recreate, Stdio, Until, UpWish};
+use super::super::super::context::Context;
+use super::super::super::error::CliError;
+use super::super::super::progress::Tell;
+use super::super::{build, exec};
+use super::config;
+use super::{Options, Said, line};
+
+/// A restart for each file of a burst would be one too many: so long nothing more must have come.
+const QUIET: Duration = Duration::from_millis(100);
+/// A burst that does not end is acted upon nevertheless.
+const LONGEST: Duration = Duration::from_secs(2);
+
+/// What is to be done once a burst is over.
+#[derive(Clone, Debug, Default)]
+pub struct Work {
+    /// Files that asked for it, by service.
+    rebuild: BTreeMap<ServiceName, usize>,
+    restart: BTreeMap<ServiceName, (usize, Action)>,
+    /// Rules by their index.
+    exec: BTreeMap<usize, usize>,
+    services: BTreeSet<ServiceName>,
+    files: BTreeSet<PathBuf>,
+    since: Option<Instant>,
+    last: Option<Instant>,
+}
+
+/// What came of it.
+#[derive(Default)]
+pub struct Followed {
+    /// The project as its files have it now, where they were changed and apply.
+    pub loaded: Option<Box<Loaded>>,
+}
+
+impl Work {
+    pub fn is_empty(&self) -> bool {
+        self.since.is_none()
+    }
+
+    /// `count` files of a rule have changed.
+    pub fn add(&mut self, index: usize, rule: &Rule, count: usize, since: Instant) {
+        let service = rule.service.clone();
+        match rule.action {
+            Action::Sync => return,
+            Action::Rebuild => *self.rebuild.entry(service.clone()).or_default() += count,
+            Action::Restart | Action::SyncRestart => {
+                self.restart.entry(service.clone()).or_insert((0, rule.action)).0 += count;
+            }
+            Action::SyncExec => *self.exec.entry(index).or_default() += count,
+        }
+        self.services.insert(service);
+        self.heard(since);
+    }
+
+    /// A file of the project itself has changed.
+    pub fn add_file(&mut self, file: PathBuf, since: Instant) {
+        self.files.insert(file);
+        self.heard(since);
+    }
+
+    fn heard(&mut self, since: Instant) {
+        self.since.get_or_insert(since);
+        self.last = Some(Instant::now());
+    }
+
+    /// When it is to be done.
+    pub fn due(&self) -> Option<Instant> {
+        Some((self.last? + QUIET).min(self.since? + LONGEST))
+    }
+
+    /// The services whose files must have arrived first.
+    pub fn services(&self) -> BTreeSet<ServiceName> {
+        self.services.clone()
+    }
+}
+
+/// What all of it needs.
+struct Follow<'a, B> {
+    cx: &'a Context<'a, B>,
+    project: Rc<Project>,
+    options: Options,
+    since: Instant,
+    say: UnboundedSender<Said>,
+}
+
+/// Does it all, and says what was done; what fails is said, and the rest goes on.
+pub async fn follow<B: Backend>(
+    cx: &Context<'_, B>,
+    project: Rc<Project>,
+    rules: Arc<Vec<Rule>>,
+    mut work: Work,
+    options: Options,
+    say: UnboundedSender<Said>,
+) -> Followed {
+    let since = work.since.unwrap_or_else(Instant::now);
+    let follow = Follow { cx, project, options, since, say };
+    // What is made anew needs no restart.
+    work.restart.retain(|service, _| !work.rebuild.contains_key(service));
+    follow.rebuild(&work.rebuild).await;
+    follow.restart(&work.restart).await;
+    for (index, count) in &work.exec {
+        follow.exec(&rules[*index], *count).await;
+    }
+    let mut followed = Followed::default();
+    if !work.files.is_empty() {
+        let changed = config::changed(cx, &work.files, &follow.options, &follow.say).await;
+        followed.loaded = follow.told(changed).flatten().map(Box::new);
+    }
+    followed
+}
+
+impl<B: Backend> Follow<'_, B> {
+    fn say(&self, said: Said) {
+        // Whoever listened has gone, and with him the need to say anything.
+        let _ = self.say.send(said);
+    }
+
+    /// Says an error.
+    fn told<T>(&self, result: Result<T, CliError>) -> Option<T> {
+        result.map_err(|error| self.say(Said::Error(error))).ok()
+    }
+
+    fn done(&self, service: &ServiceName, action: &str, count: usize) {
+        self.say(Said::Line(line(service, action, count, self.since.elapsed())));
+    }
+
+    async fn rebuild(&self, services: &BTreeMap<ServiceName, usize>) {
+        let mut built = Vec::new();
+        for service in services.keys() {
+            match build::again(self.cx, &self.project, service, self.options.quiet).await {
+                Ok(()) => built.push(service.clone()),
+                Err(error) => {
+                    self.say(Said::Error(error));
+                    self.say(Said::Line(format!("{service}  rebuild failed: what runs goes on as it is")));
+                }
+            }
+        }
+        if built.is_empty() || self.told(self.renew(&built).await).is_none() {
+            return;
+        }
+        for service in &built {
+            self.done(service, Action::Rebuild.word(), services[service]);
+        }
+        if self.options.prune {
+            self.told(self.cx.backend.image_prune(false));
+        }
+    }
+
+    /// Plans and applies as `up` does, for some services alone; who depends on them follows by the plan's own rules.
+    async fn renew(&self, services: &[ServiceName]) -> Result<(), CliError> {
+        let project = &self.project.name;
+        let observed = self.cx.backend.observe(project)?;
+        let count = |service: &ServiceName| {
+            let replicas = observed.containers.values().filter(|one| one.spec.service == *service && !one.spec.oneoff);
+            (service.clone(), u32::try_from(replicas.count()).unwrap_or(u32::MAX))
+        };
+        let wish = UpWish {
+            services: services.to_vec(),
+            no_deps: true,
+            // As many as there are: somebody may have scaled them.
+            scale: services.iter().map(count).filter(|(_, count)| *count > 0).collect(),
+            recreate: Recreate::Different,
+            ..self.options.wish.clone()
+        };
+        let desired = self.cx.backend.compile(&self.project, &wish, &Tell::nobody()).await?;
+        self.apply(Change::Declare(Box::new(desired))).await
+    }
+
+    async fn apply(&self, change: Change) -> Result<(), CliError> {
+        let outcome = self.cx.backend.apply(&self.project.name, change, Until::Done, &Tell::nobody()).await?;
+        outcome_of(&outcome, &self.say)
+    }
+
+    async fn restart(&self, services: &BTreeMap<ServiceName, (usize, Action)>) {
+        if services.is_empty() {
+            return;
+        }
+        let edit = Edit::Restart { services: services.keys().cloned().collect(), timeout: None, no_deps: false };
+        if self.told(self.apply(Change::Edit(edit)).await).is_none() {
+            return;
+        }
+        for (service, (count, action)) in services {
+            self.done(service, if *action == Action::SyncRestart { "restart after sync" } else { "restart" }, *count);
+        }
+    }
+
+    /// Runs the command of a rule in every replica.
+    async fn exec(&self, rule: &Rule, count: usize) {
+        let Some(hook) = &rule.exec else { return };
+        let Some(observed) = self.told(self.cx.backend.observe(&self.project.name)) else { return };
+        let replicas = observed.containers.iter().filter(|(_, one)| {
+            one.spec.service == rule.service && !one.spec.oneoff && one.is_running()
+        });
+        let mut all = true;
+        for (id, container) in replicas {
+            let run = async {
+                let session = self.cx.backend.exec(id, wish(hook)).await.map_err(exec::start_failed)?;
+                session.exit.await
+            };
+            match self.told(run.await) {
+                Some(0) => {}
+                Some(code) => {
+                    all = false;
+                    let command = hook.command.join(" ");
+                    self.say(Said::Warning(format!("{}: `{command}` ended with {code}", container.spec.name)));
+                }
+                None => all = false,
+            }
+        }
+        if all {
+            self.done(&rule.service, "exec", count);
+        }
+    }
+}
+
+/// The failures of a change, as an error.
+pub fn outcome_of(outcome: &Outcome, say: &UnboundedSender<Said>) -> Result<(), CliError> {
+    for warning in &outcome.warnings {
+        let _ = say.send(Said::Warning(warning.clone()));
+    }
+    match outcome.failures.first() {
+        None => Ok(()),
+        Some(failure) if failure.container.as_str().is_empty() => Err(CliError::failed(failure.reason.clone())),
+        Some(failure) => Err(CliError::failed(format!("{}: {}", failure.container, failure.reason))),
+    }
+}
+
+/// What a hook asks for.
+fn wish(hook: &Hook) -> ExecWish {
+    let variable = |(key, value): (&String, &Option<String>)| match value {
+        Some(value) => Some(format!("{key}={value}")),
+        None => exec::variable(key),
+    };
+    ExecWish {
+        argv: hook.command.clone(),
+        env: hook.environment.iter().filter_map(variable).collect(),
+        user: hook.user.clone(),
+        workdir: hook.working_dir.clone(),
+        privileged: hook.privileged,
+        stdio: Stdio::NoInput,
+    }
+}

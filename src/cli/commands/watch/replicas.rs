@@ -1,0 +1,232 @@
+//! What each container lacks. Level-triggered: a path stays here until it has been mirrored, so a container that restarts,
+//! is stopped or comes later gets all of it.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Instant;
+
+use crate::host::sync::{Mirror, Outcome, Replica, SyncError, sync};
+use crate::name::{ContainerId, ServiceName};
+use crate::watch::Rule;
+
+/// What is to be mirrored by one rule.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Todo {
+    /// Relative to the rule's path: what has changed.
+    pub changed: BTreeSet<PathBuf>,
+    /// What may be other than here: only copied where it is.
+    pub compared: BTreeSet<PathBuf>,
+}
+
+impl Todo {
+    fn is_empty(&self) -> bool {
+        self.changed.is_empty() && self.compared.is_empty()
+    }
+}
+
+/// The containers that files go to, and what they lack.
+#[derive(Default)]
+pub struct Replicas {
+    rules: Arc<Vec<Rule>>,
+    containers: BTreeMap<ContainerId, Container>,
+    /// Of each rule, all that a container which comes later has to get.
+    seen: Vec<BTreeSet<PathBuf>>,
+    /// Of each rule, what was a symlink at some time.
+    links: Vec<Arc<BTreeSet<PathBuf>>>,
+    since: Option<Instant>,
+}
+
+struct Container {
+    service: ServiceName,
+    replica: Replica,
+    todo: BTreeMap<usize, Todo>,
+}
+
+/// What one thread does in one go.
+pub struct Job {
+    parts: Vec<Part>,
+    rules: Arc<Vec<Rule>>,
+    since: Instant,
+}
+
+struct Part {
+    id: ContainerId,
+    replica: Replica,
+    rule: usize,
+    todo: Todo,
+    links: Arc<BTreeSet<PathBuf>>,
+}
+
+/// What became of a job.
+pub struct Finished {
+    parts: Vec<(Part, Result<Outcome, SyncError>)>,
+    since: Instant,
+    ended: Instant,
+}
+
+impl Replicas {
+    /// Without containers; `paths` are those that stand there now, `links` the symlinks among them.
+    pub fn new(rules: Arc<Vec<Rule>>, paths: &BTreeSet<PathBuf>, links: &BTreeSet<PathBuf>) -> Self {
+        let relative = |rule: &Rule, paths: &BTreeSet<PathBuf>| paths.iter().filter_map(|path| rule.takes(path)).collect();
+        let seen = |rule: &Rule| if rule.initial_sync { relative(rule, paths) } else { BTreeSet::new() };
+        Self {
+            seen: rules.iter().map(seen).collect(),
+            links: rules.iter().map(|rule| Arc::new(relative(rule, links))).collect(),
+            containers: BTreeMap::new(),
+            since: None,
+            rules,
+        }
+    }
+
+    /// Paths have changed; of each rule that copies, how many.
+    pub fn changed(&mut self, paths: &BTreeSet<PathBuf>, links: &BTreeSet<PathBuf>, since: Instant) {
+        for (index, rule) in self.rules.clone().iter().enumerate().filter(|(_, rule)| rule.action.syncs()) {
+            let relative: BTreeSet<PathBuf> = paths.iter().filter_map(|path| rule.takes(path)).collect();
+            if relative.is_empty() {
+                continue;
+            }
+            let new: Vec<PathBuf> = links.iter().filter_map(|path| rule.takes(path)).collect();
+            if !new.is_empty() {
+                Arc::make_mut(&mut self.links[index]).extend(new);
+            }
+            self.seen[index].extend(relative.iter().cloned());
+            for container in self.containers.values_mut().filter(|container| container.service == rule.service) {
+                container.todo.entry(index).or_default().changed.extend(relative.iter().cloned());
+            }
+            self.since = Some(self.since.map_or(since, |earlier| earlier.min(since)));
+        }
+    }
+
+    /// Whether files go to containers of a service.
+    pub fn concerns(&self, service: &ServiceName) -> bool {
+        self.rules.iter().any(|rule| rule.action.syncs() && rule.service == *service)
+    }
+
+    pub fn knows(&self, id: &ContainerId) -> bool {
+        self.containers.contains_key(id)
+    }
+
+    /// A container that was not there before.
+    pub fn add(&mut self, id: ContainerId, service: ServiceName, replica: Replica) {
+        let mut todo = BTreeMap::new();
+        for (index, rule) in self.rules.iter().enumerate() {
+            if rule.service == service && rule.action.syncs() && !self.seen[index].is_empty() {
+                todo.insert(index, Todo { compared: self.seen[index].clone(), ..Todo::default() });
+            }
+        }
+        self.containers.insert(id, Container { service, replica, todo });
+    }
+
+    /// Only these are there now.
+    pub fn keep(&mut self, ids: &BTreeSet<ContainerId>) {
+        self.containers.retain(|id, _| ids.contains(id));
+    }
+
+    /// Whether a running container lacks something, of these services (none named: any).
+    pub fn lacks(&self, services: &BTreeSet<ServiceName>) -> bool {
+        let concerned =
+            |container: &&Container| services.is_empty() || services.contains(&container.service);
+        self.containers
+            .values()
+            .filter(concerned)
+            .any(|container| container.todo.values().any(|todo| !todo.is_empty()) && container.replica.is_running())
+    }
+
+    /// Whether anything waits for a container to run.
+    pub fn waits(&self) -> bool {
+        self.containers.values().any(|container| container.todo.values().any(|todo| !todo.is_empty()))
+    }
+
+    /// All that running containers lack now, as a job.
+    pub fn job(&mut self) -> Option<Job> {
+        let mut parts = Vec::new();
+        for (id, container) in &mut self.containers {
+            if container.todo.is_empty() || !container.replica.is_running() {
+                continue;
+            }
+            for (rule, todo) in std::mem::take(&mut container.todo) {
+                let links = self.links[rule].clone();
+                parts.push(Part { id: id.clone(), replica: container.replica.clone(), rule, todo, links });
+            }
+        }
+        if parts.is_empty() {
+            return None;
+        }
+        let since = self.since.take().unwrap_or_else(Instant::now);
+        Some(Job { parts, rules: self.rules.clone(), since })
+    }
+
+    /// Takes a finished job back: what is left of it, and the lines and warnings that it is worth.
+    pub fn take(&mut self, finished: Finished) -> (Vec<String>, Vec<String>) {
+        let mut done: BTreeMap<(ServiceName, &'static str), BTreeSet<PathBuf>> = BTreeMap::new();
+        let mut warnings = Vec::new();
+        for (part, result) in finished.parts {
+            let rule = &self.rules[part.rule];
+            match result {
+                Ok(outcome) => {
+                    let paths = outcome.written.iter().chain(&outcome.removed).map(|path| rule.path.join(path));
+                    done.entry((rule.service.clone(), rule.action.word())).or_default().extend(paths);
+                    warnings.extend(outcome.refused.iter().map(|(_, why)| format!("{}: {why}", part.replica.name)));
+                    if let Some(container) = self.containers.get_mut(&part.id)
+                        && !outcome.left.is_empty()
+                    {
+                        container.todo.entry(part.rule).or_default().changed.extend(outcome.left);
+                    }
+                }
+                Err(error) => warnings.push(error.to_string()),
+            }
+        }
+        let time = finished.ended.saturating_duration_since(finished.since);
+        let lines = done.into_iter().filter(|(_, paths)| !paths.is_empty());
+        let lines = lines.map(|((service, action), paths)| super::line(&service, action, paths.len(), time));
+        (lines.collect(), warnings)
+    }
+}
+
+impl Job {
+    /// Does it; blocks. Each container has a thread of its own.
+    pub fn run(self) -> Finished {
+        let mut by_container: BTreeMap<ContainerId, Vec<Part>> = BTreeMap::new();
+        for part in self.parts {
+            by_container.entry(part.id.clone()).or_default().push(part);
+        }
+        let rules = &self.rules;
+        let work = |parts: Vec<Part>| -> Vec<_> {
+            parts.into_iter().map(|part| (one(&rules[part.rule], &part), part)).map(|(result, part)| (part, result)).collect()
+        };
+        let mut groups: Vec<Vec<Part>> = by_container.into_values().collect();
+        let last = groups.pop();
+        let parts = std::thread::scope(|scope| {
+            let threads: Vec<_> = groups.into_iter().map(|parts| scope.spawn(|| work(parts))).collect();
+            let mut done = last.map(work).unwrap_or_default();
+            for thread in threads {
+                match thread.join() {
+                    Ok(parts) => done.extend(parts),
+                    Err(panic) => std::panic::resume_unwind(panic),
+                }
+            }
+            done
+        });
+        Finished { parts, since: self.since, ended: Instant::now() }
+    }
+}
+
+fn one(rule: &Rule, part: &Part) -> Result<Outcome, SyncError> {
+    let keeps = |path: &std::path::Path| rule.takes(&rule.path.join(path)).is_none();
+    let mirror = |paths, only_different| Mirror {
+        source: &rule.path,
+        target: &rule.target,
+        paths,
+        links: &part.links,
+        keeps: &keeps,
+        only_different,
+    };
+    let mut outcome = sync(&part.replica, &mirror(&part.todo.changed, false))?;
+    let compared = sync(&part.replica, &mirror(&part.todo.compared, true))?;
+    outcome.written.extend(compared.written);
+    outcome.removed.extend(compared.removed);
+    outcome.refused.extend(compared.refused);
+    outcome.left.extend(compared.left);
+    Ok(outcome)
+}

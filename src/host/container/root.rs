@@ -1,0 +1,83 @@
+//! The root folder of a living container, for who writes into it from outside (`cp`, `watch`).
+//!
+//! A descriptor of the root keeps its overlay alive after the process has died, and a second overlay on the same upper
+//! layer would not see what is written through the first. So whoever holds a root shares a lock, and a new root is mounted
+//! only when nobody holds the old one ([`wait_for_writers`]).
+
+use std::fs::File;
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use rustix::fs::{FlockOperation, Mode, OFlags, flock};
+use rustix::io::Errno;
+
+use super::record::{self, ProcessRecord, RecordError};
+
+/// So long a start waits for those who write into the last root. Who is frozen in the middle must not hold up a container.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// The root folder of a container, as an `O_PATH` descriptor below which nothing outside can be reached. Held only while
+/// something is read or written: the container's next start waits for it.
+pub struct Root {
+    fd: OwnedFd,
+    process: Option<ProcessRecord>,
+    _lock: Option<File>,
+}
+
+impl Root {
+    /// The root of the process that lives now; `None` where none does. `run` is the container's run folder.
+    ///
+    /// # Errors
+    /// When the records can't be read, or the kernel does not let us in.
+    pub fn of_living(run: &Path) -> Result<Option<Self>, RecordError> {
+        let failed = |cause: io::Error| RecordError::Io(run.display().to_string(), cause);
+        let lock = match File::open(run) {
+            Err(cause) if cause.kind() == io::ErrorKind::NotFound => return Ok(None),
+            other => other.map_err(failed)?,
+        };
+        flock(&lock, FlockOperation::LockShared).map_err(|errno| failed(errno.into()))?;
+        let Some(process) = record::living(run)? else { return Ok(None) };
+        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let opened = rustix::fs::open(format!("/proc/{}/root", process.pid), flags, Mode::empty());
+        // The number may have changed hands between the record and the open.
+        if !record::is_same(process.pid, process.ticks) {
+            return Ok(None);
+        }
+        let fd = opened.map_err(|errno| failed(errno.into()))?;
+        Ok(Some(Self { fd, process: Some(process), _lock: Some(lock) }))
+    }
+
+    /// A folder in place of a container's root.
+    pub fn standing_for(fd: OwnedFd) -> Self {
+        Self { fd, process: None, _lock: None }
+    }
+
+    /// The process whose root it is.
+    pub fn process(&self) -> Option<&ProcessRecord> {
+        self.process.as_ref()
+    }
+}
+
+impl AsFd for Root {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.fd.as_fd()
+    }
+}
+
+/// Waits until nobody writes into the last root any more, and keeps newcomers out while the returned lock is held. After
+/// two seconds it gives up: a frozen writer must not hold up a container.
+pub(crate) fn wait_for_writers(run: &Path) -> io::Result<Option<File>> {
+    let lock = File::open(run)?;
+    let end = Instant::now() + PATIENCE;
+    loop {
+        match flock(&lock, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => return Ok(Some(lock)),
+            Err(Errno::WOULDBLOCK) if Instant::now() < end => std::thread::sleep(Duration::from_millis(1)),
+            Err(Errno::WOULDBLOCK) => return Ok(None),
+            Err(Errno::INTR) => {}
+            Err(errno) => return Err(errno.into()),
+        }
+    }
+}

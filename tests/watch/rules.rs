@@ -1,0 +1,181 @@
+//! restart, exec, rebuild, and changes of the project's own files.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+
+use serde_json::json;
+
+use super::support::image::load_as;
+use super::support::world::World;
+use super::{Watching, arrives, ids, root, world};
+
+/// The first process of a service's only container.
+fn pid(world: &World, folder: &Path, service: &str) -> PathBuf {
+    root(world, folder, service)
+}
+
+#[test]
+fn restart_and_exec_come_after_the_files() {
+    let world = world();
+    let compose = "services:
+  web:
+    image: test
+    stop_signal: SIGKILL
+    command: [sh, -c, 'cat /app/conf > /tmp/at-start; exec sleep 100000']
+    develop:
+      watch:
+        - {path: conf, action: sync+restart, target: /app}
+        - {path: code, action: sync+exec, target: /code, exec: {command: [sh, -c, 'cat /code/* > /tmp/seen; echo $WHO >> /tmp/seen'], environment: {WHO: me}}}
+        - {path: again, action: restart}
+  front: {image: test, stop_signal: SIGKILL, depends_on: {web: {condition: service_started, restart: true}}}
+  other: {image: test, stop_signal: SIGKILL}
+";
+    let files = [("compose.yaml", compose), ("conf/x", ""), ("code/x", ""), ("again/x", "")];
+    let folder = world.project("follow", &files);
+    let watching = Watching::start(&world, &folder, &["watch"]);
+    let before = ["web", "front", "other"].map(|service| pid(&world, &folder, service));
+    fs::write(folder.join("code/x"), "code\n").unwrap();
+    arrives(&world, &root(&world, &folder, "web").join("tmp/seen"), "code\nme\n");
+    watching.says(&world, "web  exec  1 file");
+    fs::write(folder.join("conf/conf"), "new").unwrap();
+    watching.says(&world, "web  sync+restart  ");
+    watching.says(&world, "web  restart after sync  ");
+    let after = ["web", "front", "other"].map(|service| pid(&world, &folder, service));
+    assert!(before[0] != after[0] && before[1] != after[1], "web and who depends on it are restarted");
+    assert_eq!(before[2], after[2], "nobody else is");
+    fs::write(folder.join("again/x"), "again").unwrap();
+    watching.says(&world, "web  restart  1 file");
+    drop(watching);
+    world.windlass(&folder, &["down"]).ok();
+    world.assert_clean();
+}
+
+/// A builder that makes an image of the archive in its context, or fails as buildah does.
+const BUILDAH: &str = r#"#!/bin/sh
+eval "last=\${$#}"
+case "$1" in
+build)
+  echo "STEP 1/1: RUN make"
+  if [ -e "$last/broken" ]; then echo 'Error: building at STEP "RUN make": exit status 2' >&2; exit 2; fi
+  cp "$last/image.tar" "$HOME/built.tar" ;;
+push) to=${last#oci-archive:}; cp "$HOME/built.tar" "${to%%:*}" ;;
+esac
+"#;
+
+/// The image of the next build.
+fn next_image(world: &World, folder: &Path, version: &str) {
+    load_as(world, "build-web:latest", &json!({ "Cmd": ["sleep", "100000"], "Env": ["PATH=/bin", version] }));
+    fs::copy(world.path().join("test-image.tar"), folder.join("ctx/image.tar")).unwrap();
+}
+
+#[test]
+fn rebuild_makes_the_service_anew_and_a_failed_one_leaves_it_alone() {
+    let world = world();
+    let compose = "services:
+  web:
+    build: ctx
+    stop_signal: SIGKILL
+    develop: {watch: [{path: ctx/Makefile, action: rebuild}, {path: src, action: sync, target: /app}]}
+  other: {image: test, stop_signal: SIGKILL}
+";
+    let folder = world.project("build", &[("compose.yaml", compose), ("ctx/Makefile", ""), ("src/x", "")]);
+    let programs = world.path().join("programs");
+    fs::create_dir(&programs).unwrap();
+    fs::write(programs.join("buildah"), BUILDAH).unwrap();
+    fs::set_permissions(programs.join("buildah"), fs::Permissions::from_mode(0o755)).unwrap();
+    next_image(&world, &folder, "V=1");
+    let watching = Watching::start_with_path(&world, &folder, &["watch", "--quiet"], Some(&programs));
+    let (web, other) = (ids(&world, &folder, "web"), ids(&world, &folder, "other"));
+    fs::write(folder.join("src/x"), "synced").unwrap();
+    arrives(&world, &root(&world, &folder, "web").join("app/x"), "synced");
+    fs::write(folder.join("ctx/broken"), "").unwrap();
+    fs::write(folder.join("ctx/Makefile"), "1").unwrap();
+    watching.says(&world, "the step `RUN make` failed");
+    watching.says(&world, "what runs goes on as it is");
+    assert_eq!(ids(&world, &folder, "web"), web);
+    fs::remove_file(folder.join("ctx/broken")).unwrap();
+    next_image(&world, &folder, "V=2");
+    fs::write(folder.join("ctx/Makefile"), "2").unwrap();
+    watching.says(&world, "web  rebuild  1 file");
+    assert_ne!(ids(&world, &folder, "web"), web);
+    assert_eq!(ids(&world, &folder, "other"), other);
+    world.windlass(&folder, &["exec", "-T", "web", "env"]).ok().says("V=2");
+    arrives(&world, &root(&world, &folder, "web").join("app/x"), "synced");
+    drop(watching);
+    world.windlass(&folder, &["down"]).ok();
+    world.assert_clean();
+}
+
+#[test]
+fn a_change_of_the_compose_file_is_shown_and_applied_where_asked_for() {
+    let world = world();
+    let text = |value: &str, target: &str| {
+        format!(
+            "services:\n  web:\n    image: test\n    stop_signal: SIGKILL\n    env_file: web.env\n    environment: {{FOO: {value}}}\n    develop: {{watch: [{{path: src, action: sync, target: {target}}}]}}\n"
+        )
+    };
+    let folder =
+        world.project("config", &[("compose.yaml", &text("one", "/app")), ("web.env", "BAR=1\n"), ("src/x", "")]);
+    let watching = Watching::start(&world, &folder, &["watch"]);
+    let before = ids(&world, &folder, "web");
+    fs::write(folder.join("compose.yaml"), text("two", "/app")).unwrap();
+    watching.says(&world, "environment.FOO changed");
+    watching.says(&world, "--apply-config");
+    assert_eq!(ids(&world, &folder, "web"), before);
+    fs::write(folder.join("compose.yaml"), "services: [").unwrap();
+    watching.says(&world, "compose.yaml:1");
+    drop(watching);
+    fs::write(folder.join("compose.yaml"), text("one", "/app")).unwrap();
+    let watching = Watching::start(&world, &folder, &["watch", "--no-up", "--apply-config"]);
+    fs::write(folder.join("web.env"), "BAR=2\n").unwrap();
+    watching.says(&world, "web.env: applied");
+    assert_ne!(ids(&world, &folder, "web"), before);
+    // The rules are those of the file as it is now.
+    fs::write(folder.join("compose.yaml"), text("one", "/elsewhere")).unwrap();
+    watching.says(&world, "compose.yaml changed: nothing to do");
+    world.wait_for("the new rule", || {
+        fs::write(folder.join("src/x"), "x").unwrap();
+        root(&world, &folder, "web").join("elsewhere/x").exists()
+    });
+    drop(watching);
+    world.windlass(&folder, &["down"]).ok();
+    world.assert_clean();
+}
+
+#[test]
+fn what_cannot_be_watched_is_told() {
+    let world = world();
+    let folder = world.project("wrong", &[("compose.yaml", "services:\n  web: {image: test}\n")]);
+    world.windlass(&folder, &["watch"]).code(1).says("develop.watch");
+    let rebuild = "services:\n  web:\n    image: test\n    develop: {watch: [{path: ., action: rebuild}]}\n";
+    fs::write(folder.join("compose.yaml"), rebuild).unwrap();
+    world.windlass(&folder, &["watch"]).code(1).says("compose.yaml:4:").says("has no `build:`");
+    world.windlass(&folder, &["up", "-d", "--watch"]).code(1).says("--watch");
+    let text = "services:\n  web:\n    image: test\n    develop: {watch: [{path: src, action: sync, target: /app}]}\n";
+    fs::write(folder.join("compose.yaml"), text).unwrap();
+    fs::create_dir_all(folder.join("src/locked")).unwrap();
+    fs::set_permissions(folder.join("src/locked"), fs::Permissions::from_mode(0)).unwrap();
+    // Root can read anything but for these two capabilities.
+    let drop = "--bounding-set -dac_override,-dac_read_search --inh-caps -dac_override,-dac_read_search";
+    let script = format!("timeout 20 setpriv {drop} {} watch --no-up", super::WINDLASS);
+    let ran = world.sh_in(&folder, &script).says("src/locked is left out").says("watching");
+    assert_eq!(ran.stderr.matches("src/locked").count(), 1, "{}", ran.stderr);
+    world.assert_clean();
+}
+
+#[test]
+fn an_attached_up_watches_too() {
+    let world = world();
+    let text = "services:\n  web:\n    image: test\n    stop_signal: SIGKILL\n    command: [sh, -c, 'echo begun; exec sleep 100000']\n    develop: {watch: [{path: src, action: sync, target: /app}]}\n";
+    let folder = world.project("attached", &[("compose.yaml", text), ("src/x", "")]);
+    let watching = Watching::start(&world, &folder, &["up", "--watch"]);
+    watching.says(&world, "begun");
+    fs::write(folder.join("src/x"), "saved").unwrap();
+    arrives(&world, &root(&world, &folder, "web").join("app/x"), "saved");
+    watching.says(&world, "web  sync  1 file");
+    assert_eq!(watching.stop(), Some(130));
+    world.windlass(&folder, &["ps", "-q"]).ok();
+    world.windlass(&folder, &["down"]).ok();
+    world.assert_clean();
+}
