@@ -16,7 +16,7 @@ mod stress;
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Stdio};
+use std::process::{Child, Command, Stdio};
 
 use support::image::load;
 use support::world::{WINDLASS, World};
@@ -35,15 +35,21 @@ impl Watching {
 
     /// The same with a folder before the others of PATH.
     fn start_with_path(world: &World, folder: &Path, arguments: &[&str], path: Option<&Path>) -> Self {
-        let log = world.path().join("watch.log");
-        let file = fs::File::create(&log).unwrap();
         let mut command = world.command(WINDLASS, folder);
-        command.args(arguments).stdout(file.try_clone().unwrap()).stderr(file).stdin(Stdio::null());
+        command.args(arguments);
         if let Some(path) = path {
             command.env("PATH", format!("{}:/usr/sbin:/usr/bin:/sbin:/bin", path.display()));
         }
+        Self::launch(world, command)
+    }
+
+    /// Runs a command that ends as a `windlass watch`.
+    fn launch(world: &World, mut command: Command) -> Self {
+        let log = world.path().join("watch.log");
+        let file = fs::File::create(&log).unwrap();
+        command.stdout(file.try_clone().unwrap()).stderr(file).stdin(Stdio::null());
         let watching = Self { child: command.spawn().unwrap(), log };
-        watching.says(world, "watching");
+        watching.says("watching");
         watching
     }
 
@@ -53,13 +59,12 @@ impl Watching {
 
     /// Waits until it has said something.
     #[track_caller]
-    fn says(&self, world: &World, text: &str) {
+    fn says(&self, text: &str) {
         let end = std::time::Instant::now() + std::time::Duration::from_secs(60);
         while !self.log().contains(text) {
             assert!(std::time::Instant::now() < end, "it does not say {text:?}, but:\n{}", self.log());
             std::thread::sleep(std::time::Duration::from_millis(20));
         }
-        let _ = world;
     }
 
     /// Ctrl-C; its exit code.
@@ -138,7 +143,7 @@ fn a_save_is_seen_in_every_replica_and_so_is_a_removal() {
         assert!(!root.join("app/code/old").exists(), "what has not changed is not copied");
         assert!(!root.join("app/code/no.tmp").exists());
     }
-    watching.says(&world, "web  sync  ");
+    watching.says("web  sync  ");
     fs::remove_dir_all(folder.join("src/a")).unwrap();
     for root in &roots {
         world.wait_for("the removal", || !root.join("app/code/a").exists());
@@ -197,7 +202,7 @@ volumes: {data: {}}
     let files = [("compose.yaml", compose), ("outside/secret", "secret"), ("one", "bound"), ("src/x", "")];
     let folder = world.project("bound", &files);
     let watching = Watching::start(&world, &folder, &["watch"]);
-    watching.says(&world, "a bind mount shows it");
+    watching.says("a bind mount shows it");
     let inside = root(&world, &folder, "web");
     for name in ["link/secret", "mounted/secret", "data/file", "one"] {
         let path = folder.join("src").join(name);
@@ -206,7 +211,7 @@ volumes: {data: {}}
     }
     arrives(&world, &inside.join("app/data/file"), "mine");
     for name in ["/app/link", "/app/mounted", "/app/one"] {
-        watching.says(&world, name);
+        watching.says(name);
     }
     fs::remove_dir_all(folder.join("src/mounted")).unwrap();
     fs::remove_file(folder.join("src/one")).unwrap();

@@ -37,15 +37,15 @@ fn restart_and_exec_come_after_the_files() {
     let before = ["web", "front", "other"].map(|service| pid(&world, &folder, service));
     fs::write(folder.join("code/x"), "code\n").unwrap();
     arrives(&world, &root(&world, &folder, "web").join("tmp/seen"), "code\nme\n");
-    watching.says(&world, "web  exec  1 file");
+    watching.says("web  exec  1 file");
     fs::write(folder.join("conf/conf"), "new").unwrap();
-    watching.says(&world, "web  sync+restart  ");
-    watching.says(&world, "web  restart after sync  ");
+    watching.says("web  sync+restart  ");
+    watching.says("web  restart after sync  ");
     let after = ["web", "front", "other"].map(|service| pid(&world, &folder, service));
     assert!(before[0] != after[0] && before[1] != after[1], "web and who depends on it are restarted");
     assert_eq!(before[2], after[2], "nobody else is");
     fs::write(folder.join("again/x"), "again").unwrap();
-    watching.says(&world, "web  restart  1 file");
+    watching.says("web  restart  1 file");
     drop(watching);
     world.windlass(&folder, &["down"]).ok();
     world.assert_clean();
@@ -91,13 +91,13 @@ fn rebuild_makes_the_service_anew_and_a_failed_one_leaves_it_alone() {
     arrives(&world, &root(&world, &folder, "web").join("app/x"), "synced");
     fs::write(folder.join("ctx/broken"), "").unwrap();
     fs::write(folder.join("ctx/Makefile"), "1").unwrap();
-    watching.says(&world, "the step `RUN make` failed");
-    watching.says(&world, "what runs goes on as it is");
+    watching.says("the step `RUN make` failed");
+    watching.says("what runs goes on as it is");
     assert_eq!(ids(&world, &folder, "web"), web);
     fs::remove_file(folder.join("ctx/broken")).unwrap();
     next_image(&world, &folder, "V=2");
     fs::write(folder.join("ctx/Makefile"), "2").unwrap();
-    watching.says(&world, "web  rebuild  1 file");
+    watching.says("web  rebuild  1 file");
     assert_ne!(ids(&world, &folder, "web"), web);
     assert_eq!(ids(&world, &folder, "other"), other);
     world.windlass(&folder, &["exec", "-T", "web", "env"]).ok().says("V=2");
@@ -120,20 +120,20 @@ fn a_change_of_the_compose_file_is_shown_and_applied_where_asked_for() {
     let watching = Watching::start(&world, &folder, &["watch"]);
     let before = ids(&world, &folder, "web");
     fs::write(folder.join("compose.yaml"), text("two", "/app")).unwrap();
-    watching.says(&world, "environment.FOO changed");
-    watching.says(&world, "--apply-config");
+    watching.says("environment.FOO changed");
+    watching.says("--apply-config");
     assert_eq!(ids(&world, &folder, "web"), before);
     fs::write(folder.join("compose.yaml"), "services: [").unwrap();
-    watching.says(&world, "compose.yaml:1");
+    watching.says("compose.yaml:1");
     drop(watching);
     fs::write(folder.join("compose.yaml"), text("one", "/app")).unwrap();
     let watching = Watching::start(&world, &folder, &["watch", "--no-up", "--apply-config"]);
     fs::write(folder.join("web.env"), "BAR=2\n").unwrap();
-    watching.says(&world, "web.env: applied");
+    watching.says("web.env: applied");
     assert_ne!(ids(&world, &folder, "web"), before);
     // The rules are those of the file as it is now.
     fs::write(folder.join("compose.yaml"), text("one", "/elsewhere")).unwrap();
-    watching.says(&world, "compose.yaml changed: nothing to do");
+    watching.says("compose.yaml changed: nothing to do");
     world.wait_for("the new rule", || {
         fs::write(folder.join("src/x"), "x").unwrap();
         root(&world, &folder, "web").join("elsewhere/x").exists()
@@ -157,10 +157,14 @@ fn what_cannot_be_watched_is_told() {
     fs::create_dir_all(folder.join("src/locked")).unwrap();
     fs::set_permissions(folder.join("src/locked"), fs::Permissions::from_mode(0)).unwrap();
     // Root can read anything but for these two capabilities.
-    let drop = "--bounding-set -dac_override,-dac_read_search --inh-caps -dac_override,-dac_read_search";
-    let script = format!("timeout 20 setpriv {drop} {} watch --no-up", super::WINDLASS);
-    let ran = world.sh_in(&folder, &script).says("src/locked is left out").says("watching");
-    assert_eq!(ran.stderr.matches("src/locked").count(), 1, "{}", ran.stderr);
+    let mut command = world.command("setpriv", &folder);
+    let caps = "-dac_override,-dac_read_search";
+    command.args(["--bounding-set", caps, "--inh-caps", caps, super::WINDLASS, "watch", "--no-up"]);
+    let watching = Watching::launch(&world, command);
+    watching.says("src/locked is left out");
+    watching.says("nothing of project `wrong` is up");
+    assert_eq!(watching.log().matches("src/locked").count(), 1, "{}", watching.log());
+    drop(watching);
     world.assert_clean();
 }
 
@@ -170,10 +174,10 @@ fn an_attached_up_watches_too() {
     let text = "services:\n  web:\n    image: test\n    stop_signal: SIGKILL\n    command: [sh, -c, 'echo begun; exec sleep 100000']\n    develop: {watch: [{path: src, action: sync, target: /app}]}\n";
     let folder = world.project("attached", &[("compose.yaml", text), ("src/x", "")]);
     let watching = Watching::start(&world, &folder, &["up", "--watch"]);
-    watching.says(&world, "begun");
+    watching.says("begun");
     fs::write(folder.join("src/x"), "saved").unwrap();
     arrives(&world, &root(&world, &folder, "web").join("app/x"), "saved");
-    watching.says(&world, "web  sync  1 file");
+    watching.says("web  sync  1 file");
     assert_eq!(watching.stop(), Some(130));
     world.windlass(&folder, &["ps", "-q"]).ok();
     world.windlass(&folder, &["down"]).ok();

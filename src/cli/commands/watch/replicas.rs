@@ -68,7 +68,9 @@ pub struct Finished {
 impl Replicas {
     /// Without containers; `paths` are those that stand there now, `links` the symlinks among them.
     pub fn new(rules: Arc<Vec<Rule>>, paths: &BTreeSet<PathBuf>, links: &BTreeSet<PathBuf>) -> Self {
-        let relative = |rule: &Rule, paths: &BTreeSet<PathBuf>| paths.iter().filter_map(|path| rule.takes(path)).collect();
+        let relative = |rule: &Rule, paths: &BTreeSet<PathBuf>| -> BTreeSet<PathBuf> {
+            paths.iter().filter_map(|path| rule.takes(path)).collect()
+        };
         let seen = |rule: &Rule| if rule.initial_sync { relative(rule, paths) } else { BTreeSet::new() };
         Self {
             seen: rules.iter().map(seen).collect(),
