@@ -110,9 +110,9 @@ impl Known {
     /// there is now, `now` is since 1970.
     pub fn differences(&self, found: &BTreeMap<PathBuf, Print>, now: Duration) -> BTreeSet<PathBuf> {
         let gone = self.prints.keys().filter(|path| !found.contains_key(*path));
-        let other = found.iter().filter(|(path, print)| {
-            self.prints.get(*path) != Some(*print) || now.saturating_sub(print.changed) < RACY
-        });
+        let other = found
+            .iter()
+            .filter(|(path, print)| self.prints.get(*path) != Some(*print) || now.saturating_sub(print.changed) < RACY);
         gone.chain(other.map(|(path, _)| path)).cloned().collect()
     }
 }

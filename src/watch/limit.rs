@@ -22,8 +22,10 @@ pub fn most_costly<'a>(roots: &[PathBuf], folders: impl Iterator<Item = &'a Path
     let largest = |folders: &mut dyn Iterator<Item = &'a Path>| {
         folders.map(|folder| (folder, counts[folder])).max_by_key(|(_, count)| *count)
     };
-    let (mut folder, mut count) = largest(&mut roots.iter().filter_map(|root| counts.get_key_value(root.as_path())).map(|(root, _)| *root))?;
-    while let Some((child, of_child)) = children.get(folder).and_then(|children| largest(&mut children.iter().copied())) {
+    let (mut folder, mut count) =
+        largest(&mut roots.iter().filter_map(|root| counts.get_key_value(root.as_path())).map(|(root, _)| *root))?;
+    while let Some((child, of_child)) = children.get(folder).and_then(|children| largest(&mut children.iter().copied()))
+    {
         if of_child * 2 < count {
             break;
         }

@@ -85,7 +85,11 @@ impl Pattern {
     }
 
     fn may_match_below(&self, folder: &Path) -> bool {
-        if self.whole { self.fixed.starts_with(folder) } else { self.fixed.starts_with(folder) || folder.starts_with(&self.fixed) }
+        if self.whole {
+            self.fixed.starts_with(folder)
+        } else {
+            self.fixed.starts_with(folder) || folder.starts_with(&self.fixed)
+        }
     }
 }
 

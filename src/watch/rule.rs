@@ -9,8 +9,22 @@ use crate::name::ServiceName;
 
 /// What nobody wants to have told: git's own files, and those that editors make beside what is edited.
 const NEVER: [&str; 17] = [
-    "**/.git", "**/*~", "**/.*.swp", "**/.*.swx", "**/.*.swo", "**/.*.swn", "**/4913", "**/.#*", "**/#*#", "**/.idea",
-    "**/*___jb_tmp___", "**/*___jb_old___", "**/.*.kate-swp", "**/.goutputstream-*", "**/.~lock.*#", "**/.vscode",
+    "**/.git",
+    "**/*~",
+    "**/.*.swp",
+    "**/.*.swx",
+    "**/.*.swo",
+    "**/.*.swn",
+    "**/4913",
+    "**/.#*",
+    "**/#*#",
+    "**/.idea",
+    "**/*___jb_tmp___",
+    "**/*___jb_old___",
+    "**/.*.kate-swp",
+    "**/.goutputstream-*",
+    "**/.~lock.*#",
+    "**/.vscode",
     "**/.windlass-*",
 ];
 

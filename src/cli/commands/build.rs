@@ -264,9 +264,7 @@ async fn call(words: &[String], builder: Builder, service: &ServiceName, show: S
     }
     let help = match (show, builder) {
         (Show::OnFailure, _) => "its last messages stand above",
-        (_, Builder::Buildctl) => {
-            "its messages stand above; `buildctl debug workers` tells whether buildkitd answers"
-        }
+        (_, Builder::Buildctl) => "its messages stand above; `buildctl debug workers` tells whether buildkitd answers",
         (_, Builder::Buildah) => "its messages stand above",
     };
     Err(CliError::with_help(message, help))

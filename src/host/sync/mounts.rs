@@ -28,8 +28,7 @@ impl Mounts {
         let here: BTreeSet<String> =
             parse(&fs::read_to_string("/proc/self/mountinfo")?).into_values().map(|mount| mount.device).collect();
         let own = |mount: &Mount| !here.contains(&mount.device) && !MADE_UP.contains(&mount.kind.as_str());
-        let mut writable: BTreeSet<u64> =
-            inside.iter().filter(|(_, mount)| own(mount)).map(|(id, _)| *id).collect();
+        let mut writable: BTreeSet<u64> = inside.iter().filter(|(_, mount)| own(mount)).map(|(id, _)| *id).collect();
         for volume in volumes {
             writable.extend(mount_of(root, volume)?);
         }

@@ -176,7 +176,8 @@ impl<'a> Target<'a> {
             Err(errno) => return Err(self.failed("open the folder", path)(errno)),
         }
         self.new_folder(above, name, path, 0o755)?;
-        let fd = openat(&above.fd, name, PATH_OF_FOLDER, Mode::empty()).map_err(self.failed("open the folder", path))?;
+        let fd =
+            openat(&above.fd, name, PATH_OF_FOLDER, Mode::empty()).map_err(self.failed("open the folder", path))?;
         self.checked(fd, path).map(Some)
     }
 
@@ -268,7 +269,8 @@ impl<'a> Target<'a> {
     fn is_same(&self, above: &Folder, name: &OsStr, stat: &Stat) -> bool {
         let Ok(there) = statat(&above.fd, name, AtFlags::SYMLINK_NOFOLLOW) else { return false };
         let (uid, gid) = self.owner;
-        (there.st_mode, there.st_size, there.st_mtime, nanos(&there)) == (stat.st_mode, stat.st_size, stat.st_mtime, nanos(stat))
+        (there.st_mode, there.st_size, there.st_mtime, nanos(&there))
+            == (stat.st_mode, stat.st_size, stat.st_mtime, nanos(stat))
             && (there.st_uid, there.st_gid) == (uid.as_raw(), gid.as_raw())
     }
 
@@ -318,8 +320,7 @@ impl<'a> Target<'a> {
     }
 }
 
-const PATH_OF_FOLDER: OFlags =
-    OFlags::PATH.union(OFlags::DIRECTORY).union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
+const PATH_OF_FOLDER: OFlags = OFlags::PATH.union(OFlags::DIRECTORY).union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
 
 fn nanos(stat: &Stat) -> i64 {
     i64::try_from(stat.st_mtime_nsec).unwrap_or_default()

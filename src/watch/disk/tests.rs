@@ -47,9 +47,9 @@ impl World {
             let told = tokio::time::timeout(Duration::from_secs(30), self.watch.next()).await;
             let Ok(Some(Told::Batch(batch))) = told else { panic!("{told:?} after {heard:?}, not {wanted:?}") };
             batches += 1;
-            heard.extend(batch.paths.iter().map(|path| {
-                path.strip_prefix(&root).expect("below the root").display().to_string()
-            }));
+            heard.extend(
+                batch.paths.iter().map(|path| path.strip_prefix(&root).expect("below the root").display().to_string()),
+            );
         }
         (heard, batches)
     }

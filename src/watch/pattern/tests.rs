@@ -80,9 +80,8 @@ fn folders_that_nobody_has_to_look_into() {
     assert!(!covers(&["node_modules", "!node_modules/m*"], "node_modules/other"));
     assert!(covers(&["node_modules", "!src/x"], "node_modules"));
     assert!(!covers(&["*", "!**/x"], "a"));
-    let below = |patterns: &[&str], folder: &str| {
-        Patterns::new(patterns).expect("patterns").may_match_below(Path::new(folder))
-    };
+    let below =
+        |patterns: &[&str], folder: &str| Patterns::new(patterns).expect("patterns").may_match_below(Path::new(folder));
     assert!(below(&["src/a.js"], "src") && !below(&["src/a.js"], "lib") && below(&["**/*.js"], "lib"));
     assert!(below(&["src"], "src/deep"));
 }

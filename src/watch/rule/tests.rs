@@ -65,9 +65,8 @@ fn the_ignore_file_of_the_build_context_counts() {
     let mut service = service(vec![declared("/ctx/src", "sync")]);
     service.build = Some(Build { context: "/ctx".into(), ..Build::default() });
     let read = |files: &[(&str, &str)], service: &Service| {
-        let file = |path: &Path| {
-            files.iter().find(|(name, _)| Path::new(name) == path).map(|(_, text)| (*text).to_owned())
-        };
+        let file =
+            |path: &Path| files.iter().find(|(name, _)| Path::new(name) == path).map(|(_, text)| (*text).to_owned());
         rules(&project(service.clone()), &BTreeSet::new(), &file).expect("rules").rules.remove(0)
     };
     let rule = read(&[("/ctx/.dockerignore", "src/tmp\n")], &service);
@@ -78,7 +77,8 @@ fn the_ignore_file_of_the_build_context_counts() {
 
 #[test]
 fn what_is_bind_mounted_is_left_out_with_a_word() {
-    let mut bound = service(vec![declared("/src/a", "sync"), declared("/src/a", "restart"), declared("/other", "sync")]);
+    let mut bound =
+        service(vec![declared("/src/a", "sync"), declared("/src/a", "restart"), declared("/other", "sync")]);
     bound.volumes =
         vec![Mount { kind: MountKind::Bind, source: Some("/src".into()), target: "/app".into(), ..Mount::default() }];
     let rules = found(bound);
@@ -99,5 +99,7 @@ fn a_rule_that_cannot_be_followed_is_told_at_its_place() {
     let at = |rest: &str| format!("services.web.develop.watch{rest}");
     assert_eq!(paths, [at("[0].action"), at("[1]"), at("[2].target"), at("[3].ignore")]);
     let other: BTreeSet<ServiceName> = ["db".into()].into();
-    assert!(rules(&project(service(vec![declared("/src", "rebuild")])), &other, &|_| None).expect("none").rules.is_empty());
+    assert!(
+        rules(&project(service(vec![declared("/src", "rebuild")])), &other, &|_| None).expect("none").rules.is_empty()
+    );
 }

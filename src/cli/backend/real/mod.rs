@@ -28,14 +28,14 @@ use crate::compose;
 use crate::compose::model::Project;
 use crate::desired::compile::CompileError;
 use crate::desired::{ContainerSpec, Desired, Stamp};
+use crate::host::container::Root;
 use crate::host::image::Store;
 use crate::host::ledger::project as ledger;
 use crate::host::machine::{observe, with_causes};
 use crate::host::net::Net;
 use crate::host::paths::Paths;
-use crate::host::{clock, volume};
-use crate::host::container::Root;
 use crate::host::sync::Replica;
+use crate::host::{clock, volume};
 use crate::name::{ContainerId, ProjectName};
 use crate::observed::Observed;
 

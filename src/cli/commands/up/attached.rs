@@ -213,6 +213,9 @@ impl<'a, B: Backend> Attached<'a, B> {
 
     async fn interrupted(&mut self) -> Result<ExitStatus, CliError> {
         self.note("Gracefully stopping… press Ctrl-C again to kill")?;
+        if let Some(mut session) = self.watching.take() {
+            session.end().await;
+        }
         self.stop().await?;
         Ok(ExitStatus::INTERRUPTED)
     }

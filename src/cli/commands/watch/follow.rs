@@ -203,9 +203,10 @@ impl<B: Backend> Follow<'_, B> {
     async fn exec(&self, rule: &Rule, count: usize) {
         let Some(hook) = &rule.exec else { return };
         let Some(observed) = self.told(self.cx.backend.observe(&self.project.name)) else { return };
-        let replicas = observed.containers.iter().filter(|(_, one)| {
-            one.spec.service == rule.service && !one.spec.oneoff && one.is_running()
-        });
+        let replicas = observed
+            .containers
+            .iter()
+            .filter(|(_, one)| one.spec.service == rule.service && !one.spec.oneoff && one.is_running());
         let mut all = true;
         for (id, container) in replicas {
             let run = async {

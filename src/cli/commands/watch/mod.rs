@@ -111,17 +111,21 @@ pub async fn run<'a, B: Backend>(cx: &'a Context<'a, B>, args: &Watch) -> Result
     if cx.settings.dry_run {
         return dry_run(cx, &loaded.project, &options, args.no_up).await;
     }
-    let mut interrupts = Interrupts::new()?;
     let mut session = Session::new(cx, loaded.clone(), options.clone())?;
     if !args.no_up {
         build::before_up(cx, &loaded.project, args.quiet, build::When::Missing).await?;
         let desired = change::compile(cx, &loaded.project, &options.wish).await?;
         change::apply(cx, &loaded.project.name, "Running", Change::Declare(Box::new(desired)), Until::Done).await?;
     }
+    // Until here Ctrl-C ends the program; what was begun goes on without it.
+    let mut interrupts = Interrupts::new()?;
     session.begin()?;
     loop {
         tokio::select! {
-            () = interrupts.next() => return Ok(ExitStatus::INTERRUPTED),
+            () = interrupts.next() => {
+                session.end().await;
+                return Ok(ExitStatus::INTERRUPTED);
+            }
             said = session.next() => said.print(cx.output)?,
         }
     }
@@ -141,7 +145,12 @@ async fn dry_run<B: Backend>(
     }
     for rule in &rules.rules {
         let target = if rule.action.syncs() { format!(" to {}", rule.target.display()) } else { String::new() };
-        cx.output.line(&format!("watch {} for {}: {}{target}", rule.path.display(), rule.service, rule.action.word()))?;
+        cx.output.line(&format!(
+            "watch {} for {}: {}{target}",
+            rule.path.display(),
+            rule.service,
+            rule.action.word()
+        ))?;
     }
     Ok(ExitStatus::DONE)
 }

@@ -127,8 +127,7 @@ impl Replicas {
 
     /// Whether a running container lacks something, of these services (none named: any).
     pub fn lacks(&self, services: &BTreeSet<ServiceName>) -> bool {
-        let concerned =
-            |container: &&Container| services.is_empty() || services.contains(&container.service);
+        let concerned = |container: &&Container| services.is_empty() || services.contains(&container.service);
         self.containers
             .values()
             .filter(concerned)
@@ -195,7 +194,11 @@ impl Job {
         }
         let rules = &self.rules;
         let work = |parts: Vec<Part>| -> Vec<_> {
-            parts.into_iter().map(|part| (one(&rules[part.rule], &part), part)).map(|(result, part)| (part, result)).collect()
+            parts
+                .into_iter()
+                .map(|part| (one(&rules[part.rule], &part), part))
+                .map(|(result, part)| (part, result))
+                .collect()
         };
         let mut groups: Vec<Vec<Part>> = by_container.into_values().collect();
         let last = groups.pop();

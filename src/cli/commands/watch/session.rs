@@ -26,6 +26,9 @@ use super::{Options, Said};
 /// Between two looks for a project that is not up, while files wait for it.
 const AGAIN: Duration = Duration::from_secs(1);
 
+/// So long the last copy may take when the session ends.
+const LAST: Duration = Duration::from_secs(2);
+
 /// Watches the files of a project, and does what its rules say.
 pub struct Session<'a, B> {
     cx: &'a Context<'a, B>,
@@ -156,6 +159,14 @@ impl<'a, B: Backend> Session<'a, B> {
             if let Err(error) = self.step().await {
                 return Said::Error(error);
             }
+        }
+    }
+
+    /// Waits for the copy that goes on, so that no half-made file stays in a container.
+    pub async fn end(&mut self) {
+        if let Some(task) = self.syncing.take() {
+            // A disk that hangs does not keep anybody from leaving.
+            let _ = tokio::time::timeout(LAST, task).await;
         }
     }
 
