@@ -183,3 +183,23 @@ fn an_attached_up_watches_too() {
     world.windlass(&folder, &["down"]).ok();
     world.assert_clean();
 }
+
+#[test]
+fn at_the_kernels_limit_it_says_which_folder_costs_most() {
+    let world = world();
+    let text = "services:\n  web:\n    image: test\n    develop: {watch: [{path: src, action: sync, target: /app}]}\n";
+    let folder = world.project("limit", &[("compose.yaml", text), ("src/x", "")]);
+    for n in 0..10 {
+        fs::create_dir_all(folder.join(format!("src/node_modules/m{n}"))).unwrap();
+    }
+    // The limit of a user namespace of its own: that of the machine is everybody's.
+    let mut command = world.command("unshare", &folder);
+    let script = format!("echo 6 > /proc/sys/user/max_inotify_watches; exec {} watch --no-up", super::WINDLASS);
+    command.args(["-Ur", "sh", "-c", &script]);
+    let watching = Watching::launch(&world, command);
+    watching.says("unwatched go on ");
+    watching.says("src/node_modules: name it under `ignore`");
+    watching.says("sysctl fs.inotify.max_user_watches=");
+    drop(watching);
+    world.assert_clean();
+}
