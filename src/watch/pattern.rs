@@ -2,7 +2,6 @@
 //! `filepath.Match` with `**` in addition, `!` takes back, the last one that matches wins, and what matches a folder
 //! matches all below it.
 
-use std::os::unix::ffi::OsStrExt;
 use std::path::{Component, Path, PathBuf};
 
 use regex::bytes::Regex;
@@ -81,7 +80,7 @@ impl Patterns {
 
 impl Pattern {
     fn is_match(&self, path: &Path) -> bool {
-        !path.as_os_str().is_empty() && self.regex.is_match(path.as_os_str().as_bytes())
+        !path.as_os_str().is_empty() && self.regex.is_match(path.as_os_str().as_encoded_bytes())
     }
 
     fn may_match_below(&self, folder: &Path) -> bool {

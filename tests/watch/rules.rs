@@ -26,7 +26,7 @@ fn restart_and_exec_come_after_the_files() {
     develop:
       watch:
         - {path: conf, action: sync+restart, target: /app}
-        - {path: code, action: sync+exec, target: /code, exec: {command: [sh, -c, 'cat /code/* > /tmp/seen; echo $WHO >> /tmp/seen'], environment: {WHO: me}}}
+        - {path: code, action: sync+exec, target: /code, exec: {command: [sh, -c, 'cat /code/* > /tmp/seen; echo $$WHO >> /tmp/seen'], environment: {WHO: me}}}
         - {path: again, action: restart}
   front: {image: test, stop_signal: SIGKILL, depends_on: {web: {condition: service_started, restart: true}}}
   other: {image: test, stop_signal: SIGKILL}

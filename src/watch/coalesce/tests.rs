@@ -8,7 +8,7 @@ fn play(script: &[(u64, &str, Notice)]) -> Vec<(u64, String)> {
     let mut batches = Vec::new();
     let mut take = |coalescer: &mut Coalescer, until: Option<u64>| {
         while let Some(due) = coalescer.due() {
-            if until.is_some_and(|until| due > begin + Duration::from_millis(until)) {
+            if until.is_some_and(|until| due >= begin + Duration::from_millis(until)) {
                 return;
             }
             let batch = coalescer.take(due).expect("due");
@@ -17,7 +17,7 @@ fn play(script: &[(u64, &str, Notice)]) -> Vec<(u64, String)> {
         }
     };
     for (at, path, notice) in script {
-        take(&mut coalescer, at.checked_sub(1));
+        take(&mut coalescer, Some(*at));
         coalescer.hear(path.into(), *notice, begin + Duration::from_millis(*at));
     }
     take(&mut coalescer, None);

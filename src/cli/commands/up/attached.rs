@@ -101,6 +101,8 @@ impl<'a, B: Backend> Attached<'a, B> {
             since: Some(cx.backend.now().wall),
             ..LogQuery::default()
         };
+        // First the supervisor, which makes the project's folder: without one, there would be no log to wait for.
+        let events = Some(cx.backend.events(project)?);
         let lines = if shown.is_empty() { None } else { Some(cx.backend.logs(project, query)?) };
         let stage = Stage {
             progress: cx.progress(),
@@ -108,7 +110,7 @@ impl<'a, B: Backend> Attached<'a, B> {
             project: project.clone(),
             shown,
             lines,
-            events: Some(cx.backend.events(project)?),
+            events,
             frames: tokio::time::interval(Duration::from_millis(100)),
         };
         Ok(Self { cx, project: project.clone(), ends, timeout, stage, interrupts, early: None, watching: None })
