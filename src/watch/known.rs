@@ -33,8 +33,6 @@ pub struct Print {
     pub size: u64,
     /// Device and inode.
     pub node: (u64, u64),
-    /// How many names it has.
-    pub names: u64,
     /// When it changed last (ctime, which nobody can set), since 1970.
     pub changed: Duration,
 }
@@ -43,7 +41,7 @@ pub struct Print {
 #[derive(Clone, Debug, Default)]
 pub struct Known {
     prints: BTreeMap<PathBuf, Print>,
-    /// The names of files that have more than one.
+    /// The names of each file: a second one comes without a word about the first.
     shared: BTreeMap<(u64, u64), BTreeSet<PathBuf>>,
 }
 
@@ -53,7 +51,7 @@ impl Known {
         if self.prints.get(path).is_some_and(|old| old.node != print.node) {
             self.forget(path);
         }
-        if print.names > 1 && print.kind == Kind::File {
+        if print.kind == Kind::File {
             self.shared.entry(print.node).or_default().insert(path.to_owned());
         }
         self.prints.insert(path.to_owned(), print);
@@ -126,9 +124,9 @@ fn starts_alike(path: &Path, folder: &Path) -> bool {
 mod tests {
     use super::*;
 
-    fn print(node: u64, names: u64, changed: u64) -> Print {
+    fn print(node: u64, changed: u64) -> Print {
         let changed = Duration::from_secs(changed);
-        Print { kind: Kind::File, mode: 0o644, size: 1, node: (1, node), names, changed }
+        Print { kind: Kind::File, mode: 0o644, size: 1, node: (1, node), changed }
     }
 
     fn known(paths: &[(&str, Print)]) -> Known {
@@ -143,7 +141,7 @@ mod tests {
 
     #[test]
     fn what_is_below_a_folder() {
-        let one = print(1, 1, 0);
+        let one = print(1, 0);
         let known = known(&[("/a", one), ("/a!b", one), ("/a/b", one), ("/a/b/c", one), ("/ab", one), ("/b", one)]);
         assert_eq!(known.below(Path::new("/a")), [PathBuf::from("/a/b"), PathBuf::from("/a/b/c")]);
         assert_eq!(known.below(Path::new("/b")), Vec::<PathBuf>::new());
@@ -151,22 +149,24 @@ mod tests {
 
     #[test]
     fn hard_links_are_other_names_of_one_file() {
-        let mut known = known(&[("/a", print(7, 2, 0)), ("/b", print(7, 2, 0)), ("/c", print(8, 1, 0))]);
+        let mut known = known(&[("/a", print(7, 0)), ("/b", print(7, 0)), ("/c", print(8, 0))]);
         assert_eq!(known.other_names(Path::new("/a")), [PathBuf::from("/b")]);
         assert!(known.other_names(Path::new("/c")).is_empty());
-        known.put(Path::new("/b"), print(9, 1, 0));
+        known.put(Path::new("/b"), print(9, 0));
         assert!(known.other_names(Path::new("/a")).is_empty());
-        known.forget(Path::new("/a"));
+        for path in ["/a", "/b", "/c"] {
+            known.forget(Path::new(path));
+        }
         assert!(known.shared.is_empty());
     }
 
     #[test]
     fn differences_are_what_came_went_changed_or_cannot_be_told() {
-        let before = known(&[("/same", print(1, 1, 10)), ("/gone", print(2, 1, 10)), ("/other", print(3, 1, 10))]);
+        let before = known(&[("/same", print(1, 10)), ("/gone", print(2, 10)), ("/other", print(3, 10))]);
         let mut now = BTreeMap::new();
-        now.insert(PathBuf::from("/same"), print(1, 1, 10));
-        now.insert(PathBuf::from("/other"), print(3, 1, 11));
-        now.insert(PathBuf::from("/new"), print(4, 1, 12));
+        now.insert(PathBuf::from("/same"), print(1, 10));
+        now.insert(PathBuf::from("/other"), print(3, 11));
+        now.insert(PathBuf::from("/new"), print(4, 12));
         assert_eq!(before.differences(&now, Duration::from_secs(100)), set(&["/gone", "/new", "/other"]));
         assert_eq!(before.differences(&now, Duration::from_secs(15)), set(&["/gone", "/new", "/other", "/same"]));
     }

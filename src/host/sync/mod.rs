@@ -81,6 +81,8 @@ pub struct Outcome {
     pub removed: BTreeSet<PathBuf>,
     /// What could not be done, and why.
     pub refused: Vec<(PathBuf, String)>,
+    /// Those of what was written that are symlinks: they belong to [`Mirror::links`] from now on.
+    pub links: BTreeSet<PathBuf>,
     /// The container ended before its turn came: what is to be done when it runs again.
     pub left: BTreeSet<PathBuf>,
 }
@@ -162,8 +164,10 @@ pub fn sync(replica: &Replica, mirror: &Mirror<'_>) -> Result<Outcome, SyncError
         };
         let (uid, gid) =
             owner(&root, &replica.user).map_err(|why| SyncError::Owner { name: replica.name.clone(), why })?;
-        let target = Target::new(root.as_fd(), mirror, (Uid::from_raw(uid), Gid::from_raw(gid)), &mounts);
+        let owner = (Uid::from_raw(uid), Gid::from_raw(gid));
+        let target = Target::new(root.as_fd(), mirror, owner, &mounts, std::mem::take(&mut outcome.links));
         mirror_for(HELD, &target, mirror, &mut paths, &mut outcome);
+        outcome.links = target.into_links();
     }
     outcome.left = paths.cloned().collect();
     Ok(outcome)

@@ -1,7 +1,7 @@
 //! The container's side: folders are opened one after the other, each checked, and everything is made by names in them.
 
 use std::cell::RefCell;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::{CString, OsStr};
 use std::fs::File;
 use std::io;
@@ -63,6 +63,8 @@ pub(super) struct Target<'a> {
     mirror: &'a Mirror<'a>,
     owner: (Uid, Gid),
     mounts: &'a Mounts,
+    /// Symlinks that were made here.
+    made: RefCell<BTreeSet<PathBuf>>,
     /// Folders that are open, by their paths relative to the target.
     open: RefCell<BTreeMap<PathBuf, Rc<Folder>>>,
 }
@@ -73,8 +75,25 @@ struct Folder {
 }
 
 impl<'a> Target<'a> {
-    pub(super) fn new(root: BorrowedFd<'a>, mirror: &'a Mirror<'a>, owner: (Uid, Gid), mounts: &'a Mounts) -> Self {
-        Self { root, mirror, owner, mounts, open: RefCell::default() }
+    /// `made` are symlinks that were made before by the same work.
+    pub(super) fn new(
+        root: BorrowedFd<'a>,
+        mirror: &'a Mirror<'a>,
+        owner: (Uid, Gid),
+        mounts: &'a Mounts,
+        made: BTreeSet<PathBuf>,
+    ) -> Self {
+        Self { root, mirror, owner, mounts, made: made.into(), open: RefCell::default() }
+    }
+
+    /// The symlinks that were made.
+    pub(super) fn into_links(self) -> BTreeSet<PathBuf> {
+        self.made.into_inner()
+    }
+
+    /// Whether a symlink that stands at a path was put there by a mirror, not by the image.
+    fn is_ours(&self, path: &Path) -> bool {
+        self.mirror.links.contains(path) || self.made.borrow().contains(path)
     }
 
     /// Makes `path` what was found at it on the other side.
@@ -167,7 +186,7 @@ impl<'a> Target<'a> {
             Err(Errno::NOENT) if make => {}
             Err(Errno::NOENT) => return Ok(None),
             Err(Errno::NOTDIR | Errno::LOOP) => match self.kind(above, name, path)? {
-                Some(FileType::Symlink) if !self.mirror.links.contains(path) => {
+                Some(FileType::Symlink) if !self.is_ours(path) => {
                     return self.base(&self.inside(path), make, path);
                 }
                 _ if !make => return Ok(None),
@@ -226,7 +245,7 @@ impl<'a> Target<'a> {
                 let changed = self.set_mode(&above, name, path, mode)?;
                 return Ok(if changed { Change::Written } else { Change::None });
             }
-            Some(FileType::Symlink) if !self.mirror.links.contains(path) => {
+            Some(FileType::Symlink) if !self.is_ours(path) => {
                 self.open(path, true)?;
                 return Ok(Change::None);
             }
@@ -276,10 +295,12 @@ impl<'a> Target<'a> {
 
     fn link(&self, path: &Path, to: &CString) -> Result<Change, Refusal> {
         let Some((above, name)) = self.place(path, true)? else { return Ok(Change::None) };
+        self.made.borrow_mut().insert(path.to_owned());
         if readlinkat(&above.fd, name, Vec::new()).is_ok_and(|there| there == *to) {
             return Ok(Change::None);
         }
         self.clear(&above, name, path)?;
+        self.forget(path);
         let (uid, gid) = self.owner;
         replace(above.fd.as_fd(), name, |temporary| -> io::Result<()> {
             symlinkat(to, &above.fd, temporary)?;

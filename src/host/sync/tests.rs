@@ -58,7 +58,8 @@ impl World {
             keeps: &|path| path.file_name().is_some_and(|name| name == "kept"),
             only_different,
         };
-        let target = Target::new(root.as_fd(), &mirror, (Uid::from_raw(1234), Gid::from_raw(2345)), &mounts);
+        let target =
+            Target::new(root.as_fd(), &mirror, (Uid::from_raw(1234), Gid::from_raw(2345)), &mounts, BTreeSet::new());
         let mut outcome = Outcome::default();
         mirror_for(Duration::MAX, &target, &mirror, &mut paths.iter(), &mut outcome);
         outcome

@@ -17,6 +17,7 @@ use crate::watch::limit::most_costly;
 /// The folders that are watched.
 pub(super) struct Folders {
     watcher: RecommendedWatcher,
+    inbox: Sender<Inbox>,
     watched: BTreeSet<PathBuf>,
     unwatched: Vec<PathBuf>,
     told: BTreeSet<PathBuf>,
@@ -25,21 +26,20 @@ pub(super) struct Folders {
 
 impl Folders {
     pub(super) fn new(inbox: Sender<Inbox>) -> Result<Self, WatchError> {
-        let handler = move |event: notify::Result<notify::Event>| {
-            if event.as_ref().is_ok_and(|event| is_reading(event.kind)) {
-                return;
-            }
-            // Nobody watches any more.
-            let _ = inbox.send(Inbox::Event(event));
-        };
-        let watcher = notify::recommended_watcher(handler).map_err(|error| match &error.kind {
-            ErrorKind::Io(cause) if cause.raw_os_error() == Some(24) => {
-                WatchError::NoInstance { limit: setting("max_user_instances") }
-            }
-            _ => WatchError::Notify(error),
-        })?;
+        let watcher = watcher(inbox.clone())?;
         let (watched, unwatched) = (BTreeSet::new(), Vec::new());
-        Ok(Self { watcher, watched, unwatched, told: BTreeSet::new(), notes: Vec::new() })
+        Ok(Self { watcher, inbox, watched, unwatched, told: BTreeSet::new(), notes: Vec::new() })
+    }
+
+    /// Forgets all watches. After a loss notify may take a folder for one that had its name before, and would take its watch
+    /// away with the other's end.
+    pub(super) fn begin_anew(&mut self) {
+        match watcher(self.inbox.clone()) {
+            Ok(watcher) => self.watcher = watcher,
+            // The old one goes on.
+            Err(error) => self.failed(error.to_string()),
+        }
+        self.watched.clear();
     }
 
     /// Watches one folder, whether it was watched or not. `false`: it is not there, or can't be watched.
@@ -102,6 +102,25 @@ impl Folders {
         notes
     }
 }
+
+fn watcher(inbox: Sender<Inbox>) -> Result<RecommendedWatcher, WatchError> {
+    let handler = move |event: notify::Result<notify::Event>| {
+        if event.as_ref().is_ok_and(|event| is_reading(event.kind)) {
+            return;
+        }
+        // Nobody watches any more.
+        let _ = inbox.send(Inbox::Event(event));
+    };
+    notify::recommended_watcher(handler).map_err(|error| match &error.kind {
+        ErrorKind::Io(cause) if cause.raw_os_error() == Some(NO_MORE_FILES) => {
+            WatchError::NoInstance { limit: setting("max_user_instances") }
+        }
+        _ => WatchError::Notify(error),
+    })
+}
+
+/// EMFILE, which inotify_init1(2) gives where the user has too many instances.
+const NO_MORE_FILES: i32 = 24;
 
 /// Opening and reading changes nothing; we do it ourselves all the time.
 fn is_reading(kind: EventKind) -> bool {

@@ -189,6 +189,7 @@ impl Tree {
 
     /// Looks at everything again, and returns what is other than it was.
     fn rescan(&mut self) -> BTreeSet<PathBuf> {
+        self.folders.begin_anew();
         let found = self.look_everywhere();
         let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or(Duration::ZERO);
         self.known.differences(&found, now)
@@ -207,9 +208,13 @@ impl Tree {
             batch.paths.insert(path.to_owned());
             return;
         };
-        if print.kind != Kind::Folder && before.is_some_and(|before| before.kind == Kind::Folder) {
+        if before.is_some_and(|before| before.kind == Kind::Folder && before.node != print.node) {
+            // Another one has taken its place, and what was in it has gone along with it.
             for below in self.known.below(path) {
-                self.known.forget(&below);
+                if look(&below).is_none() {
+                    self.known.forget(&below);
+                }
+                batch.paths.insert(below);
             }
         }
         self.known.put(path, print);

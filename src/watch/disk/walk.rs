@@ -25,7 +25,6 @@ pub(super) fn look(path: &Path) -> Option<Print> {
         // Those of a folder change with what is in it, and that is told by its own path.
         size: if kind == Kind::Folder { 0 } else { found.len() },
         node: (found.dev(), found.ino()),
-        names: if kind == Kind::Folder { 1 } else { found.nlink() },
         changed: if kind == Kind::Folder {
             Duration::ZERO
         } else {

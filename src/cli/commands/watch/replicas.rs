@@ -169,6 +169,9 @@ impl Replicas {
                     let paths = outcome.written.iter().chain(&outcome.removed).map(|path| rule.path.join(path));
                     done.entry((rule.service.clone(), rule.action.word())).or_default().extend(paths);
                     warnings.extend(outcome.refused.iter().map(|(_, why)| format!("{}: {why}", part.replica.name)));
+                    if !outcome.links.is_empty() {
+                        Arc::make_mut(&mut self.links[part.rule]).extend(outcome.links);
+                    }
                     if let Some(container) = self.containers.get_mut(&part.id)
                         && !outcome.left.is_empty()
                     {
@@ -232,6 +235,7 @@ fn one(rule: &Rule, part: &Part) -> Result<Outcome, SyncError> {
     outcome.written.extend(compared.written);
     outcome.removed.extend(compared.removed);
     outcome.refused.extend(compared.refused);
+    outcome.links.extend(compared.links);
     outcome.left.extend(compared.left);
     Ok(outcome)
 }
