@@ -192,7 +192,11 @@ impl Tree {
         self.folders.begin_anew();
         let found = self.look_everywhere();
         let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or(Duration::ZERO);
-        self.known.differences(&found, now)
+        let mut changed = self.known.differences(&found, now);
+        // A file of the project that only may have changed is not worth a look at the whole project.
+        let files = &self.scope.files;
+        changed.retain(|path| !files.contains(path) || self.known.get(path) != found.get(path));
+        changed
     }
 
     /// Looks at one path: what else is concerned, and what is known from now on.
