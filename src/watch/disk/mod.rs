@@ -165,7 +165,7 @@ fn run(tree: &mut Tree, inbox: &mpsc::Receiver<Inbox>, teller: &tokio_mpsc::Unbo
             Err(mpsc::RecvTimeoutError::Timeout) => {}
         }
         // What has come already belongs to this batch.
-        while tree.due().is_some() {
+        while tree.has_news() {
             match inbox.try_recv() {
                 Ok(Inbox::Event(event)) => tree.hear(event),
                 Ok(Inbox::Stop) => return,

@@ -136,3 +136,13 @@ async fn a_checkout_of_thousands_of_files_is_one_batch() {
     assert_eq!(batches, 1);
     assert_eq!(heard.len(), 2050, "no file of git's is among them");
 }
+
+#[tokio::test]
+async fn what_is_written_by_a_name_that_is_gone_again_is_found() {
+    let (mut world, _) = World::new(|root| fs::write(root.join("a"), "").expect("written"));
+    let root = world.root();
+    fs::hard_link(root.join("a"), root.join("b")).expect("linked");
+    fs::write(root.join("b"), "x").expect("written");
+    fs::remove_file(root.join("b")).expect("removed");
+    world.hear(&["a"]).await;
+}

@@ -22,7 +22,12 @@ pub(super) struct Tree {
     coalescer: Coalescer,
     git: Vec<PathBuf>,
     overflowed: bool,
+    /// When all known files are looked at once more.
+    doubt: Option<Instant>,
 }
+
+/// So long after names have changed all is quiet, and what was done by a name that nobody saw is looked for.
+const DOUBT: Duration = Duration::from_secs(1);
 
 impl Tree {
     pub(super) fn new(scope: Scope, folders: Folders) -> Self {
@@ -30,7 +35,7 @@ impl Tree {
         let roots: Vec<PathBuf> = roots.into_iter().collect();
         let git = walk::git_locks(roots.iter());
         let (known, coalescer) = (Known::default(), Coalescer::default());
-        Self { scope, roots, folders, known, coalescer, git, overflowed: false }
+        Self { scope, roots, folders, known, coalescer, git, overflowed: false, doubt: None }
     }
 
     /// Sets all watches and looks at everything for the first time.
@@ -54,7 +59,12 @@ impl Tree {
     }
 
     pub(super) fn due(&self) -> Option<Instant> {
-        self.coalescer.due()
+        self.coalescer.due().into_iter().chain(self.doubt).min()
+    }
+
+    /// Whether something was heard that is not told yet.
+    pub(super) fn has_news(&self) -> bool {
+        self.coalescer.due().is_some()
     }
 
     fn is_taken(&self, path: &Path) -> bool {
@@ -174,17 +184,27 @@ impl Tree {
 
     /// The batch, if one is due.
     pub(super) fn take(&mut self, now: Instant) -> Option<Batch> {
-        let due = self.coalescer.take(now)?;
-        let mut changed: BTreeSet<PathBuf> = due.paths.into_iter().collect();
+        let (since, mut changed) = match self.coalescer.take(now) {
+            Some(due) => (due.since, due.paths.into_iter().collect()),
+            None if self.doubt.is_some_and(|doubt| doubt <= now) => (now, self.unheard()),
+            None => return None,
+        };
         if std::mem::take(&mut self.overflowed) {
             changed.extend(self.rescan());
         }
-        let mut batch = Batch { paths: BTreeSet::new(), links: BTreeSet::new(), since: due.since };
+        let mut batch = Batch { paths: BTreeSet::new(), links: BTreeSet::new(), since };
         for path in changed {
-            self.settle(&path, &mut batch);
+            self.settle(&path, now, &mut batch);
         }
         batch.paths.retain(|path| self.is_taken(path));
         (!batch.paths.is_empty()).then_some(batch)
+    }
+
+    /// Known paths that have changed without a word: a file may be given a second name, be written to by that, and lose it
+    /// again before anybody has looked; the kernel tells of the second name only.
+    fn unheard(&mut self) -> BTreeSet<PathBuf> {
+        self.doubt = None;
+        self.known.paths().filter(|path| look(path).as_ref() != self.known.get(path)).cloned().collect()
     }
 
     /// Looks at everything again, and returns what is other than it was.
@@ -200,9 +220,15 @@ impl Tree {
     }
 
     /// Looks at one path: what else is concerned, and what is known from now on.
-    fn settle(&mut self, path: &Path, batch: &mut Batch) {
+    fn settle(&mut self, path: &Path, now: Instant, batch: &mut Batch) {
         let before = self.known.get(path).copied();
-        let Some(print) = look(path) else {
+        let found = look(path);
+        if before.map(|print| print.node) != found.map(|print| print.node) {
+            self.doubt = Some(now + DOUBT);
+        }
+        // What was there before may have been written to by this name.
+        batch.paths.extend(self.known.other_names(path));
+        let Some(print) = found else {
             // A folder that has gone takes all that was in it along.
             for below in self.known.below(path) {
                 self.known.forget(&below);
