@@ -8,7 +8,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use windlass::desired::{LogSpec, Namespaces, NetMode, NsMode};
-use windlass::host::cgroup::{Devices, Layout};
+use windlass::host::cgroup::{Devices, Layout, Leaf};
 use windlass::host::container::bundle::{Shared, shared};
 use windlass::host::container::client::attach;
 use windlass::host::container::protocol::Part;
@@ -196,6 +196,10 @@ fn the_process_is_in_its_cgroup_and_probes_below_it() {
     isolated(|| async {
         let world = World::new();
         let layout = Layout::open(&format!("test-{}", std::process::id())).unwrap();
+        if layout.unit().is_some() {
+            // Under systemd a project's groups are in a scope, which is made around a process.
+            layout.join_self(Leaf::Supervisor).unwrap();
+        }
         let mut running = spec(&["sh", "-c", "cat /proc/self/cgroup; ls /sys/fs/cgroup | wc -l; sleep 1000"]);
         running.resources.pids = Some(50);
         let created = layout.container("c1", &running.resources, &Devices::All).unwrap();
@@ -226,6 +230,9 @@ fn the_process_is_in_its_cgroup_and_probes_below_it() {
         assert_eq!(world.exit().exit.code, 137);
         shim.shutdown().await.unwrap();
         created.cgroup.remove().unwrap();
+        if layout.unit().is_some() {
+            layout.leave_self().unwrap();
+        }
         layout.remove().unwrap();
     });
 }
