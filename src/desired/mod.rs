@@ -133,6 +133,13 @@ pub struct DesiredContainer {
     pub keep_different: bool,
     /// Taken out of the desired state, and so removed, when it has ended (`run --rm`); never started a second time.
     pub auto_remove: bool,
+    /// Containers that must have ended with 0 before it is started, in this order (`pre_start`).
+    #[serde(default)]
+    pub pre_start: Vec<ContainerName>,
+    /// It prepares others (it is named in their `pre_start`): made after them, started before them, and once it has ended
+    /// with 0 it is not started again, until all of those are made anew.
+    #[serde(default)]
+    pub prepares: bool,
 }
 
 /// The state that a container must be in.

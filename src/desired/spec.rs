@@ -81,10 +81,31 @@ pub struct ContainerSpec {
     pub extra_hosts: Vec<(String, String)>,
     /// Where its output goes.
     pub log: LogSpec,
+    /// Run in it after each start, one after the other.
+    #[serde(default)]
+    pub post_start: Vec<HookSpec>,
+    /// Run in it before it is stopped, one after the other; not before an end of its own.
+    #[serde(default)]
+    pub pre_stop: Vec<HookSpec>,
     /// How it is stopped unless a verb says otherwise; what a container that is no longer desired is stopped by. No part
     /// of the hash.
     #[serde(default)]
     pub stop: StopSpec,
+}
+
+/// A program that is run inside a running container.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HookSpec {
+    /// The program and its arguments; never empty.
+    pub argv: Vec<String>,
+    /// `user[:group]`; empty: the container's own.
+    pub user: String,
+    /// With all capabilities.
+    pub privileged: bool,
+    /// Working directory; empty: the container's own.
+    pub cwd: String,
+    /// `KEY=value`, on top of the container's own environment.
+    pub env: Vec<String>,
 }
 
 /// The image of a container, as it was resolved.

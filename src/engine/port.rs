@@ -18,11 +18,12 @@ pub trait Host: Send + Sync + 'static {
     /// When the ledger or the kernel can't be read at all; a single bad record is quarantined and told as an event.
     fn observe(&self, desired: &Desired) -> impl Future<Output = Result<Observed, HostError>> + Send;
 
-    /// Does one thing. Idempotent: what is already so is no error.
+    /// Does one thing. Idempotent: what is already so is no error. What was asked for along with it and can't be had on
+    /// this machine is returned, a sentence each, to be told.
     ///
     /// # Errors
     /// When it could not be done; whatever was half done is undone, or found by the next `observe`.
-    fn apply(&self, action: &Action) -> impl Future<Output = Result<(), HostError>> + Send;
+    fn apply(&self, action: &Action) -> impl Future<Output = Result<Vec<String>, HostError>> + Send;
 
     /// Runs one health probe to its end or time-out, and kills all that it left.
     fn probe(&self, id: &ContainerId, spec: &HealthSpec) -> impl Future<Output = ProbeResult> + Send;

@@ -33,7 +33,7 @@ struct Ended {
     step: Step,
     /// Of this round; an older round's steps are dropped but for those under way.
     round: u64,
-    result: Result<(), HostError>,
+    result: Result<Vec<String>, HostError>,
     millis: u64,
 }
 
@@ -176,7 +176,9 @@ impl<'a, H: Host, C: Clock> Loop<'a, H, C> {
         let step = name(&ended.step);
         self.busy.remove(&(ended.round, ended.step.id));
         match ended.result {
-            Ok(()) => {
+            Ok(warnings) => {
+                let object = ended.step.action.object();
+                warnings.iter().for_each(|warning| self.warn(format!("{object}: {warning}")));
                 self.failures.clear(&ended.step.action);
                 self.engine.tell(Progress::Done { step, millis: ended.millis });
                 if ended.round != self.rounds {
@@ -287,6 +289,7 @@ fn name(step: &Step) -> StepName {
         Action::CreateContainer { id, .. }
         | Action::StartContainer { id, .. }
         | Action::StopContainer { id, .. }
+        | Action::RunHooks { id, .. }
         | Action::PauseContainer { id, .. }
         | Action::UnpauseContainer { id, .. }
         | Action::RemoveContainer { id, .. } => Some(id.clone()),

@@ -43,6 +43,17 @@ pub struct ObservedContainer {
     pub streak: u32,
     /// The ports that it holds on the host, each with the number that was picked.
     pub ports: Vec<PortSpec>,
+    /// How far the hooks of its process have come.
+    pub hooks: Hooks,
+}
+
+/// How far the hooks of a process have come.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Hooks {
+    /// So many of `post_start` have ended with 0.
+    pub post_start: usize,
+    /// `pre_stop` was run, whatever came of it.
+    pub pre_stop: bool,
 }
 
 /// What the process of a container does.

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::desired::{Condition, ContainerSpec, NetworkSpec, Stamp, VolumeSpec};
+use crate::desired::{Condition, ContainerSpec, HookSpec, NetworkSpec, Stamp, VolumeSpec};
 use crate::name::{ContainerId, ContainerName, Digest, NetworkName, ServiceName, VolumeName};
 
 /// One call to the host.
@@ -65,6 +65,19 @@ pub enum Action {
         /// Wait so long.
         grace: Duration,
     },
+    /// Run hooks inside it, one after the other.
+    RunHooks {
+        /// Its id.
+        id: ContainerId,
+        /// Its name.
+        name: ContainerName,
+        /// Which kind.
+        kind: HookKind,
+        /// All hooks of the kind.
+        hooks: Vec<HookSpec>,
+        /// So many of them have been run before.
+        done: usize,
+    },
     /// Freeze its processes.
     PauseContainer {
         /// Its id.
@@ -86,6 +99,16 @@ pub enum Action {
         /// Its name.
         name: ContainerName,
     },
+}
+
+/// When a hook is run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum HookKind {
+    /// After a start. One that fails is the last that is run, and fails the start.
+    PostStart,
+    /// Before a stop. One that fails is told, and the container is stopped all the same.
+    PreStop,
 }
 
 /// Why a step is taken; prints as people read it (`image a→b`, `environment.FOO changed`, `exited 137`, `missing`).

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::hook;
 use super::restart::{Counts, Verdict, after_exit};
 use crate::desired::changes;
 use crate::desired::{Desired, DesiredContainer, NetMode, NsMode, Stamp, Target};
@@ -75,8 +76,21 @@ pub fn decide(desired: &Desired, observed: &Observed, networks: &BTreeSet<Networ
         fates.fates.insert(id.clone(), fate);
     }
     follow_namespaces(desired, observed, &mut fates);
+    follow_prepared(desired, &mut fates);
     follow_dependencies(desired, observed, &mut fates);
     fates
+}
+
+/// What prepares containers that are all made anew is made anew too.
+fn follow_prepared(desired: &Desired, fates: &mut Fates) {
+    for (name, id) in fates.holders.clone() {
+        if desired.containers[&name].prepares && hook::is_stale(&name, fates, desired) {
+            let causes = vec!["what it prepares is made anew".to_owned()];
+            fates.holders.remove(&name);
+            fates.renewed.insert(name, causes.clone());
+            fates.fates.insert(id, Fate::Goes(causes));
+        }
+    }
 }
 
 /// `depends_on.restart`: who depends so on a container that is made anew is restarted. (Of an explicit restart the edit
@@ -158,6 +172,7 @@ fn process_move(
         (_, State::Incomplete) => None,
         (Target::Stopped, State::Running { .. } | State::Paused { .. }) => Some(Move::Stop("asked to stop".into())),
         (Target::Running | Target::Paused, State::Created) => Some(Move::Start("not started yet".into(), None)),
+        (Target::Running | Target::Paused, State::Exited(exit)) if declared.prepares && exit.code == 0 => None,
         (Target::Running | Target::Paused, State::Exited(exit)) => {
             let start_before = declared.start_before.as_ref();
             if asked(container.started.as_ref()) || start_before.is_some_and(|before| exit.at.is_before(before)) {

@@ -38,6 +38,8 @@ fn replica(service: &str, number: u32) -> DesiredContainer {
         start_before: None,
         keep_different: false,
         auto_remove: false,
+        pre_start: Vec::new(),
+        prepares: false,
     }
 }
 
@@ -101,6 +103,7 @@ fn reached(desired: &Desired) -> Observed {
             restarts: 0,
             streak: 0,
             ports: Vec::new(),
+            hooks: Default::default(),
         };
         observed.containers.insert(id, container);
         observed.images.insert(declared.spec.image.id.clone());
@@ -125,6 +128,8 @@ fn change(desired: &mut Desired, service: &str, change: impl Fn(&mut ContainerSp
         declared.hash = declared.spec.hash();
     }
 }
+
+mod hooks;
 
 fn exited(code: i32, secs: u64) -> State {
     State::Exited(Exit { code, oom: false, at: at(secs), stopped: false, error: None })

@@ -121,6 +121,7 @@ pub fn container(service: &str, number: u32, state: State) -> ObservedContainer 
         started,
         restarts: 0,
         streak: 0,
+        hooks: Default::default(),
     }
 }
 
@@ -152,6 +153,8 @@ pub fn always_restart(fake: &mut Fake, name: &str) {
             start_before: None,
             keep_different: false,
             auto_remove: false,
+            pre_start: Vec::new(),
+            prepares: false,
             spec,
         },
     );

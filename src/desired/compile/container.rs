@@ -2,7 +2,9 @@
 
 use super::mount::{self, Owner};
 use super::network::{self, Attachment};
-use super::{Compiler, Problems, endpoint, file, label, lifecycle, log, process, resource, security, unsupported};
+use super::{
+    Compiler, Problems, endpoint, file, hook, label, lifecycle, log, process, resource, security, unsupported,
+};
 use crate::compose::model::{self, Service};
 use crate::desired::{
     Condition, ContainerSpec, Dependency, DesiredContainer, ResolvedImage, RestartPolicy, Target, VolumeSpec,
@@ -59,6 +61,8 @@ pub fn drafts(compiler: &Compiler<'_>, name: &ServiceName, service: &Service, pr
         let container = compiler.container_name(name, service, 1);
         draft(compiler, name, service, image, (container, 1), problems);
     }
+    let mut before = hook::prepare(compiler, name, service, &mut list, problems);
+    list.append(&mut before);
     list
 }
 
@@ -80,7 +84,8 @@ fn replicas(compiler: &Compiler<'_>, at: &str, name: &ServiceName, service: &Ser
     number
 }
 
-fn draft(
+/// One container of a service, of this name and number.
+pub(super) fn draft(
     compiler: &Compiler<'_>,
     name: &ServiceName,
     service: &Service,
@@ -118,6 +123,8 @@ fn draft(
         start_before: None,
         keep_different: false,
         auto_remove: false,
+        pre_start: Vec::new(),
+        prepares: false,
         spec,
     };
     Draft { container, attachments, anonymous: mounts.anonymous }
@@ -165,6 +172,8 @@ fn shape(
         extra_hosts: endpoint::extra_hosts(at, service, problems),
         log: log::log(at, service, problems),
         stop: lifecycle::stop(at, service, image, problems),
+        post_start: hook::hooks(at, "post_start", &service.post_start, problems),
+        pre_stop: hook::hooks(at, "pre_stop", &service.pre_stop, problems),
         namespaces,
         ..ContainerSpec::default()
     }

@@ -84,9 +84,10 @@ fn carry(compiler: &Compiler<'_>, selected: &BTreeSet<ServiceName>, desired: &mu
     for (name, container) in compiler.request.previous.iter().flat_map(|previous| &previous.containers) {
         let service = &container.spec.service;
         let untouched = !selected.contains(service) || run == Some(service);
-        if container.spec.oneoff || (untouched && desired.services.contains(service)) {
+        let of_run = container.spec.oneoff && !container.prepares;
+        if of_run || (untouched && desired.services.contains(service)) {
             let mut container = container.clone();
-            if container.spec.oneoff && compiler.run().is_none() {
+            if of_run && compiler.run().is_none() {
                 // It is run once: an `up` never starts it again.
                 container.target = Target::Created;
             }

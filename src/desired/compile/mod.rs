@@ -14,6 +14,7 @@ mod container;
 mod endpoint;
 mod error;
 mod file;
+mod hook;
 mod join;
 mod label;
 mod lifecycle;

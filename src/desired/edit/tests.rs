@@ -43,6 +43,8 @@ fn container(service: &str, needs: &[(&str, bool)], volumes: &[&str]) -> Desired
         start_before: None,
         keep_different: false,
         auto_remove: false,
+        pre_start: Vec::new(),
+        prepares: false,
     }
 }
 

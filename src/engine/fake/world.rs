@@ -4,7 +4,7 @@ use super::{Inner, Life};
 use crate::desired::{ContainerSpec, MountSource, Stamp};
 use crate::name::{ContainerId, ContainerName, VolumeName};
 use crate::observed::{Exit, Health, Observed, ObservedContainer, ObservedNetwork, ObservedVolume, State};
-use crate::plan::Action;
+use crate::plan::{Action, HookKind};
 
 fn volumes(spec: &ContainerSpec) -> impl Iterator<Item = &VolumeName> {
     spec.mounts.iter().filter_map(|mount| match &mount.source {
@@ -44,6 +44,8 @@ impl Inner {
             Action::PauseContainer { id, name } => self.check_container("paused", id, name, true),
             Action::UnpauseContainer { id, name } => self.check_container("unpaused", id, name, true),
             Action::RemoveContainer { id, name } => self.check_container("removed", id, name, false),
+            // It may have ended meanwhile: then the hook fails with it.
+            Action::RunHooks { .. } => {}
             Action::PullImage { .. } | Action::CreateNetwork { .. } | Action::CreateVolume { .. } => {}
         }
     }
@@ -130,6 +132,13 @@ impl Inner {
             Action::RemoveVolume { name } if !half => drop(self.observed.volumes.remove(name)),
             Action::CreateContainer { id, spec } => self.create(id, spec, half, now),
             Action::StopContainer { name, .. } if !half => self.end(name, None, 143, true, now),
+            Action::RunHooks { id, kind, hooks, .. } if !half => {
+                let Some(container) = self.observed.containers.get_mut(id).filter(|c| c.is_running()) else { return };
+                match kind {
+                    HookKind::PostStart => container.hooks.post_start = hooks.len(),
+                    HookKind::PreStop => container.hooks.pre_stop = true,
+                }
+            }
             Action::PauseContainer { id, .. } => self.freeze(id, true),
             Action::UnpauseContainer { id, .. } => self.freeze(id, false),
             Action::RemoveContainer { id, .. } if half => {
@@ -159,6 +168,7 @@ impl Inner {
             restarts: 0,
             streak: 0,
             ports: spec.ports.clone(),
+            hooks: Default::default(),
         };
         self.observed.containers.insert(id.clone(), container);
     }
@@ -170,6 +180,7 @@ impl Inner {
         let container = self.observed.containers.get_mut(id).filter(|c| !c.is_running())?;
         container.state = State::Running { pid };
         container.started = Some(now.clone());
+        container.hooks = Default::default();
         (container.restarts, container.streak) = restart.unwrap_or_default();
         let run = self.runs.entry(container.spec.name.clone()).or_default();
         *run += 1;

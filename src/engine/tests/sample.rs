@@ -87,6 +87,8 @@ fn container(service: &str, number: u32) -> DesiredContainer {
         start_before: None,
         keep_different: false,
         auto_remove: false,
+        pre_start: Vec::new(),
+        prepares: false,
     }
 }
 
@@ -154,6 +156,7 @@ fn add(observed: &mut Observed, container: &DesiredContainer) {
         restarts: 0,
         streak: 0,
         ports: container.spec.ports.clone(),
+        hooks: Default::default(),
     };
     observed.containers.insert(id, there);
 }

@@ -13,6 +13,7 @@ use crate::desired::{ContainerSpec, PortSpec, Stamp};
 use crate::engine::port::HealthRecord;
 use crate::host::paths::Paths;
 use crate::name::{ContainerId, ProjectName};
+use crate::observed::Hooks;
 
 /// What a container is made of.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -94,6 +95,31 @@ pub fn health(paths: &Paths, id: &ContainerId) -> Result<Option<HealthRecord>, L
 /// When it can't be written.
 pub fn set_health(paths: &Paths, id: &ContainerId, health: &HealthRecord) -> Result<(), LedgerError> {
     record::write(&paths.container_run(id).join("health.json"), health, Durability::Lazy)
+}
+
+/// How far the hooks of a process have come, and which process that is.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+struct HookRecord {
+    started: Option<Stamp>,
+    hooks: Hooks,
+}
+
+/// How far the hooks of the process that was started at this moment have come.
+///
+/// # Errors
+/// When the record is damaged, newer, or can't be read.
+pub fn hooks(paths: &Paths, id: &ContainerId, started: Option<&Stamp>) -> Result<Hooks, LedgerError> {
+    let record: Option<HookRecord> = record::read(&paths.container_run(id).join("hooks.json"))?;
+    Ok(record.filter(|record| record.started.as_ref() == started).map(|record| record.hooks).unwrap_or_default())
+}
+
+/// Records it.
+///
+/// # Errors
+/// When it can't be written.
+pub fn set_hooks(paths: &Paths, id: &ContainerId, started: Option<&Stamp>, hooks: Hooks) -> Result<(), LedgerError> {
+    let record = HookRecord { started: started.cloned(), hooks };
+    record::write(&paths.container_run(id).join("hooks.json"), &record, Durability::Lazy)
 }
 
 /// The ports that it holds, with the numbers that were picked.

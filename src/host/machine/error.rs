@@ -67,6 +67,18 @@ pub enum MachineError {
         #[source]
         source: std::io::Error,
     },
+    /// A hook did not end with 0.
+    #[error("its {hook} (`{command}`) {}{}", if *.code < 0 { "could not be run".to_owned() } else { format!("ended with {code}") }, if .output.is_empty() { String::new() } else { format!(": {output}") })]
+    Hook {
+        /// `post_start[0]`, …
+        hook: String,
+        /// Its command.
+        command: String,
+        /// How it ended; negative: it could not be run.
+        code: i32,
+        /// What it printed.
+        output: String,
+    },
     /// A task of ours was cut short.
     #[error("a task of the supervisor was cut short")]
     Task(#[from] tokio::task::JoinError),

@@ -96,6 +96,7 @@ fn container(paths: &Paths, project: &ProjectName, id: &ContainerId, cache: &Cac
         None => ended(paths, id, &made),
     };
     let health = health(paths, id, &state, started.as_ref());
+    let hooks = ledger::hooks(paths, id, started.as_ref()).unwrap_or_default();
     ObservedContainer {
         id: id.clone(),
         spec: made.spec.clone(),
@@ -107,6 +108,7 @@ fn container(paths: &Paths, project: &ProjectName, id: &ContainerId, cache: &Cac
         restarts: counters.restarts,
         streak: counters.streak,
         ports: ledger::ports(paths, id).unwrap_or_default(),
+        hooks,
     }
 }
 
@@ -123,6 +125,7 @@ fn half_made(project: &ProjectName, id: &ContainerId) -> ObservedContainer {
         restarts: 0,
         streak: 0,
         ports: Vec::new(),
+        hooks: Default::default(),
     }
 }
 

@@ -24,7 +24,7 @@ impl Machine {
         id: &ContainerId,
         name: &ContainerName,
         restart: Option<(u32, u32)>,
-    ) -> Result<(), MachineError> {
+    ) -> Result<Vec<String>, MachineError> {
         let made = ledger::made(&self.paths, id)?.ok_or_else(|| MachineError::Gone(name.clone()))?;
         let spec = made.spec;
         let (restarts, streak) = restart.unwrap_or_default();
@@ -36,10 +36,10 @@ impl Machine {
         if result.is_err() {
             self.release(id).await?;
         }
-        result?;
+        let warnings = result?;
         stop::clear_marks(&self.paths, id);
         self.refresh_names().await;
-        Ok(())
+        Ok(warnings)
     }
 
     async fn start_process(
@@ -47,19 +47,18 @@ impl Machine {
         id: &ContainerId,
         spec: &ContainerSpec,
         live: &Arc<Live>,
-    ) -> Result<(), MachineError> {
-        let bundle = Bundle::new(id.clone(), spec.clone(), self.resolve(id, spec).await?)?;
+    ) -> Result<Vec<String>, MachineError> {
+        let (cgroup, mut warnings) = self.cgroup(id, spec)?;
+        let bundle = Bundle::new(id.clone(), spec.clone(), self.resolve(id, spec, cgroup).await?)?;
         let shared = self.shared(spec).await?;
         let running = live.shim.start(&bundle, shared).await?;
-        for warning in &running.warnings {
-            tracing::warn!(container = %spec.name, "{warning}");
-        }
+        warnings.extend(running.warnings.iter().cloned());
         *live.running.write().await = Some(running);
-        Ok(())
+        Ok(warnings)
     }
 
     /// Where the parts of a container are on this machine.
-    async fn resolve(&self, id: &ContainerId, spec: &ContainerSpec) -> Result<Resolved, MachineError> {
+    async fn resolve(&self, id: &ContainerId, spec: &ContainerSpec, cgroup: Cgroup) -> Result<Resolved, MachineError> {
         let paths = |layers: &[Digest]| layers.iter().map(|layer| self.images.layer_path(layer)).collect::<Vec<_>>();
         let around = self.surroundings(id, spec).await?;
         let mut volumes = BTreeMap::new();
@@ -88,7 +87,7 @@ impl Machine {
             hosts: Some(etc::hosts(spec, &around)),
             resolv_conf: Some(etc::resolv_conf(spec, &around)),
             hostname: around.hostname,
-            cgroup: self.cgroup(id, spec)?,
+            cgroup,
             log: (spec.log.driver != "none").then(|| {
                 let replica = if spec.oneoff { id.short().to_owned() } else { spec.number.to_string() };
                 self.paths.logs(&self.project, &spec.service, &replica)
@@ -125,7 +124,8 @@ impl Machine {
         })
     }
 
-    fn cgroup(&self, id: &ContainerId, spec: &ContainerSpec) -> Result<Cgroup, MachineError> {
+    /// The container's cgroup, and what could not be had of its limits.
+    fn cgroup(&self, id: &ContainerId, spec: &ContainerSpec) -> Result<(Cgroup, Vec<String>), MachineError> {
         let devices = if spec.security.privileged {
             Devices::All
         } else {
@@ -134,10 +134,7 @@ impl Machine {
             Devices::Rules(rules.chain(nodes).collect::<Result<_, _>>()?)
         };
         let created = self.layout.container(id, &spec.resources, &devices)?;
-        for warning in created.warnings {
-            tracing::warn!(container = %spec.name, "{warning}");
-        }
-        Ok(created.cgroup)
+        Ok((created.cgroup, created.warnings))
     }
 
     /// The namespaces of other containers that this one joins.

@@ -193,6 +193,7 @@ fn report(tell: &Tell, step: &StepName, phase: Phase, began: bool, detail: Optio
         "remove" => ("Removing", "Removed"),
         "start" => ("Starting", "Started"),
         "stop" => ("Stopping", "Stopped"),
+        "run" => ("Running hooks", "Started"),
         "pause" => ("Pausing", "Paused"),
         _ => ("Unpausing", "Unpaused"),
     };

@@ -1,4 +1,5 @@
-//! Health probes: a program in a container with a time limit and bounded output, of which nothing stays behind.
+//! Programs in a container whose end and first output somebody waits for: health probes, with a time limit, of which
+//! nothing stays behind; and hooks, without either.
 
 use std::fs;
 use std::io;
@@ -7,7 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use rustix::fs::{Mode, OFlags};
-use tokio::time::{Instant, timeout_at};
+use tokio::time::Instant;
 
 use super::super::protocol::StartError;
 use super::super::sys;
@@ -39,7 +40,7 @@ pub async fn probe(program: BorrowedFd<'_>, mut spec: ExecSpec, limit: Duration)
         spec.cgroup = group;
     }
     let mut output = Vec::new();
-    let result = run(program, &spec, deadline, &mut output).await;
+    let result = run(program, &spec, Some(deadline), &mut output).await;
     end(&container, &spec.cgroup).await;
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     match result {
@@ -49,6 +50,18 @@ pub async fn probe(program: BorrowedFd<'_>, mut spec: ExecSpec, limit: Duration)
             let output = if output.is_empty() { note } else { format!("{}\n{note}", text(&output)) };
             Outcome { code: -1, output }
         }
+        Err(error) => Outcome { code: if error.code == 125 { -1 } else { error.code }, output: error.to_string() },
+    }
+}
+
+/// Runs `spec` (without terminal) to its end, however long that takes; its exit code and the first 4 KiB of its output.
+/// What it left running goes on.
+pub async fn captured(program: BorrowedFd<'_>, spec: &ExecSpec) -> Outcome {
+    let mut output = Vec::new();
+    let result = run(program, spec, None, &mut output).await;
+    let text = String::from_utf8_lossy(&output).into_owned();
+    match result {
+        Ok(code) => Outcome { code: code.unwrap_or(-1), output: text },
         Err(error) => Outcome { code: if error.code == 125 { -1 } else { error.code }, output: error.to_string() },
     }
 }
@@ -74,36 +87,47 @@ async fn end(container: &Cgroup, group: &Cgroup) {
 async fn run(
     program: BorrowedFd<'_>,
     spec: &ExecSpec,
-    deadline: Instant,
+    deadline: Option<Instant>,
     output: &mut Vec<u8>,
 ) -> Result<Option<i32>, StartError> {
     let failed = |cause: io::Error| StartError::new("probe", cause);
     let (reader, streams) = streams().map_err(failed)?;
     let reader = sys::watch(reader).map_err(failed)?;
-    let started = timeout_at(deadline, client::start(program, spec, Some(streams))).await;
-    let Ok(exec) = started else { return Ok(None) };
+    let deadline = async {
+        match deadline {
+            Some(deadline) => tokio::time::sleep_until(deadline).await,
+            None => std::future::pending().await,
+        }
+    };
+    tokio::pin!(deadline);
+    let exec = tokio::select! {
+        exec = client::start(program, spec, Some(streams)) => exec,
+        () = &mut deadline => return Ok(None),
+    };
     let exec = exec?;
-    let ended = timeout_at(deadline, async {
-        let wait = exec.wait();
-        tokio::pin!(wait);
-        loop {
-            tokio::select! {
-                code = &mut wait => return code.map(Some),
-                more = read(&reader, output) => if !more { return wait.await.map(Some) },
-            }
-        }
-    })
-    .await;
-    match ended {
-        Ok(code) => {
-            // What the program wrote last is in the pipe still.
-            let _ = tokio::time::timeout(DRAIN, async { while read(&reader, output).await {} }).await;
-            exec.abandon().await;
-            code
-        }
-        Err(_) => {
-            exec.abandon().await;
-            Ok(None)
+    let code = tokio::select! {
+        code = end_of(&exec, &reader, output) => code.map(Some),
+        () = &mut deadline => Ok(None),
+    };
+    if !matches!(code, Ok(None)) {
+        // What the program wrote last is in the pipe still.
+        let _ = tokio::time::timeout(DRAIN, async { while read(&reader, output).await {} }).await;
+    }
+    exec.abandon().await;
+    code
+}
+
+async fn end_of(
+    exec: &client::Exec,
+    reader: &tokio::io::unix::AsyncFd<OwnedFd>,
+    output: &mut Vec<u8>,
+) -> Result<i32, StartError> {
+    let wait = exec.wait();
+    tokio::pin!(wait);
+    loop {
+        tokio::select! {
+            code = &mut wait => return code,
+            more = read(reader, output) => if !more { return wait.await },
         }
     }
 }

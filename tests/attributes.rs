@@ -1,0 +1,16 @@
+//! Every attribute of the Compose Specification that a Linux host can honour, end to end: a compose file, and its effect
+//! as it is seen from inside or outside the container. A module a family.
+
+#![allow(
+    clippy::unwrap_used,
+    dead_code,
+    reason = "a test fails by panicking; each binary uses its own part of what is shared"
+)]
+
+mod support;
+
+#[path = "attributes/stack.rs"]
+mod stack;
+
+#[path = "attributes/hooks.rs"]
+mod hooks;
