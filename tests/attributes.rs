@@ -12,5 +12,8 @@ mod support;
 #[path = "attributes/stack.rs"]
 mod stack;
 
+#[path = "attributes/devices.rs"]
+mod devices;
+
 #[path = "attributes/hooks.rs"]
 mod hooks;

@@ -59,6 +59,9 @@ pub struct ContainerSpec {
     pub shm_size: u64,
     /// Device nodes.
     pub devices: Vec<DeviceSpec>,
+    /// Devices by qualified name (`vendor.com/class=name`): what they need is described on the machine (CDI).
+    #[serde(default)]
+    pub cdi: Vec<String>,
     /// `c 1:3 rwm` and the like, beside the standard ones.
     pub device_rules: Vec<String>,
     /// What it may do.
@@ -231,6 +234,26 @@ pub struct DeviceSpec {
     pub target: String,
     /// Of `rwm`.
     pub permissions: String,
+    /// What it is, where that does not follow from the one on the host.
+    #[serde(default)]
+    pub node: Option<DeviceNode>,
+}
+
+/// What a device node is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DeviceNode {
+    /// A block device, else a character device.
+    pub block: bool,
+    /// Major number.
+    pub major: u32,
+    /// Minor number.
+    pub minor: u32,
+    /// Permission bits.
+    pub mode: u32,
+    /// Owner.
+    pub uid: u32,
+    /// Group.
+    pub gid: u32,
 }
 
 /// What the processes of a container may do.

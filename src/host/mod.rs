@@ -1,6 +1,7 @@
 //! Everything that touches this machine.
 
 pub mod capability;
+pub mod cdi;
 pub mod cgroup;
 pub mod clock;
 pub mod container;

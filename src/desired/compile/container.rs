@@ -3,7 +3,7 @@
 use super::mount::{self, Owner};
 use super::network::{self, Attachment};
 use super::{
-    Compiler, Problems, endpoint, file, hook, label, lifecycle, log, process, resource, security, unsupported,
+    Compiler, Problems, device, endpoint, file, hook, label, lifecycle, log, process, resource, security, unsupported,
 };
 use crate::compose::model::{self, Service};
 use crate::desired::{
@@ -139,6 +139,7 @@ fn shape(
     problems: &mut Problems,
 ) -> ContainerSpec {
     let namespaces = endpoint::namespaces(compiler, at, service, problems);
+    let (devices, cdi) = device::devices(at, service, problems);
     let (argv, env) = (process::argv(service, image), process::environment(service, image));
     if argv.first().is_none_or(String::is_empty) {
         problems.add(format!("{at}.command"), "no command is given, neither here nor by the image");
@@ -161,8 +162,9 @@ fn shape(
         init: service.init.unwrap_or(false),
         read_only: service.read_only,
         shm_size: shm.unwrap_or(SHM),
-        devices: resource::devices(at, service, problems),
-        device_rules: resource::device_rules(at, service, problems),
+        devices,
+        cdi,
+        device_rules: device::device_rules(at, service, problems),
         security: security::security(at, service, compiler.request, problems),
         ulimits: security::ulimits(at, &service.ulimits, problems),
         sysctls: security::sysctls(at, service, &namespaces, problems),

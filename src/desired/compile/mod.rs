@@ -11,6 +11,7 @@
 
 mod address;
 mod container;
+mod device;
 mod endpoint;
 mod error;
 mod file;

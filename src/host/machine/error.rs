@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use crate::engine::port::HostError;
-use crate::host::{cgroup, container, image, ledger, net, volume};
+use crate::host::{cdi, cgroup, container, image, ledger, net, volume};
 use crate::name::{ContainerName, NetworkName, VolumeName};
 
 /// Why this machine could not do a thing.
@@ -21,6 +21,9 @@ pub enum MachineError {
     /// Of the control groups.
     #[error(transparent)]
     Cgroup(#[from] cgroup::Error),
+    /// Of a device that is asked for by name.
+    #[error(transparent)]
+    Cdi(#[from] cdi::CdiError),
     /// Of the records.
     #[error(transparent)]
     Ledger(#[from] ledger::LedgerError),

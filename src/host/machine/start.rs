@@ -4,12 +4,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::net::IpAddr;
 use std::os::fd::OwnedFd;
+use std::path::Path;
 use std::sync::Arc;
 
 use super::etc::{self, Surroundings};
 use super::sandbox::{Live, shared_parts};
 use super::{Machine, MachineError, stop};
 use crate::desired::{ContainerSpec, MountSource, NetMode, NsMode};
+use crate::host::cdi;
 use crate::host::cgroup::{Cgroup, DeviceRule, Devices};
 use crate::host::container::bundle::{Shared, shared};
 use crate::host::container::protocol::Part;
@@ -48,8 +50,11 @@ impl Machine {
         spec: &ContainerSpec,
         live: &Arc<Live>,
     ) -> Result<Vec<String>, MachineError> {
-        let (cgroup, mut warnings) = self.cgroup(id, spec)?;
-        let bundle = Bundle::new(id.clone(), spec.clone(), self.resolve(id, spec, cgroup).await?)?;
+        let mut full = spec.clone();
+        let hooks = cdi::apply(&mut full, &cdi::FOLDERS.map(Path::new))?;
+        let (cgroup, mut warnings) = self.cgroup(id, &full)?;
+        let host = Resolved { hooks, ..self.resolve(id, spec, cgroup).await? };
+        let bundle = Bundle::new(id.clone(), full, host)?;
         let shared = self.shared(spec).await?;
         let running = live.shim.start(&bundle, shared).await?;
         warnings.extend(running.warnings.iter().cloned());
@@ -88,6 +93,7 @@ impl Machine {
             resolv_conf: Some(etc::resolv_conf(spec, &around)),
             hostname: around.hostname,
             cgroup,
+            hooks: Vec::new(),
             log: (spec.log.driver != "none").then(|| {
                 let replica = if spec.oneoff { id.short().to_owned() } else { spec.number.to_string() };
                 self.paths.logs(&self.project, &spec.service, &replica)

@@ -12,6 +12,7 @@
 //!        └ time              revive.rs   no supervisor: start one
 //! ```
 
+mod hook;
 mod log;
 mod peers;
 mod process;

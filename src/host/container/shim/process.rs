@@ -6,6 +6,7 @@ use std::os::fd::{AsFd, OwnedFd};
 
 use nix::poll::{PollFd, PollFlags};
 
+use super::super::bundle::OciHook;
 use super::super::init::Report;
 use super::super::protocol::{Event, Message, Part, Reply, StartError};
 use super::super::record::{self, EXIT, ExitRecord, PROCESS, ProcessRecord};
@@ -13,7 +14,7 @@ use super::super::sys;
 use super::super::wire::Packet;
 use super::log::Log;
 use super::streams::Streams;
-use super::{Shim, Source};
+use super::{Shim, Source, hook};
 use crate::desired::Stamp;
 use crate::host::cgroup::Cgroup;
 use crate::observed::Exit;
@@ -46,6 +47,8 @@ pub(super) struct Process {
     pub(super) log: Log,
     /// PID 1 is this program itself.
     pub(super) reaper: bool,
+    /// Run when init has put its root in place.
+    pub(super) hooks: Vec<OciHook>,
     pub(super) cgroup: Cgroup,
     /// Kills for want of memory before it was started.
     pub(super) oom: u64,
@@ -120,6 +123,7 @@ impl Shim {
         };
         match report {
             Ok((Report::Warning(text), _)) => process.warnings.push(text),
+            Ok((Report::Hooks, _)) => *failure = hook::run(&process.hooks, &self.place.run, process.pid, status).err(),
             Ok((Report::Root, fds)) => process.root = fds.into_iter().next(),
             Ok((Report::Terminal, fds)) => {
                 if let Some(master) = fds.into_iter().next() {

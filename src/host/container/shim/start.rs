@@ -80,6 +80,7 @@ impl Shim {
             streams: mine,
             log,
             reaper: bundle.spec.init,
+            hooks: bundle.host.hooks.clone(),
             cgroup,
             oom,
         });
