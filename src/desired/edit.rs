@@ -334,6 +334,7 @@ fn down(desired: &mut Desired, services: &BTreeSet<ServiceName>, volumes: bool, 
         used.extend(desired.volumes.keys().cloned());
         used.extend(declared.iter().cloned());
     }
+    desired.providers.retain(|name, _| !services.is_empty() && !services.contains(name));
     forget(desired, used, volumes);
     let needed: BTreeSet<_> =
         desired.containers.values().flat_map(|one| &one.spec.endpoints).map(|endpoint| &endpoint.network).collect();

@@ -91,6 +91,22 @@ pub struct Desired {
     pub remove_volumes: BTreeSet<VolumeName>,
     /// Containers by name.
     pub containers: BTreeMap<ContainerName, DesiredContainer>,
+    /// Services that programs outside provide: no part of any plan, kept so that `down` knows of them.
+    #[serde(default)]
+    pub providers: BTreeMap<ServiceName, ProviderSpec>,
+}
+
+/// A service that a program outside provides.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct ProviderSpec {
+    /// The program, as the file has it.
+    pub program: String,
+    /// Its options, each with its values.
+    pub options: BTreeMap<String, Vec<String>>,
+    /// What it told, for those who depend on it, under the service's name.
+    pub variables: BTreeMap<String, Secret>,
+    /// What it told, under just these names.
+    pub raw: BTreeMap<String, Secret>,
 }
 
 /// Where a desired state came from (labels `com.docker.compose.project.*`).
@@ -235,6 +251,6 @@ impl Default for StopSpec {
 impl Desired {
     /// Whether nothing is declared: what `down` of a whole project leaves.
     pub fn is_empty(&self) -> bool {
-        self.containers.is_empty() && self.networks.is_empty()
+        self.containers.is_empty() && self.networks.is_empty() && self.providers.is_empty()
     }
 }

@@ -69,6 +69,7 @@ fn desired(containers: impl IntoIterator<Item = DesiredContainer>) -> Desired {
         volumes: BTreeMap::new(),
         remove_volumes: Default::default(),
         containers,
+        providers: Default::default(),
     }
 }
 

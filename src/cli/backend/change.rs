@@ -31,6 +31,8 @@ pub struct UpWish {
     pub pull: Option<PullPolicy>,
     /// Say nothing of pulls.
     pub quiet_pull: bool,
+    /// Nothing outside may be changed (`plan`): programs that provide services are not run.
+    pub rehearsal: bool,
     /// In place of the file's grace time.
     pub timeout: Option<Duration>,
     /// One more container beside them (`run`).

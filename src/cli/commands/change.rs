@@ -68,6 +68,7 @@ pub fn finish<B: Backend>(cx: &Context<'_, B>, outcome: &Outcome) -> Result<Exit
 /// # Errors
 /// Files that are wrong; images that can't be had.
 pub async fn compile<B: Backend>(cx: &Context<'_, B>, project: &Project, wish: &UpWish) -> Result<Desired, CliError> {
+    let wish = &UpWish { rehearsal: wish.rehearsal || cx.settings.dry_run, ..wish.clone() };
     let work = |tell| async move { cx.backend.compile(project, wish, &tell).await };
     cx.progress().show("Pulling", work).await
 }

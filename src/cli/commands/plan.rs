@@ -57,6 +57,7 @@ pub async fn run<B: Backend>(cx: &Context<'_, B>, args: &Plan) -> Result<ExitSta
         scale: change::scales(&args.scale)?,
         recreate: create::recreate(args.force_recreate, args.no_recreate),
         remove_orphans: args.remove_orphans,
+        rehearsal: true,
         ..UpWish::default()
     };
     let desired = change::compile(cx, &project, &wish).await?;

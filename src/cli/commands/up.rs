@@ -138,6 +138,7 @@ impl Up {
             pull: self.pull.and_then(Pull::policy),
             quiet_pull: self.quiet_pull,
             timeout: change::seconds(self.timeout),
+            rehearsal: false,
             oneoff: None,
         })
     }

@@ -28,6 +28,10 @@ pub struct Draft {
 /// All containers of a service, or the one of `run`. What is wrong with the service is told once.
 pub fn drafts(compiler: &Compiler<'_>, name: &ServiceName, service: &Service, problems: &mut Problems) -> Vec<Draft> {
     let at = format!("services.{name}");
+    if service.provider.is_some() {
+        // No container: a program outside provides it.
+        return Vec::new();
+    }
     let Some(image) = compiler.images.get(name) else {
         problems.add(format!("{at}.image"), "the image was not resolved");
         return Vec::new();

@@ -75,6 +75,7 @@ fn empty(compiler: &Compiler<'_>) -> Desired {
         volumes: BTreeMap::new(),
         remove_volumes: BTreeSet::new(),
         containers: BTreeMap::new(),
+        providers: Default::default(),
     }
 }
 

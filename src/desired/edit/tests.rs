@@ -80,6 +80,7 @@ fn desired() -> Desired {
         volumes: volumes.into_iter().map(|volume| (volume.name.clone(), volume)).collect(),
         remove_volumes: BTreeSet::new(),
         containers: list.into_iter().map(|one| (one.spec.name.clone(), one)).collect(),
+        providers: Default::default(),
     }
 }
 

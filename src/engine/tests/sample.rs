@@ -29,6 +29,7 @@ pub fn project() -> Desired {
         volumes: BTreeMap::new(),
         remove_volumes: Default::default(),
         containers: BTreeMap::new(),
+        providers: Default::default(),
     }
 }
 

@@ -6,6 +6,7 @@ mod load;
 mod logs;
 mod machine;
 mod oneoff;
+mod provider;
 mod pull;
 mod session;
 mod store;
@@ -125,7 +126,15 @@ impl Backend for Real {
         until: Until,
         tell: &Tell,
     ) -> Result<Outcome, CliError> {
-        apply::apply(&self.paths, project, change, until, tell).await
+        let gone = match &change {
+            Change::Edit(super::Edit::Down { services, .. }) => self.applied(project)?.map(|it| (it, services.clone())),
+            _ => None,
+        };
+        let outcome = apply::apply(&self.paths, project, change, until, tell).await?;
+        if let Some((before, services)) = gone {
+            provider::take_down(&before, &services, tell).await?;
+        }
+        Ok(outcome)
     }
 
     async fn run(&self, project: &ProjectName, desired: Desired, name: &str, tell: &Tell) -> Result<Session, CliError> {
