@@ -17,3 +17,18 @@ mod devices;
 
 #[path = "attributes/hooks.rs"]
 mod hooks;
+
+#[path = "attributes/network.rs"]
+mod network;
+
+#[path = "attributes/process.rs"]
+mod process;
+
+#[path = "attributes/provider.rs"]
+mod provider;
+
+#[path = "attributes/resources.rs"]
+mod resources;
+
+#[path = "attributes/volumes.rs"]
+mod volumes;

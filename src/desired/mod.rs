@@ -156,6 +156,9 @@ pub struct DesiredContainer {
     /// with 0 it is not started again, until all of those are made anew.
     #[serde(default)]
     pub prepares: bool,
+    /// How fast its restart policy starts it again.
+    #[serde(default)]
+    pub restart_pace: RestartPace,
 }
 
 /// The state that a container must be in.
@@ -213,6 +216,16 @@ pub enum RestartPolicy {
         /// The limit.
         retries: u32,
     },
+}
+
+/// How fast a restart policy starts a container again.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RestartPace {
+    /// So long after each end; `None`: 100 ms, doubled with each end in a row, up to a minute.
+    pub delay: Option<Duration>,
+    /// A process that lived so long was started well: the attempts before it no longer count. `None`: ten seconds end a
+    /// row, and attempts count for ever.
+    pub window: Option<Duration>,
 }
 
 /// How health is found out (spec.md 12.4).

@@ -374,7 +374,8 @@ impl<'a> Builder<'a> {
         let Some(observed) = observed else { return false };
         let State::Exited(exit) = &observed.state else { return false };
         let counts = super::restart::Counts { restarts: observed.restarts, streak: observed.streak };
-        let verdict = super::restart::after_exit(declared.restart, exit, observed.started.as_ref(), counts);
+        let policy = (declared.restart, declared.restart_pace);
+        let verdict = super::restart::after_exit(policy, exit, observed.started.as_ref(), counts);
         matches!(declared.target, Target::Running | Target::Paused) && verdict != super::restart::Verdict::Stays
     }
 

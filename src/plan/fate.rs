@@ -185,7 +185,7 @@ fn process_move(
                 return Some(Move::Start(format!("exited {}, up asks again", exit.code), None));
             }
             let counts = Counts { restarts: container.restarts, streak: container.streak };
-            match after_exit(declared.restart, exit, container.started.as_ref(), counts) {
+            match after_exit((declared.restart, declared.restart_pace), exit, container.started.as_ref(), counts) {
                 Verdict::Stays => None,
                 Verdict::Again { due, .. } if now.is_before(&due) => Some(Move::Later(due)),
                 Verdict::Again { restarts, streak, .. } => {

@@ -40,6 +40,7 @@ fn replica(service: &str, number: u32) -> DesiredContainer {
         auto_remove: false,
         pre_start: Vec::new(),
         prepares: false,
+        restart_pace: Default::default(),
     }
 }
 

@@ -155,6 +155,7 @@ pub fn always_restart(fake: &mut Fake, name: &str) {
             auto_remove: false,
             pre_start: Vec::new(),
             prepares: false,
+            restart_pace: Default::default(),
             spec,
         },
     );

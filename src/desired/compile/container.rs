@@ -129,6 +129,7 @@ pub(super) fn draft(
         auto_remove: false,
         pre_start: Vec::new(),
         prepares: false,
+        restart_pace: lifecycle::pace(service),
         spec,
     };
     Draft { container, attachments, anonymous: mounts.anonymous }

@@ -45,6 +45,7 @@ fn container(service: &str, needs: &[(&str, bool)], volumes: &[&str]) -> Desired
         auto_remove: false,
         pre_start: Vec::new(),
         prepares: false,
+        restart_pace: Default::default(),
     }
 }
 

@@ -90,6 +90,7 @@ fn container(service: &str, number: u32) -> DesiredContainer {
         auto_remove: false,
         pre_start: Vec::new(),
         prepares: false,
+        restart_pace: Default::default(),
     }
 }
 

@@ -85,11 +85,7 @@ impl Real {
 }
 
 /// Takes down what was provided, dependents first being gone.
-pub async fn take_down(
-    desired: &Desired,
-    services: &BTreeSet<ServiceName>,
-    tell: &Tell,
-) -> Result<(), CliError> {
+pub async fn take_down(desired: &Desired, services: &BTreeSet<ServiceName>, tell: &Tell) -> Result<(), CliError> {
     let mut result = Ok(());
     for (name, spec) in desired.providers.iter().filter(|(name, _)| services.is_empty() || services.contains(*name)) {
         tell.report(Report::new(Kind::Provider, name.as_str(), Phase::Working, "Removing"));

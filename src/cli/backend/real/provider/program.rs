@@ -136,9 +136,8 @@ async fn options(
 ) -> Result<Vec<String>, CliError> {
     let metadata = metadata(program).await;
     let parameters = if verb == "up" { &metadata.up.parameters } else { &metadata.down.parameters };
-    let silent = metadata.description.is_empty()
-        && metadata.up.parameters.is_empty()
-        && metadata.down.parameters.is_empty();
+    let silent =
+        metadata.description.is_empty() && metadata.up.parameters.is_empty() && metadata.down.parameters.is_empty();
     let lacks = parameters.iter().find(|one| one.required && !spec.options.contains_key(&one.name));
     if let Some(lacking) = lacks {
         return Err(CliError::failed(format!(
