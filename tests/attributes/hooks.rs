@@ -95,8 +95,9 @@ services:
     stack.run(&["kill"]).ok();
     assert_eq!(runs(), 3);
     stack.run(&["start"]).ok();
-    stack.down();
+    stack.run(&["down"]).ok();
     assert_eq!(runs(), 4);
+    stack.world.assert_clean();
 }
 
 #[test]

@@ -82,7 +82,7 @@ services:
 
 #[test]
 fn a_platform_that_this_machine_can_not_run_is_told() {
-    refused("services:\n  web: {image: test, platform: linux/s390x}\n", &["s390x"]);
+    refused("services:\n  web: {image: test, platform: linux/s390x, pull_policy: never}\n", &["s390x"]);
     refused("services:\n  web: {image: missing-image, pull_policy: never}\n", &["missing-image"]);
 }
 

@@ -121,8 +121,14 @@ configs:
 
 #[test]
 fn what_is_external_must_be_there() {
-    refused("services:\n  web: {image: test, volumes: ['v:/v']}\nvolumes: {v: {external: true}}\n", &["external"]);
+    refused(
+        "services:\n  web: {image: test, volumes: ['outer:/v']}\nvolumes: {outer: {external: true}}\n",
+        &["external"],
+    );
     refused("services:\n  web: {image: test, networks: [n]}\nnetworks: {n: {external: true}}\n", &["external"]);
-    refused("services:\n  web: {image: test, volumes: ['v:/v']}\nvolumes: {v: {driver: other}}\n", &["driver `other`"]);
+    refused(
+        "services:\n  web: {image: test, volumes: ['outer:/v']}\nvolumes: {outer: {driver: other}}\n",
+        &["driver `other`"],
+    );
     refused("services:\n  web: {image: test, secrets: [s]}\nsecrets: {s: {external: true}}\n", &["external"]);
 }
