@@ -1,6 +1,6 @@
 //! What is run, as whom, how often, and how it ends.
 
-use crate::stack::{Stack, refused};
+use crate::stack::Stack;
 
 #[test]
 fn labels_annotations_and_files_of_them() {
@@ -81,9 +81,14 @@ services:
 }
 
 #[test]
-fn a_platform_that_this_machine_can_not_run_is_told() {
-    refused("services:\n  web: {image: test, platform: linux/s390x, pull_policy: never}\n", &["s390x"]);
-    refused("services:\n  web: {image: missing-image, pull_policy: never}\n", &["missing-image"]);
+fn an_image_that_must_not_be_pulled_is_told_also_where_it_is_there_for_another_platform() {
+    for line in ["image: test, platform: linux/s390x", "image: missing"] {
+        let stack = Stack::new(&format!("services:\n  web: {{{line}, pull_policy: never}}\n"));
+        stack.world.mirror("127.0.0.1:9");
+        let name = if line.contains("missing") { "missing" } else { "test" };
+        stack.run(&["up", "-d"]).code(1).says(name);
+        stack.world.assert_clean();
+    }
 }
 
 #[test]

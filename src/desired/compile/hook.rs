@@ -44,11 +44,11 @@ pub fn prepare(
     problems: &mut Problems,
 ) -> Vec<Draft> {
     let mut drafts: Vec<Draft> = Vec::new();
-    for owner in 0..owners.len() {
+    for (owner, prepared) in owners.iter_mut().enumerate() {
         let mut before: Option<ContainerName> = None;
         for (index, step) in service.pre_start.iter().enumerate() {
-            let target = &owners[owner].container.spec;
-            let container = step_name(compiler, name, step.per_replica.then_some(&target.name), index);
+            let replica = step.per_replica.then_some(&prepared.container.spec.name);
+            let container = step_name(compiler, name, replica, index);
             if !drafts.iter().any(|draft| draft.container.spec.name == container) {
                 let made = preparing(compiler, name, service, (step, index), (container.clone(), owner), problems);
                 drafts.extend(made.map(|mut draft| {
@@ -56,7 +56,7 @@ pub fn prepare(
                     draft
                 }));
             }
-            owners[owner].container.pre_start.push(container.clone());
+            prepared.container.pre_start.push(container.clone());
             before = Some(container);
         }
     }
