@@ -11,33 +11,31 @@ fn volumes_of_every_kind() {
     stack.write("bound/inner/file", "bound\n");
     stack.write(
         "compose.yaml",
-        &format!(
-            r#"
+        r#"
 services:
   web:
     image: test
     user: root
     volumes:
       - data:/data
-      - {{ type: volume, source: data, target: /part, volume: {{ subpath: sub }} }}
-      - {{ type: volume, source: empty, target: /data2, volume: {{ nocopy: true }} }}
-      - {{ type: volume, source: bound, target: /bound }}
-      - {{ type: volume, source: memory, target: /memory }}
-      - {{ type: tmpfs, target: /tmpfs, tmpfs: {{ size: 2m, mode: 0700 }} }}
-      - {{ type: image, source: test, target: /image, image: {{ subpath: etc }} }}
-      - {{ type: bind, source: ./bound, target: /read, read_only: true, consistency: cached }}
+      - { type: volume, source: data, target: /part, volume: { subpath: sub } }
+      - { type: volume, source: empty, target: /data2, volume: { nocopy: true } }
+      - { type: volume, source: bound, target: /bound }
+      - { type: volume, source: memory, target: /memory }
+      - { type: tmpfs, target: /tmpfs, tmpfs: { size: 2m, mode: 0700 } }
+      - { type: image, source: test, target: /image, image: { subpath: etc } }
+      - { type: bind, source: ./bound, target: /read, read_only: true, consistency: cached }
       - ./made:/made
     tmpfs: ["/own:size=1m,mode=1770,uid=1234,gid=2345,exec"]
-    depends_on: {{ init: {{ condition: service_completed_successfully }} }}
-  init: {{ image: test, user: root, command: [mkdir, -p, /data/sub], volumes: ["data:/data"] }}
-  other: {{ image: test, volumes_from: ["web:ro"] }}
+    depends_on: { init: { condition: service_completed_successfully } }
+  init: { image: test, user: root, command: [mkdir, -p, /data/sub], volumes: ["data:/data"] }
+  other: { image: test, volumes_from: ["web:ro"] }
 volumes:
-  data: {{}}
-  empty: {{}}
-  bound: {{ driver: local, driver_opts: {{ type: none, o: bind, device: ./bound }} }}
-  memory: {{ driver_opts: {{ type: tmpfs, device: tmpfs, o: "size=3m,uid=1234" }} }}
-"#
-        ),
+  data: {}
+  empty: {}
+  bound: { driver: local, driver_opts: { type: none, o: bind, device: ./bound } }
+  memory: { driver_opts: { type: tmpfs, device: tmpfs, o: "size=3m,uid=1234" } }
+"#,
     );
     stack.run(&["up", "-d"]).ok();
     stack.inside("web", "cat /data/content").ok().says("from the image");
