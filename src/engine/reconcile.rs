@@ -289,6 +289,7 @@ fn name(step: &Step) -> StepName {
         | Action::StopContainer { id, .. }
         | Action::PauseContainer { id, .. }
         | Action::UnpauseContainer { id, .. }
+        | Action::ReleaseContainer { id, .. }
         | Action::RemoveContainer { id, .. } => Some(id.clone()),
         _ => None,
     };

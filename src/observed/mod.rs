@@ -41,6 +41,8 @@ pub struct ObservedContainer {
     pub restarts: u32,
     /// So often in a row, each within 10 s of its start: the exponent of the delay.
     pub streak: u32,
+    /// It has a shim, and with it namespaces, links and ports.
+    pub sandbox: bool,
     /// The ports that it holds on the host, each with the number that was picked.
     pub ports: Vec<PortSpec>,
 }

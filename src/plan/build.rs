@@ -7,9 +7,7 @@ use sha2::{Digest as _, Sha256};
 use super::action::{Action, Cause, Failure, Plan, Step, StepId, Wait};
 use super::depend::{Standing, standing};
 use super::fate::{self, Fate, Fates, Move};
-use crate::desired::{
-    Condition, ContainerSpec, Desired, DesiredContainer, ImageSpec, MountSource, Stamp, StopSpec, Target,
-};
+use crate::desired::{Condition, ContainerSpec, Desired, DesiredContainer, MountSource, Stamp, StopSpec, Target};
 use crate::name::{ContainerId, ContainerName, Digest, NetworkName, ServiceName, VolumeName};
 use crate::observed::{Observed, ObservedContainer, State};
 
@@ -186,6 +184,9 @@ impl<'a> Builder<'a> {
                 Fate::Stays(Some(Move::Unpause(cause))) => {
                     self.step(Action::UnpauseContainer { id, name }, vec![cause.clone()], Vec::new());
                 }
+                Fate::Stays(Some(Move::Release(cause))) => {
+                    self.step(Action::ReleaseContainer { id, name }, vec![cause.clone()], Vec::new());
+                }
                 Fate::Stays(Some(Move::Later(due)))
                     if self.plan.due.as_ref().is_none_or(|first| due.is_before(first)) =>
                 {
@@ -228,7 +229,7 @@ impl<'a> Builder<'a> {
         let declared = self.desired.containers.get(name);
         declared
             .into_iter()
-            .flat_map(|d| images(&d.spec))
+            .flat_map(|d| d.spec.images())
             .filter_map(|image| self.images.get(&image.id))
             .copied()
             .collect()
@@ -240,7 +241,13 @@ impl<'a> Builder<'a> {
             Some(Fate::Stays(Some(Move::Restart(cause)))) => (cause.clone(), None),
             _ => return,
         };
-        let after: Vec<StepId> = self.stops.get(id).copied().into_iter().collect();
+        if let Some(reason) = self.lacking(&declared.spec) {
+            self.fail(name, reason);
+            return;
+        }
+        // Where it has lost its sandbox, its links and ports are made anew.
+        let mut after = self.before_creation(declared);
+        after.extend(self.stops.get(id));
         self.push_start(name, declared, id.clone(), vec![cause], restart, after);
     }
 
@@ -266,7 +273,7 @@ impl<'a> Builder<'a> {
         let mut after: Vec<StepId> =
             spec.endpoints.iter().filter_map(|e| self.networks.get(&e.network)).copied().collect();
         after.extend(volumes(spec).filter_map(|name| self.volumes.get(name)));
-        after.extend(images(spec).filter_map(|image| self.images.get(&image.id)));
+        after.extend(spec.images().filter_map(|image| self.images.get(&image.id)));
         after
     }
 
@@ -368,15 +375,6 @@ impl<'a> Builder<'a> {
 pub(super) fn is_spent(declared: &DesiredContainer, name: &ContainerName, fates: &Fates, observed: &Observed) -> bool {
     declared.spec.oneoff
         && (fates.renewed.contains_key(name) || observed.containers.values().any(|c| c.spec.name == *name))
-}
-
-/// The images that a container is made of: its own, and those that it mounts.
-pub(super) fn images(spec: &ContainerSpec) -> impl Iterator<Item = &ImageSpec> {
-    let mounted = spec.mounts.iter().filter_map(|mount| match &mount.source {
-        MountSource::Image { image, .. } => Some(image),
-        _ => None,
-    });
-    std::iter::once(&spec.image).chain(mounted)
 }
 
 /// The volumes that a container mounts.

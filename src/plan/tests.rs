@@ -100,6 +100,7 @@ fn reached(desired: &Desired) -> Observed {
             health: if declared.health.is_some() { Health::Healthy } else { Health::None },
             restarts: 0,
             streak: 0,
+            sandbox: true,
             ports: Vec::new(),
         };
         observed.containers.insert(id, container);
@@ -217,6 +218,8 @@ fn what_ended_under_restart_no_stays_down_until_the_next_up() {
     let mut desired = desired([replica("job", 1)]);
     let mut observed = reached(&desired);
     of(&mut observed, "job").state = exited(3, 70);
+    check(&desired, &observed, &["release container  p-job-1  exited 3, and stays down"]);
+    of(&mut observed, "job").sandbox = false;
     check(&desired, &observed, &["nothing to do"]);
     desired.applied = at(80);
     check(&desired, &observed, &["start container  p-job-1  exited 3, up asks again"]);
@@ -237,7 +240,7 @@ fn a_restart_policy_starts_again_when_it_is_due() {
     let again = plan(&desired, &observed, &at(100));
     assert!(matches!(again.steps[0].action, Action::StartContainer { restart: Some((3, 3)), .. }));
     of(&mut observed, "web").restarts = 3;
-    check(&desired, &observed, &["nothing to do"]);
+    check(&desired, &observed, &["release container  p-web-1  exited 137, and stays down"]);
 }
 
 #[test]
@@ -371,17 +374,56 @@ fn a_failed_dependency_is_told() {
     of(&mut observed, "web").state = State::Created;
     of(&mut observed, "db").health = Health::Unhealthy;
     check(&desired, &observed, &["error: p-web-1 can't be started: dependency db is unhealthy"]);
-    of(&mut observed, "db").state = exited(1, 70);
+    let db = of(&mut observed, "db");
+    (db.state, db.sandbox) = (exited(1, 70), false);
     check(&desired, &observed, &["error: p-web-1 can't be started: dependency db exited with 1"]);
 }
 
-#[test]
-fn users_of_a_network_namespace_are_made_anew_with_its_owner() {
+/// app, which lives in the network namespace of vpn.
+fn vpn_and_app() -> Desired {
     let mut desired = desired([replica("vpn", 1), replica("app", 1)]);
     change(&mut desired, "app", |spec| {
         spec.endpoints.clear();
         spec.namespaces.net = NetMode::Container("p-vpn-1".into());
     });
+    desired
+}
+
+#[test]
+fn namespaces_that_others_live_in_stay_until_the_last_of_them_has_ended() {
+    let desired = vpn_and_app();
+    let mut observed = reached(&desired);
+    of(&mut observed, "vpn").state = exited(0, 70);
+    check(&desired, &observed, &["nothing to do"]);
+    of(&mut observed, "app").state = exited(1, 80);
+    let release = [
+        "release container  p-app-1  exited 1, and stays down",
+        "release container  p-vpn-1  exited 0, and stays down",
+    ];
+    check(&desired, &observed, &release);
+}
+
+#[test]
+fn users_of_a_network_namespace_enter_the_new_one_when_its_owner_is_started_again() {
+    let mut desired = vpn_and_app();
+    desired.applied = at(90);
+    let mut observed = reached(&desired);
+    let vpn = of(&mut observed, "vpn");
+    (vpn.state, vpn.sandbox) = (exited(0, 70), false);
+    check(
+        &desired,
+        &observed,
+        &[
+            "stop container   p-app-1  shares namespaces of p-vpn-1, which is started with new ones",
+            "start container  p-vpn-1  exited 0, up asks again",
+            "start container  p-app-1  shares namespaces of p-vpn-1, which is started with new ones",
+        ],
+    );
+}
+
+#[test]
+fn users_of_a_network_namespace_are_made_anew_with_its_owner() {
+    let mut desired = vpn_and_app();
     let observed = reached(&desired);
     change(&mut desired, "vpn", |spec| spec.env = vec!["A=2".into()]);
     check(

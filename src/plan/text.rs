@@ -67,6 +67,7 @@ impl Action {
             Action::StopContainer { .. } => "stop container",
             Action::PauseContainer { .. } => "pause container",
             Action::UnpauseContainer { .. } => "unpause container",
+            Action::ReleaseContainer { .. } => "release container",
             Action::RemoveContainer { .. } => "remove container",
         }
     }
@@ -84,6 +85,7 @@ impl Action {
             | Action::StopContainer { name, .. }
             | Action::PauseContainer { name, .. }
             | Action::UnpauseContainer { name, .. }
+            | Action::ReleaseContainer { name, .. }
             | Action::RemoveContainer { name, .. } => name,
         }
     }

@@ -115,6 +115,7 @@ async fn serve(paths: Paths, project: ProjectName, ready: fn() -> io::Result<()>
         () = emptied(&shared) => close(&shared),
         () = shared.leave.notified() => tracing::info!("leaving the project to the next supervisor"),
     }
+    shared.machine.end_probes().await;
     Ok(())
 }
 

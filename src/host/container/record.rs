@@ -132,6 +132,17 @@ pub fn is_same(pid: i32, ticks: u64) -> bool {
     sys::start_ticks(pid).is_ok_and(|found| found == ticks) && !sys::pidfd_ended(std::os::fd::AsFd::as_fd(&pidfd))
 }
 
+/// Waits for the end of a process that was killed, at most so long; one that has ended is not waited for.
+pub async fn wait_for_end(pid: i32, ticks: u64, limit: std::time::Duration) {
+    let Ok(pidfd) = sys::pidfd_open(pid) else { return };
+    if sys::start_ticks(pid).is_ok_and(|found| found == ticks)
+        && let Ok(pidfd) = sys::watch(pidfd)
+    {
+        // Readable means ended; who does not end in time is told of by whoever needs what it holds.
+        let _ = tokio::time::timeout(limit, pidfd.readable()).await;
+    }
+}
+
 /// Now, in the form that records have.
 pub fn now() -> Stamp {
     let boot = fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default().trim().to_owned();

@@ -1,8 +1,13 @@
 //! Takes over what a former supervisor left: the shims that live, with their namespaces and ports. Start-up and recovery
 //! are the same code.
 
-use super::{Machine, MachineError};
-use crate::host::container::record;
+use std::sync::atomic::Ordering;
+
+use super::stop::KILLED;
+use super::{Machine, MachineError, observe};
+use crate::host::clock;
+use crate::host::container::exec;
+use crate::host::container::record::{self, ExitRecord, ProcessRecord};
 use crate::host::ledger::{container as ledger, project};
 use crate::host::net::Held;
 use crate::name::ContainerId;
@@ -16,12 +21,15 @@ impl Machine {
         let ids = project::containers(&self.paths, &self.project);
         for id in &ids {
             let Ok(Some(made)) = ledger::made(&self.paths, id) else { continue };
-            if !self.paths.container_run(id).join("shim.sock").exists() {
+            if !self.paths.shim_socket(id).exists() {
                 continue;
+            }
+            if let Ok(cgroup) = self.layout.existing(id) {
+                exec::sweep(&cgroup).await;
             }
             if let Err(error) = self.adopt_sandbox(id, &made.spec).await {
                 tracing::warn!(%error, container = %made.spec.name, "its shim is lost: it is ended");
-                self.end_lost(id)?;
+                self.end_lost(id).await?;
             }
         }
         if !ids.is_empty() {
@@ -47,12 +55,44 @@ impl Machine {
         Ok(all)
     }
 
-    /// Nothing of a container may go on whose shim is lost: nobody reads its pipes or waits for it (kernel.md 3).
-    fn end_lost(&self, id: &ContainerId) -> Result<(), MachineError> {
-        let lives = record::living(&self.paths.container_run(id)).ok().flatten().is_some();
-        if lives {
-            self.layout.existing(id)?.kill()?;
+    /// Kills the probes that are under way: their results would be nobody's.
+    pub async fn end_probes(&self) {
+        let ids: Vec<ContainerId> = self.live.read().await.keys().cloned().collect();
+        for id in ids {
+            if let Ok(cgroup) = self.layout.existing(&id) {
+                exec::sweep(&cgroup).await;
+            }
         }
-        Ok(())
+    }
+
+    /// Ends the containers whose shims were killed since the last look.
+    pub(super) async fn end_lost_shims(&self) {
+        let lives = self.live.read().await;
+        let lost = lives.iter().filter(|(_, live)| live.over.load(Ordering::Acquire));
+        let lost: Vec<_> = lost.map(|(id, live)| (id.clone(), live.spec.name.clone())).collect();
+        drop(lives);
+        for (id, container) in lost {
+            tracing::warn!(%container, "its shim is lost: it is ended");
+            if let Err(error) = self.end_lost(&id).await {
+                tracing::warn!(%error, %container, "a container whose shim is lost was not ended");
+            }
+        }
+    }
+
+    /// Nothing of a container may go on whose shim is lost: nobody reads its pipes or waits for it (kernel.md 3).
+    async fn end_lost(&self, id: &ContainerId) -> Result<(), MachineError> {
+        let (run, state) = (self.paths.container_run(id), self.paths.container(id));
+        self.layout.existing(id)?.kill()?;
+        let process: Option<ProcessRecord> = record::read(&run, record::PROCESS).ok().flatten();
+        if let Some(process) = process {
+            record::wait_for_end(process.pid, process.ticks, KILLED).await;
+            let exit = observe::lost(observe::LOST, &clock::now());
+            let end = ExitRecord { exit, started: Some(process.started) };
+            record::write(&run, record::EXIT, &end)?;
+            record::write(&state, record::EXIT, &end)?;
+            let path = run.join(record::PROCESS);
+            std::fs::remove_file(&path).map_err(MachineError::file("remove", path))?;
+        }
+        self.release(id).await
     }
 }

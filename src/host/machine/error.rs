@@ -24,6 +24,9 @@ pub enum MachineError {
     /// Of the records.
     #[error(transparent)]
     Ledger(#[from] ledger::LedgerError),
+    /// Of the records of a process.
+    #[error(transparent)]
+    Process(#[from] container::record::RecordError),
     /// Of a shim.
     #[error(transparent)]
     Shim(#[from] container::ShimError),

@@ -103,6 +103,11 @@ impl Machine {
             Action::StopContainer { id, name, signal, grace } => self.stop(id, name, *signal, *grace).await,
             Action::PauseContainer { id, .. } => self.pause(id),
             Action::UnpauseContainer { id, .. } => self.unpause(id),
+            Action::ReleaseContainer { id, .. } => {
+                self.release(id).await?;
+                self.refresh_names().await;
+                Ok(())
+            }
             Action::RemoveContainer { id, .. } => self.remove(id).await,
         }
     }
@@ -127,6 +132,7 @@ impl Machine {
 
 impl Host for Machine {
     async fn observe(&self, desired: &Desired) -> Result<Observed, HostError> {
+        self.end_lost_shims().await;
         Ok(observe::observe(&self.paths, &self.project, Some(desired), &self.cache)?)
     }
 
@@ -136,6 +142,10 @@ impl Host for Machine {
 
     async fn probe(&self, id: &ContainerId, spec: &HealthSpec) -> ProbeResult {
         self.run_probe(id, spec).await
+    }
+
+    async fn health(&self, id: &ContainerId) -> Option<HealthRecord> {
+        ledger::container::health(&self.paths, id).ok().flatten()
     }
 
     async fn record_health(&self, id: &ContainerId, record: &HealthRecord) -> Result<(), HostError> {

@@ -61,7 +61,8 @@ pub fn observe(
     }
     if let Some(desired) = desired {
         let store = Store::open(&paths.root)?;
-        let images: BTreeMap<_, _> = desired.containers.values().map(|c| (&c.spec.image.id, &c.spec.image)).collect();
+        let images: BTreeMap<_, _> =
+            desired.containers.values().flat_map(|c| c.spec.images()).map(|image| (&image.id, image)).collect();
         observed.images =
             images.into_iter().filter(|(_, image)| store.layers_present(image)).map(|(id, _)| id.clone()).collect();
     }
@@ -86,7 +87,7 @@ fn networks(
 }
 
 fn container(paths: &Paths, project: &ProjectName, id: &ContainerId, cache: &Cache) -> ObservedContainer {
-    let Some(made) = cache.made(paths, id) else { return half_made(project, id) };
+    let Some(made) = cache.made(paths, id) else { return half_made(paths, project, id) };
     let run = paths.container_run(id);
     let process = record::living(&run).ok().flatten();
     let counters = ledger::counters(paths, id).unwrap_or_default();
@@ -106,11 +107,12 @@ fn container(paths: &Paths, project: &ProjectName, id: &ContainerId, cache: &Cac
         health,
         restarts: counters.restarts,
         streak: counters.streak,
+        sandbox: paths.shim_socket(id).exists(),
         ports: ledger::ports(paths, id).unwrap_or_default(),
     }
 }
 
-fn half_made(project: &ProjectName, id: &ContainerId) -> ObservedContainer {
+fn half_made(paths: &Paths, project: &ProjectName, id: &ContainerId) -> ObservedContainer {
     let spec = crate::desired::ContainerSpec { project: project.clone(), ..Default::default() };
     ObservedContainer {
         id: id.clone(),
@@ -122,6 +124,7 @@ fn half_made(project: &ProjectName, id: &ContainerId) -> ObservedContainer {
         health: Health::None,
         restarts: 0,
         streak: 0,
+        sandbox: paths.shim_socket(id).exists(),
         ports: Vec::new(),
     }
 }
@@ -142,7 +145,7 @@ fn ended(paths: &Paths, id: &ContainerId, made: &Made) -> (State, Option<Stamp>)
             // It has ended, and its shim is about to say how: until then it counts as running.
             return (State::Running { pid: process.pid }, Some(process.started));
         }
-        let lost = lost("its shim was lost, and its exit code with it", &process.started);
+        let lost = lost(LOST, &process.started);
         return (State::Exited(lost), Some(process.started));
     }
     if made.created.boot != clock::boot_id() {
@@ -151,8 +154,11 @@ fn ended(paths: &Paths, id: &ContainerId, made: &Made) -> (State, Option<Stamp>)
     (State::Created, None)
 }
 
+/// Why nothing is known of an end: the shim was killed.
+pub const LOST: &str = "its shim was lost, and its exit code with it";
+
 /// An end that nobody saw. 255 is what docker gives those.
-fn lost(why: &str, at: &Stamp) -> Exit {
+pub fn lost(why: &str, at: &Stamp) -> Exit {
     Exit { code: 255, oom: false, at: at.clone(), stopped: false, error: Some(why.to_owned()) }
 }
 

@@ -193,6 +193,8 @@ fn report(tell: &Tell, step: &StepName, phase: Phase, began: bool, detail: Optio
         "remove" => ("Removing", "Removed"),
         "start" => ("Starting", "Started"),
         "stop" => ("Stopping", "Stopped"),
+        // Of no interest to people: it has ended already.
+        "release" => return,
         "pause" => ("Pausing", "Paused"),
         _ => ("Unpausing", "Unpaused"),
     };
