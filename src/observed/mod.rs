@@ -18,6 +18,9 @@ pub struct Observed {
     pub volumes: BTreeMap<VolumeName, ObservedVolume>,
     /// Ids (config digests) of the images whose layers are all there.
     pub images: BTreeSet<Digest>,
+    /// What people must be told of: records that were damaged and put aside.
+    #[serde(default)]
+    pub warnings: Vec<String>,
 }
 
 /// A container that exists.

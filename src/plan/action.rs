@@ -153,6 +153,9 @@ pub struct Failure {
     pub container: ContainerName,
     /// Why.
     pub reason: String,
+    /// The container that is to blame, if it is another one: what it has printed last tells more.
+    #[serde(default)]
+    pub culprit: Option<ContainerName>,
 }
 
 impl Plan {

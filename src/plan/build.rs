@@ -29,7 +29,7 @@ pub struct Builder<'a> {
     pub(super) removals: BTreeMap<ContainerId, StepId>,
     starts: BTreeMap<ContainerName, StepId>,
     /// Why a container can't be started.
-    failed: BTreeMap<ContainerName, String>,
+    failed: BTreeMap<ContainerName, Failure>,
 }
 
 impl<'a> Builder<'a> {
@@ -53,6 +53,7 @@ impl<'a> Builder<'a> {
 
     /// Builds it: removals before additions, dependents stopped before and started after what they depend on.
     pub fn build(mut self) -> Plan {
+        self.plan.warnings.extend(self.observed.warnings.iter().cloned());
         self.compare_networks();
         let renewed = self.renewed_networks.keys().cloned().collect();
         let fates = fate::decide(self.desired, self.observed, &renewed, self.now);
@@ -78,9 +79,10 @@ impl<'a> Builder<'a> {
         id
     }
 
-    fn fail(&mut self, container: &ContainerName, reason: String) {
-        self.failed.insert(container.clone(), reason.clone());
-        self.plan.failures.push(Failure { container: container.clone(), reason });
+    fn fail(&mut self, container: &ContainerName, reason: String, culprit: Option<ContainerName>) {
+        let failure = Failure { container: container.clone(), reason, culprit };
+        self.failed.insert(container.clone(), failure.clone());
+        self.plan.failures.push(failure);
     }
 
     /// Stops in the reverse order of dependencies, then removes.
@@ -242,7 +244,7 @@ impl<'a> Builder<'a> {
             _ => return,
         };
         if let Some(reason) = self.lacking(&declared.spec) {
-            self.fail(name, reason);
+            self.fail(name, reason, None);
             return;
         }
         // Where it has lost its sandbox, its links and ports are made anew.
@@ -253,7 +255,7 @@ impl<'a> Builder<'a> {
 
     fn create(&mut self, name: &ContainerName, declared: &DesiredContainer, fates: &Fates) {
         if let Some(reason) = self.lacking(&declared.spec) {
-            self.fail(name, reason);
+            self.fail(name, reason, None);
             return;
         }
         let id = new_id(self.desired, name, self.now);
@@ -292,9 +294,9 @@ impl<'a> Builder<'a> {
         }
         for dependency in &declared.depends_on {
             for replica in self.replicas(&dependency.service) {
-                if let Some(reason) = self.judge(dependency, &replica, &mut waits, &mut after) {
+                if let Some((reason, culprit)) = self.judge(dependency, &replica, &mut waits, &mut after) {
                     if dependency.required {
-                        self.fail(name, reason);
+                        self.fail(name, reason, Some(culprit));
                         return;
                     }
                     self.plan.warnings.push(format!("{name}: {reason}, but it is not required"));
@@ -306,16 +308,18 @@ impl<'a> Builder<'a> {
         self.starts.insert(name.clone(), step);
     }
 
-    /// Adds what a start waits for because of one replica of a dependency; `Some`: why it never will hold.
+    /// Adds what a start waits for because of one replica of a dependency; `Some`: why it never will hold, and who is to
+    /// blame.
     fn judge(
         &self,
         dependency: &crate::desired::Dependency,
         replica: &ContainerName,
         waits: &mut Vec<Wait>,
         after: &mut Vec<StepId>,
-    ) -> Option<String> {
-        if let Some(reason) = self.failed.get(replica) {
-            return Some(format!("dependency {} can't start: {reason}", dependency.service));
+    ) -> Option<(String, ContainerName)> {
+        if let Some(failure) = self.failed.get(replica) {
+            let reason = format!("dependency {} can't start: {}", dependency.service, failure.reason);
+            return Some((reason, failure.culprit.clone().unwrap_or_else(|| replica.clone())));
         }
         let declared = self.desired.containers.get(replica)?;
         let observed =
@@ -326,7 +330,7 @@ impl<'a> Builder<'a> {
         let comes = start.is_some() || self.comes_again(declared, observed);
         match standing(dependency, declared, observed, comes) {
             Standing::Holds => None,
-            Standing::Never(reason) => Some(reason),
+            Standing::Never(reason) => Some((reason, replica.clone())),
             Standing::Waits => {
                 after.extend(start);
                 if start.is_none() || dependency.condition != Condition::ServiceStarted {

@@ -379,6 +379,58 @@ fn a_failed_dependency_is_told() {
     check(&desired, &observed, &["error: p-web-1 can't be started: dependency db exited with 1"]);
 }
 
+#[test]
+fn who_is_to_blame_is_named_through_any_number_of_dependencies() {
+    let mut desired = web_and_db();
+    let mut front = replica("front", 1);
+    front.depends_on = vec![on("web", Condition::ServiceStarted)];
+    desired.containers.insert(front.spec.name.clone(), front);
+    let mut observed = reached(&desired);
+    observed.containers.retain(|_, c| &*c.spec.service == "db");
+    of(&mut observed, "db").health = Health::Unhealthy;
+    let failures = plan(&desired, &observed, &at(100)).failures;
+    let blamed: Vec<_> = failures.iter().map(|f| (f.container.as_str(), f.culprit.as_deref())).collect();
+    assert_eq!(blamed, [("p-web-1", Some("p-db-1")), ("p-front-1", Some("p-db-1"))], "{failures:#?}");
+}
+
+#[test]
+fn a_dependency_that_is_not_required_is_told_and_not_waited_for() {
+    let mut desired = web_and_db();
+    let mut observed = reached(&desired);
+    of(&mut observed, "web").state = State::Created;
+    of(&mut observed, "db").health = Health::Unhealthy;
+    desired.containers.get_mut("p-web-1").unwrap().depends_on[0].required = false;
+    check(
+        &desired,
+        &observed,
+        &[
+            "start container  p-web-1  not started yet",
+            "warning: p-web-1: dependency db is unhealthy, but it is not required",
+        ],
+    );
+}
+
+#[test]
+fn the_conditions_hold_at_healing_too() {
+    let mut desired = web_and_db();
+    for declared in desired.containers.values_mut() {
+        declared.restart = RestartPolicy::Always;
+    }
+    let mut observed = reached(&desired);
+    for container in observed.containers.values_mut() {
+        (container.state, container.health) = (exited(137, 80), Health::None);
+    }
+    check(
+        &desired,
+        &observed,
+        &["start container  p-db-1   exited 137", "start container  p-web-1  exited 137; when db is healthy"],
+    );
+    // The database comes back later: its user waits for that as well.
+    of(&mut observed, "db").started = Some(at(99));
+    of(&mut observed, "db").state = exited(137, 100);
+    check(&desired, &observed, &["start container  p-web-1  exited 137; when db is healthy"]);
+}
+
 /// app, which lives in the network namespace of vpn.
 fn vpn_and_app() -> Desired {
     let mut desired = desired([replica("vpn", 1), replica("app", 1)]);

@@ -5,11 +5,13 @@ use std::sync::atomic::Ordering;
 
 use super::stop::KILLED;
 use super::{Machine, MachineError, observe};
+use crate::desired::Stamp;
 use crate::host::clock;
 use crate::host::container::exec;
-use crate::host::container::record::{self, ExitRecord, ProcessRecord};
+use crate::host::container::record::{EXIT, ExitRecord, PROCESS, ProcessRecord, wait_for_end};
 use crate::host::ledger::{container as ledger, project};
 use crate::host::net::Held;
+use crate::host::record::{self, Durability};
 use crate::name::ContainerId;
 
 impl Machine {
@@ -19,6 +21,8 @@ impl Machine {
     /// When the rules can't be put in order. A single container that can't be taken over is treated as lost.
     pub async fn adopt(&self) -> Result<(), MachineError> {
         let ids = project::containers(&self.paths, &self.project);
+        let applied = project::desired(&self.paths, &self.project)?.map(|desired| desired.applied);
+        let applied = Some(applied.unwrap_or_default());
         for id in &ids {
             let Ok(Some(made)) = ledger::made(&self.paths, id) else { continue };
             if !self.paths.shim_socket(id).exists() {
@@ -29,7 +33,7 @@ impl Machine {
             }
             if let Err(error) = self.adopt_sandbox(id, &made.spec).await {
                 tracing::warn!(%error, container = %made.spec.name, "its shim is lost: it is ended");
-                self.end_lost(id).await?;
+                self.end_lost(id, applied.as_ref()).await?;
             }
         }
         if !ids.is_empty() {
@@ -73,24 +77,30 @@ impl Machine {
         drop(lives);
         for (id, container) in lost {
             tracing::warn!(%container, "its shim is lost: it is ended");
-            if let Err(error) = self.end_lost(&id).await {
+            if let Err(error) = self.end_lost(&id, None).await {
                 tracing::warn!(%error, %container, "a container whose shim is lost was not ended");
             }
         }
     }
 
-    /// Nothing of a container may go on whose shim is lost: nobody reads its pipes or waits for it (kernel.md 3).
-    async fn end_lost(&self, id: &ContainerId) -> Result<(), MachineError> {
+    /// Nothing of a container may go on whose shim is lost: nobody reads its pipes or waits for it (kernel.md 3). When that
+    /// was is only known of those that are `found` so at the start: after that state was applied, and before the next one.
+    async fn end_lost(&self, id: &ContainerId, found: Option<&Stamp>) -> Result<(), MachineError> {
         let (run, state) = (self.paths.container_run(id), self.paths.container(id));
         self.layout.existing(id)?.kill()?;
-        let process: Option<ProcessRecord> = record::read(&run, record::PROCESS).ok().flatten();
+        let process: Option<ProcessRecord> = record::read(&run.join(PROCESS)).ok().flatten();
         if let Some(process) = process {
-            record::wait_for_end(process.pid, process.ticks, KILLED).await;
-            let exit = observe::lost(observe::LOST, &clock::now());
+            wait_for_end(process.pid, process.ticks, KILLED).await;
+            let at = match found {
+                Some(applied) if process.started.is_before(applied) => applied.clone(),
+                Some(_) => process.started.clone(),
+                None => clock::now(),
+            };
+            let exit = observe::lost(observe::LOST, &at);
             let end = ExitRecord { exit, started: Some(process.started) };
-            record::write(&run, record::EXIT, &end)?;
-            record::write(&state, record::EXIT, &end)?;
-            let path = run.join(record::PROCESS);
+            record::write(&run.join(EXIT), &end, Durability::Lazy)?;
+            record::write(&state.join(EXIT), &end, Durability::Lazy)?;
+            let path = run.join(PROCESS);
             std::fs::remove_file(&path).map_err(MachineError::file("remove", path))?;
         }
         self.release(id).await

@@ -112,9 +112,11 @@ impl Machine {
         }
     }
 
-    /// Fetches layers that went missing since the client resolved the image; without anybody's login.
+    /// Fetches layers that went missing since the client resolved the image: from where the last caller had its images,
+    /// without anybody's login.
     async fn pull(&self, name: &str, id: &crate::name::Digest) -> Result<(), MachineError> {
-        let client = Arc::new(image::Client::new(image::Settings::from_env())?);
+        let settings = ledger::project::caller(&self.paths, &self.project)?.registries;
+        let client = Arc::new(image::Client::new(settings)?);
         Ok(self.images.fetch_id(&client, name, id, &(Arc::new(image::Quiet) as image::Watcher)).await?)
     }
 
