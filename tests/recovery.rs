@@ -111,7 +111,7 @@ services:
     world.wait_for("its link to go", || world.sh("ip -o link | grep ' wl-.*@'").stdout.is_empty());
     world.windlass(&folder, &["ps", "-a"]).ok().says("Exited (3)");
     world.windlass(&folder, &["logs", "job"]).ok().says("ran");
-    world.windlass(&folder, &["plan", "--detailed-exitcode"]).code(2).says("exited 3, up asks again");
+    world.windlass(&folder, &["plan", "--detailed-exitcode"]).code(2).says("exited 3, asked to start");
     fs::write(folder.join("stay"), "").unwrap();
     world.windlass(&folder, &["up", "-d"]).ok();
     world.wait_for("an answer", || world.sh("curl -sS http://127.0.0.1:8080/").code == 0);

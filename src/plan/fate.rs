@@ -199,7 +199,10 @@ fn process_move(
         (Target::Running | Target::Paused, State::Created) => Some(Move::Start("not started yet".into(), None)),
         (Target::Running | Target::Paused, State::Exited(exit)) => {
             let start_before = declared.start_before.as_ref();
-            if asked(container.started.as_ref()) || start_before.is_some_and(|before| exit.at.is_before(before)) {
+            if start_before.is_some_and(|before| exit.at.is_before(before)) {
+                return Some(Move::Start(format!("exited {}, asked to start", exit.code), None));
+            }
+            if asked(container.started.as_ref()) {
                 return Some(Move::Start("asked to start".into(), None));
             }
             if exit.stopped {

@@ -224,7 +224,7 @@ fn the_process_is_in_its_cgroup_and_probes_below_it() {
             windlass::host::container::exec::probe(world.program.as_fd(), probe, Duration::from_secs(9)).await;
         assert_eq!(outcome.code, 0, "{}", outcome.output);
         if created.cgroup.v2().is_some() {
-            assert!(outcome.output.starts_with("0::/probe-"), "{}", outcome.output);
+            assert!(outcome.output.starts_with("0::/windlass-probe-"), "{}", outcome.output);
         }
         created.cgroup.kill().unwrap();
         shim.event().await.unwrap();
