@@ -118,6 +118,9 @@ pub struct Source {
     pub config_files: Vec<PathBuf>,
     /// The `--env-file`s, absolute.
     pub environment_files: Vec<PathBuf>,
+    /// What was told about these files and need not be told again.
+    #[serde(default)]
+    pub told: Vec<String>,
 }
 
 /// One container that must exist.

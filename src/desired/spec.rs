@@ -111,6 +111,17 @@ pub struct HookSpec {
     pub env: Vec<String>,
 }
 
+impl ContainerSpec {
+    /// The images that it is made of: its own, and those that it mounts.
+    pub fn images(&self) -> impl Iterator<Item = &ImageSpec> {
+        let mounted = self.mounts.iter().filter_map(|mount| match &mount.source {
+            MountSource::Image { image, .. } => Some(image),
+            _ => None,
+        });
+        std::iter::once(&self.image).chain(mounted)
+    }
+}
+
 /// The image of a container, as it was resolved.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ImageSpec {

@@ -211,8 +211,8 @@ impl Fake {
     fn act(&self, action: &Action, half: bool) -> Result<Vec<String>, HostError> {
         let now = self.clock.now();
         let mut inner = self.lock();
-        if inner.is_cut(action) {
-            return Err(error("its bridge is gone"));
+        if let Some(why) = inner.is_cut(action) {
+            return Err(error(why));
         }
         inner.check(action);
         inner.log.push(format!("{} {}", action.verb(), action.object()));
@@ -303,6 +303,10 @@ impl Host for Fake {
             _ => -1,
         };
         ProbeResult { code, output: String::new() }
+    }
+
+    async fn health(&self, id: &ContainerId) -> Option<HealthRecord> {
+        self.lock().records.get(id).cloned()
     }
 
     async fn record_health(&self, id: &ContainerId, record: &HealthRecord) -> Result<(), HostError> {

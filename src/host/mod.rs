@@ -12,6 +12,7 @@ pub mod machine;
 pub mod net;
 pub mod paths;
 pub mod process;
+pub mod record;
 pub mod seccomp;
 pub mod volume;
 pub mod world;

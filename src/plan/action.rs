@@ -38,14 +38,14 @@ pub enum Action {
         /// Its name.
         name: VolumeName,
     },
-    /// Make a container: its folder, sandbox, links and ports, but no process.
+    /// Make a container: its record and folders, but no process, links or ports.
     CreateContainer {
         /// Its id.
         id: ContainerId,
         /// What it is made of.
         spec: Box<ContainerSpec>,
     },
-    /// Start its process.
+    /// Start its process; its shim, links and ports are made first where it has none.
     StartContainer {
         /// Its id.
         id: ContainerId,
@@ -87,6 +87,14 @@ pub enum Action {
     },
     /// Thaw them.
     UnpauseContainer {
+        /// Its id.
+        id: ContainerId,
+        /// Its name.
+        name: ContainerName,
+    },
+    /// Take its shim, links and ports from a container that has ended and is not to come back; what it wrote, its logs and
+    /// its exit code stay. The next start makes them anew.
+    ReleaseContainer {
         /// Its id.
         id: ContainerId,
         /// Its name.
@@ -168,6 +176,9 @@ pub struct Failure {
     pub container: ContainerName,
     /// Why.
     pub reason: String,
+    /// The container that is to blame, if it is another one: what it has printed last tells more.
+    #[serde(default)]
+    pub culprit: Option<ContainerName>,
 }
 
 impl Plan {

@@ -9,7 +9,7 @@ use super::depend::{Standing, standing};
 use super::fate::{self, Fate, Fates, Move};
 use super::hook::preparation;
 use crate::desired::{
-    Condition, ContainerSpec, Dependency, Desired, DesiredContainer, ImageSpec, MountSource, Stamp, StopSpec, Target,
+    Condition, ContainerSpec, Dependency, Desired, DesiredContainer, MountSource, Stamp, StopSpec, Target,
 };
 use crate::name::{ContainerId, ContainerName, Digest, NetworkName, ServiceName, VolumeName};
 use crate::observed::{Observed, ObservedContainer, State};
@@ -34,7 +34,7 @@ pub struct Builder<'a> {
     /// Containers that prepare others and have had their turn.
     pub(super) prepared: BTreeSet<ContainerName>,
     /// Why a container can't be started.
-    failed: BTreeMap<ContainerName, String>,
+    failed: BTreeMap<ContainerName, Failure>,
 }
 
 impl<'a> Builder<'a> {
@@ -59,6 +59,7 @@ impl<'a> Builder<'a> {
 
     /// Builds it: removals before additions, dependents stopped before and started after what they depend on.
     pub fn build(mut self) -> Plan {
+        self.plan.warnings.extend(self.observed.warnings.iter().cloned());
         self.compare_networks();
         let renewed = self.renewed_networks.keys().cloned().collect();
         let fates = fate::decide(self.desired, self.observed, &renewed, self.now);
@@ -84,9 +85,10 @@ impl<'a> Builder<'a> {
         id
     }
 
-    fn fail(&mut self, container: &ContainerName, reason: String) {
-        self.failed.insert(container.clone(), reason.clone());
-        self.plan.failures.push(Failure { container: container.clone(), reason });
+    fn fail(&mut self, container: &ContainerName, reason: String, culprit: Option<ContainerName>) {
+        let failure = Failure { container: container.clone(), reason, culprit };
+        self.failed.insert(container.clone(), failure.clone());
+        self.plan.failures.push(failure);
     }
 
     /// Stops in the reverse order of dependencies, then removes.
@@ -193,6 +195,9 @@ impl<'a> Builder<'a> {
                 Fate::Stays(Some(Move::Unpause(cause))) => {
                     self.step(Action::UnpauseContainer { id, name }, vec![cause.clone()], Vec::new());
                 }
+                Fate::Stays(Some(Move::Release(cause))) => {
+                    self.step(Action::ReleaseContainer { id, name }, vec![cause.clone()], Vec::new());
+                }
                 Fate::Stays(Some(Move::Later(due)))
                     if self.plan.due.as_ref().is_none_or(|first| due.is_before(first)) =>
                 {
@@ -246,7 +251,7 @@ impl<'a> Builder<'a> {
         let declared = self.desired.containers.get(name);
         declared
             .into_iter()
-            .flat_map(|d| images(&d.spec))
+            .flat_map(|d| d.spec.images())
             .filter_map(|image| self.images.get(&image.id))
             .copied()
             .collect()
@@ -258,7 +263,13 @@ impl<'a> Builder<'a> {
             Some(Fate::Stays(Some(Move::Restart(cause)))) => (cause.clone(), None),
             _ => return,
         };
-        let after: Vec<StepId> = self.stops.get(id).copied().into_iter().collect();
+        if let Some(reason) = self.lacking(&declared.spec) {
+            self.fail(name, reason, None);
+            return;
+        }
+        // Where it has lost its sandbox, its links and ports are made anew.
+        let mut after = self.before_creation(declared);
+        after.extend(self.stops.get(id));
         self.prepare(declared, None, fates);
         self.push_start(name, declared, id.clone(), vec![cause], restart, after);
     }
@@ -271,7 +282,7 @@ impl<'a> Builder<'a> {
         fates: &Fates,
     ) {
         if let Some(reason) = self.lacking(&declared.spec) {
-            self.fail(name, reason);
+            self.fail(name, reason, None);
             return;
         }
         let id = new_id(self.desired, name, self.now);
@@ -293,7 +304,7 @@ impl<'a> Builder<'a> {
         let mut after: Vec<StepId> =
             spec.endpoints.iter().filter_map(|e| self.networks.get(&e.network)).copied().collect();
         after.extend(volumes(spec).filter_map(|name| self.volumes.get(name)));
-        after.extend(images(spec).filter_map(|image| self.images.get(&image.id)));
+        after.extend(spec.images().filter_map(|image| self.images.get(&image.id)));
         after
     }
 
@@ -311,9 +322,9 @@ impl<'a> Builder<'a> {
             after.extend(self.starts.get(provider));
         }
         for (dependency, replica) in self.before_start(declared) {
-            if let Some(reason) = self.judge(&dependency, &replica, &mut waits, &mut after) {
+            if let Some((reason, culprit)) = self.judge(&dependency, &replica, &mut waits, &mut after) {
                 if dependency.required {
-                    self.fail(name, reason);
+                    self.fail(name, reason, Some(culprit));
                     return;
                 }
                 self.plan.warnings.push(format!("{name}: {reason}, but it is not required"));
@@ -334,16 +345,18 @@ impl<'a> Builder<'a> {
         needed.chain(prepared.map(|(index, name)| (preparation(index), name.clone()))).collect()
     }
 
-    /// Adds what a start waits for because of one replica of a dependency; `Some`: why it never will hold.
+    /// Adds what a start waits for because of one replica of a dependency; `Some`: why it never will hold, and who is to
+    /// blame.
     fn judge(
         &self,
         dependency: &Dependency,
         replica: &ContainerName,
         waits: &mut Vec<Wait>,
         after: &mut Vec<StepId>,
-    ) -> Option<String> {
-        if let Some(reason) = self.failed.get(replica) {
-            return Some(format!("dependency {} can't start: {reason}", dependency.service));
+    ) -> Option<(String, ContainerName)> {
+        if let Some(failure) = self.failed.get(replica) {
+            let reason = format!("dependency {} can't start: {}", dependency.service, failure.reason);
+            return Some((reason, failure.culprit.clone().unwrap_or_else(|| replica.clone())));
         }
         let declared = self.desired.containers.get(replica)?;
         let observed =
@@ -354,7 +367,7 @@ impl<'a> Builder<'a> {
         let comes = start.is_some() || self.comes_again(declared, observed);
         match standing(dependency, declared, observed, comes) {
             Standing::Holds => None,
-            Standing::Never(reason) => Some(reason),
+            Standing::Never(reason) => Some((reason, replica.clone())),
             Standing::Waits => {
                 after.extend(start);
                 if start.is_none() || dependency.condition != Condition::ServiceStarted {
@@ -405,15 +418,6 @@ pub(super) fn is_spent(declared: &DesiredContainer, name: &ContainerName, fates:
     declared.spec.oneoff
         && !declared.prepares
         && (fates.renewed.contains_key(name) || observed.containers.values().any(|c| c.spec.name == *name))
-}
-
-/// The images that a container is made of: its own, and those that it mounts.
-pub(super) fn images(spec: &ContainerSpec) -> impl Iterator<Item = &ImageSpec> {
-    let mounted = spec.mounts.iter().filter_map(|mount| match &mount.source {
-        MountSource::Image { image, .. } => Some(image),
-        _ => None,
-    });
-    std::iter::once(&spec.image).chain(mounted)
 }
 
 /// The volumes that a container mounts.

@@ -69,6 +69,7 @@ impl Action {
             Action::RunHooks { kind: HookKind::PreStop, .. } => "run pre_stop",
             Action::PauseContainer { .. } => "pause container",
             Action::UnpauseContainer { .. } => "unpause container",
+            Action::ReleaseContainer { .. } => "release container",
             Action::RemoveContainer { .. } => "remove container",
         }
     }
@@ -87,6 +88,7 @@ impl Action {
             | Action::RunHooks { name, .. }
             | Action::PauseContainer { name, .. }
             | Action::UnpauseContainer { name, .. }
+            | Action::ReleaseContainer { name, .. }
             | Action::RemoveContainer { name, .. } => name,
         }
     }

@@ -126,6 +126,8 @@ pub enum Until {
 pub struct Outcome {
     /// Containers that did not reach their target.
     pub failures: Vec<Failure>,
+    /// What those who are to blame have printed last, a paragraph each.
+    pub evidence: Vec<String>,
     /// docker's code for a container that could not be started: 125, 126, 127.
     pub code: Option<u8>,
     /// What is to be told besides.

@@ -60,6 +60,9 @@ pub fn finish<B: Backend>(cx: &Context<'_, B>, outcome: &Outcome) -> Result<Exit
         let head = if name.is_empty() { String::new() } else { format!("{name}: ") };
         cx.output.say(Tone::Error, "error", &format!("{head}{}", failure.reason))?;
     }
+    for evidence in &outcome.evidence {
+        cx.output.note(evidence)?;
+    }
     if outcome.failures.is_empty() { Ok(ExitStatus::DONE) } else { Err(CliError::Exit(ExitStatus::FAILED.0)) }
 }
 

@@ -117,6 +117,7 @@ pub fn container(service: &str, number: u32, state: State) -> ObservedContainer 
         created: stamp(880),
         health: if service == "db" { Health::Healthy } else { Health::None },
         ports: if matches!(state, State::Running { .. }) && service == "web" { vec![port] } else { Vec::new() },
+        sandbox: matches!(state, State::Running { .. } | State::Paused { .. }),
         state,
         started,
         restarts: 0,

@@ -157,6 +157,7 @@ fn add(observed: &mut Observed, container: &DesiredContainer) {
         health: if container.health.is_some() { Health::Healthy } else { Health::None },
         restarts: 0,
         streak: 0,
+        sandbox: true,
         ports: container.spec.ports.clone(),
         hooks: Default::default(),
     };

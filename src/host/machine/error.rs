@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use crate::engine::port::HostError;
-use crate::host::{cdi, cgroup, container, image, ledger, net, volume};
+use crate::host::{cdi, cgroup, container, image, ledger, net, record, volume};
 use crate::name::{ContainerName, NetworkName, VolumeName};
 
 /// Why this machine could not do a thing.
@@ -27,6 +27,9 @@ pub enum MachineError {
     /// Of the records.
     #[error(transparent)]
     Ledger(#[from] ledger::LedgerError),
+    /// Of a single record.
+    #[error(transparent)]
+    Record(#[from] record::RecordError),
     /// Of a shim.
     #[error(transparent)]
     Shim(#[from] container::ShimError),

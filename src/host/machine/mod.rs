@@ -108,14 +108,20 @@ impl Machine {
             }
             Action::PauseContainer { id, .. } => self.pause(id)?,
             Action::UnpauseContainer { id, .. } => self.unpause(id)?,
+            Action::ReleaseContainer { id, .. } => {
+                self.release(id).await?;
+                self.refresh_names().await;
+            }
             Action::RemoveContainer { id, .. } => self.remove(id).await?,
         }
         Ok(Vec::new())
     }
 
-    /// Fetches layers that went missing since the client resolved the image; without anybody's login.
+    /// Fetches layers that went missing since the client resolved the image: from where the last caller had its images,
+    /// without anybody's login.
     async fn pull(&self, name: &str, id: &crate::name::Digest) -> Result<(), MachineError> {
-        let client = Arc::new(image::Client::new(image::Settings::from_env())?);
+        let settings = ledger::project::caller(&self.paths, &self.project)?.registries;
+        let client = Arc::new(image::Client::new(settings)?);
         Ok(self.images.fetch_id(&client, name, id, &(Arc::new(image::Quiet) as image::Watcher)).await?)
     }
 
@@ -133,6 +139,7 @@ impl Machine {
 
 impl Host for Machine {
     async fn observe(&self, desired: &Desired) -> Result<Observed, HostError> {
+        self.end_lost_shims().await;
         Ok(observe::observe(&self.paths, &self.project, Some(desired), &self.cache)?)
     }
 
@@ -142,6 +149,10 @@ impl Host for Machine {
 
     async fn probe(&self, id: &ContainerId, spec: &HealthSpec) -> ProbeResult {
         self.run_probe(id, spec).await
+    }
+
+    async fn health(&self, id: &ContainerId) -> Option<HealthRecord> {
+        ledger::container::health(&self.paths, id).ok().flatten()
     }
 
     async fn record_health(&self, id: &ContainerId, record: &HealthRecord) -> Result<(), HostError> {

@@ -27,7 +27,7 @@ impl Machine {
         name: &ContainerName,
         restart: Option<(u32, u32)>,
     ) -> Result<Vec<String>, MachineError> {
-        let made = ledger::made(&self.paths, id)?.ok_or_else(|| MachineError::Gone(name.clone()))?;
+        let made = ledger::whole(&self.paths, id)?.ok_or_else(|| MachineError::Gone(name.clone()))?;
         let spec = made.spec;
         let (restarts, streak) = restart.unwrap_or_default();
         let run = self.paths.container_run(id);

@@ -102,6 +102,7 @@ impl Real {
                 working_dir: loaded.working_dir.clone(),
                 config_files: loaded.config_files.clone(),
                 environment_files: loaded.env_files.clone(),
+                told: self.told(),
             },
             None => Source::default(),
         }

@@ -2,6 +2,7 @@
 
 mod apply;
 mod compile;
+mod evidence;
 mod load;
 mod logs;
 mod machine;
@@ -45,6 +46,8 @@ pub struct Real {
     compatibility: bool,
     /// What was loaded last: later errors point into its files.
     loaded: RefCell<Option<Rc<compose::Loaded>>>,
+    /// What was compiled last, to compile it anew when somebody else was faster.
+    wished: RefCell<Option<Rc<(Project, UpWish)>>>,
     cache: observe::Cache,
 }
 
@@ -59,6 +62,7 @@ impl Real {
             parallel: settings.parallel,
             compatibility: settings.project.compatibility,
             loaded: RefCell::new(None),
+            wished: RefCell::new(None),
             cache: observe::Cache::default(),
         })
     }
@@ -66,6 +70,13 @@ impl Real {
     fn observed(&self, project: &ProjectName) -> Result<Observed, CliError> {
         let desired = ledger::desired(&self.paths, project).map_err(|e| failed(&e))?;
         observe::observe(&self.paths, project, desired.as_ref(), &self.cache).map_err(|e| failed(&e))
+    }
+
+    /// Compiles what was compiled last, on what is applied now.
+    async fn compile_again(&self, tell: &Tell) -> Result<Desired, CliError> {
+        let wished = self.wished.borrow().clone();
+        let Some(wished) = wished else { return Err(CliError::Overtaken) };
+        self.compile_project(&wished.0, &wished.1, tell).await
     }
 
     fn images(&self) -> Result<Store, CliError> {
@@ -96,6 +107,7 @@ impl Backend for Real {
     }
 
     async fn compile(&self, project: &Project, wish: &UpWish, tell: &Tell) -> Result<Desired, CliError> {
+        *self.wished.borrow_mut() = Some(Rc::new((project.clone(), wish.clone())));
         self.compile_project(project, wish, tell).await
     }
 
@@ -130,7 +142,16 @@ impl Backend for Real {
             Change::Edit(super::Edit::Down { services, .. }) => self.applied(project)?.map(|it| (it, services.clone())),
             _ => None,
         };
-        let outcome = apply::apply(&self.paths, project, change, until, tell).await?;
+        let mut change = change;
+        let outcome = loop {
+            let declares = matches!(change, Change::Declare(_));
+            match apply::apply(&self.paths, project, change, until, tell).await {
+                Err(CliError::Overtaken) if declares => {
+                    change = Change::Declare(Box::new(self.compile_again(tell).await?));
+                }
+                other => break other?,
+            }
+        };
         if let Some((before, services)) = gone {
             provider::take_down(&before, &services, tell).await?;
         }
