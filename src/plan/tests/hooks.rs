@@ -72,6 +72,7 @@ fn pre_stop_comes_before_a_stop_but_not_before_a_kill_or_after_an_end() {
     stopped(&mut desired, 9, 0);
     assert_eq!(text(&desired, &observed), "stop container  p-db-1  asked to stop\n");
     of(&mut observed, "db").state = exited(1, 65);
+    of(&mut observed, "db").sandbox = false;
     assert_eq!(text(&desired, &observed), "nothing to do\n");
 }
 
@@ -98,7 +99,8 @@ fn a_step_that_succeeded_is_not_run_again_until_all_that_it_prepares_is_made_ane
     let mut desired = prepared();
     let mut observed = reached(&desired);
     let step = ContainerId::new("id of p-db-pre_start-0");
-    observed.containers.get_mut(&step).unwrap().state = exited(0, 61);
+    let done = observed.containers.get_mut(&step).unwrap();
+    (done.state, done.sandbox) = (exited(0, 61), false);
     // A later `up`, a restart, a replica that is lost: no reason.
     desired.applied = at(65);
     let restart = desired.containers.get_mut("p-db-1").unwrap();
