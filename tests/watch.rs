@@ -2,8 +2,9 @@
 
 #![allow(
     clippy::unwrap_used,
+    clippy::print_stderr,
     dead_code,
-    reason = "a test fails by panicking; each binary uses its own part of what is shared"
+    reason = "a test fails by panicking and shows what it saw; each binary uses its own part of what is shared"
 )]
 
 mod support;

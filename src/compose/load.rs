@@ -207,7 +207,8 @@ impl Loader {
             self.diags.push(
                 Diagnostic::warning(format!("`version` in `{}` has no meaning any more", input.shown))
                     .at(version.place(), "")
-                    .help("remove it"),
+                    .help("remove it")
+                    .once(),
             );
         }
     }

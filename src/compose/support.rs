@@ -16,26 +16,13 @@ enum Fate {
 use Fate::{NoEffect, Refused};
 
 /// Paths (`*`: any key or item) and what becomes of what stands there.
-const FATES: [(&str, Fate); 24] = [
+const FATES: [(&str, Fate); 17] = [
     ("services.*.credential_spec", Refused("credential specs are of Windows only")),
     ("services.*.cpu_count", Refused("it is of Windows only; use `cpus`")),
     ("services.*.cpu_percent", Refused("it is of Windows only; use `cpus`")),
     ("services.*.isolation", Refused("isolation is of Windows only")),
-    ("services.*.gpus", Refused("graphics processors are not done yet; name device nodes under `devices`")),
-    ("services.*.models", Refused("models are not done yet")),
-    ("services.*.provider", Refused("programs that provide a service are not done yet")),
-    ("services.*.post_start", Refused("hooks are not done yet")),
-    ("services.*.pre_stop", Refused("hooks are not done yet")),
     ("services.*.use_api_socket", Refused("there is no API socket yet")),
     ("services.*.storage_opt", Refused("quotas of the root file system are not done yet")),
-    (
-        "services.*.deploy.resources.reservations.devices",
-        Refused("devices by capability are not done yet; name device nodes under `devices`"),
-    ),
-    (
-        "services.*.pull_refresh_after",
-        Refused("`pull_policy: refresh` is not done yet; use `daily` or `every_<duration>`"),
-    ),
     ("services.*.deploy.placement.constraints", NoEffect("there is one host")),
     ("services.*.deploy.placement.preferences", NoEffect("there is one host")),
     ("services.*.deploy.placement.max_replicas_per_node", NoEffect("there is one host")),

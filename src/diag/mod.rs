@@ -40,12 +40,14 @@ pub struct Diagnostic {
     pub labels: Vec<Label>,
     /// What to do.
     pub help: Option<String>,
+    /// Told once for each change of the project, not by every verb that reads its files.
+    pub once: bool,
 }
 
 impl Diagnostic {
     /// An error without a place yet.
     pub fn error(message: impl Into<String>) -> Self {
-        Self { severity: Severity::Error, message: message.into(), labels: Vec::new(), help: None }
+        Self { severity: Severity::Error, message: message.into(), labels: Vec::new(), help: None, once: false }
     }
 
     /// A warning without a place yet.
@@ -58,6 +60,12 @@ impl Diagnostic {
         if span.is_known() {
             self.labels.push(Label { span, text: text.into() });
         }
+        self
+    }
+
+    /// Told once for each change of the project.
+    pub fn once(mut self) -> Self {
+        self.once = true;
         self
     }
 

@@ -33,7 +33,7 @@ struct Ended {
     step: Step,
     /// Of this round; an older round's steps are dropped but for those under way.
     round: u64,
-    result: Result<(), HostError>,
+    result: Result<Vec<String>, HostError>,
     millis: u64,
 }
 
@@ -99,6 +99,7 @@ impl<'a, H: Host, C: Clock> Loop<'a, H, C> {
             self.warn(warning.clone());
         }
         self.rounds += 1;
+        tracing::debug!(generation = desired.generation, steps = plan.steps.len(), "a plan");
         let mut round = Round::new(&plan);
         self.tell_waiting(&round);
         loop {
@@ -128,6 +129,7 @@ impl<'a, H: Host, C: Clock> Loop<'a, H, C> {
             round.begin(step.id);
             self.busy.insert((self.rounds, step.id), claims);
             self.settled = None;
+            tracing::debug!(action = step.action.verb(), object = step.action.object(), "a step begins");
             self.engine.tell(Progress::Began { step: name(&step) });
             let (host, number) = (self.engine.host.clone(), self.rounds);
             self.under_way.spawn(async move {
@@ -176,7 +178,9 @@ impl<'a, H: Host, C: Clock> Loop<'a, H, C> {
         let step = name(&ended.step);
         self.busy.remove(&(ended.round, ended.step.id));
         match ended.result {
-            Ok(()) => {
+            Ok(warnings) => {
+                let object = ended.step.action.object();
+                warnings.iter().for_each(|warning| self.warn(format!("{object}: {warning}")));
                 self.failures.clear(&ended.step.action);
                 self.engine.tell(Progress::Done { step, millis: ended.millis });
                 if ended.round != self.rounds {
@@ -242,6 +246,7 @@ impl<'a, H: Host, C: Clock> Loop<'a, H, C> {
         let mut settled = Settled {
             generation: desired.generation,
             failures,
+            culprits: plan.failures.iter().filter_map(|failure| failure.culprit.clone()).collect(),
             empty: desired.is_empty()
                 && observed.containers.is_empty()
                 && !observed.networks.values().any(|n| n.spec.project.as_ref() == Some(&desired.project)),
@@ -263,13 +268,27 @@ fn standing(desired: &Desired, observed: &Observed, settled: &mut Settled) {
         match &container.state {
             State::Running { .. } if declared.health.is_some() => match container.health {
                 Health::Healthy => {}
-                Health::Unhealthy => settled.broken.push(format!("{name} is unhealthy")),
+                Health::Unhealthy => drop(settled.broken.insert(name.clone(), format!("{name} is unhealthy"))),
                 Health::Starting | Health::None => settled.unready.push(name.clone()),
             },
             State::Exited(exit) if exit.code == 0 && declared.restart == RestartPolicy::No => {}
-            State::Exited(exit) => settled.broken.push(format!("{name} exited with {}", exit.code)),
+            State::Exited(exit) if comes_again(declared.restart, exit.code, container.restarts) => {
+                settled.unready.push(name.clone());
+            }
+            State::Exited(exit) => {
+                settled.broken.insert(name.clone(), format!("{name} exited with {}", exit.code));
+            }
             _ => {}
         }
+    }
+}
+
+/// Whether the restart policy starts it again by and by.
+fn comes_again(policy: RestartPolicy, code: i32, restarts: u32) -> bool {
+    match policy {
+        RestartPolicy::No => false,
+        RestartPolicy::Always | RestartPolicy::UnlessStopped => true,
+        RestartPolicy::OnFailure { retries } => code != 0 && (retries == 0 || restarts < retries),
     }
 }
 
@@ -287,8 +306,10 @@ fn name(step: &Step) -> StepName {
         Action::CreateContainer { id, .. }
         | Action::StartContainer { id, .. }
         | Action::StopContainer { id, .. }
+        | Action::RunHooks { id, .. }
         | Action::PauseContainer { id, .. }
         | Action::UnpauseContainer { id, .. }
+        | Action::ReleaseContainer { id, .. }
         | Action::RemoveContainer { id, .. } => Some(id.clone()),
         _ => None,
     };

@@ -74,11 +74,13 @@ pub fn objects(action: &Action) -> Vec<String> {
         Action::PullImage { id, .. } => vec![format!("image {id}")],
         Action::CreateNetwork { .. } | Action::RemoveNetwork { .. } => vec![format!("network {}", action.object())],
         Action::CreateVolume { .. } | Action::RemoveVolume { .. } => vec![format!("volume {}", action.object())],
+        Action::RunHooks { .. } => vec![format!("{} {}", action.verb(), action.object())],
         Action::CreateContainer { id, .. }
         | Action::StartContainer { id, .. }
         | Action::StopContainer { id, .. }
         | Action::PauseContainer { id, .. }
         | Action::UnpauseContainer { id, .. }
+        | Action::ReleaseContainer { id, .. }
         | Action::RemoveContainer { id, .. } => {
             vec![format!("container {id}"), format!("name {}", action.object())]
         }
@@ -94,7 +96,8 @@ pub struct Claims {
 }
 
 impl Claims {
-    /// The claims of an action: alone on what it acts on, and shared on what it only needs.
+    /// The claims of an action: alone on what it acts on, and shared on what it only needs. Hooks claim only themselves: a
+    /// container that hangs in one can be killed.
     pub fn of(action: &Action) -> Self {
         let mut claims = Self { alone: objects(action).into_iter().collect(), shared: BTreeSet::new() };
         let Action::CreateContainer { spec, .. } = action else { return claims };

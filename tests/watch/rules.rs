@@ -155,7 +155,7 @@ fn what_cannot_be_watched_is_told() {
     let text = "services:\n  web:\n    image: test\n    develop: {watch: [{path: src, action: sync, target: /app}]}\n";
     fs::write(folder.join("compose.yaml"), text).unwrap();
     fs::create_dir_all(folder.join("src/locked")).unwrap();
-    fs::set_permissions(folder.join("src/locked"), fs::Permissions::from_mode(0)).unwrap();
+    fs::set_permissions(folder.join("src/locked"), fs::Permissions::from_mode(0o000)).unwrap();
     // Root can read anything but for these two capabilities.
     let mut command = world.command("setpriv", &folder);
     let caps = "-dac_override,-dac_read_search";

@@ -85,7 +85,7 @@ fn change(random: &mut Random, top: &Path, number: usize) {
             let target = if random.below(2) == 0 { format!("d{}", random.below(4)) } else { "nowhere".into() };
             symlink(target, &path)
         }
-        9 if number % 7 == 0 => fs::remove_dir_all(&path),
+        9 if number.is_multiple_of(7) => fs::remove_dir_all(&path),
         9 => fs::create_dir(&path),
         10 => fs::hard_link(&path, random.path(top)),
         _ => fs::rename(random.folder(top), random.folder(top)),
@@ -178,7 +178,7 @@ fn the_same_while_the_container_restarts_every_second() {
         for number in 0..CHANGES {
             change(&mut random, &folder.join("src"), number);
             // So that several restarts fall into it.
-            if number % 2000 == 0 {
+            if number.is_multiple_of(2000) {
                 std::thread::sleep(Duration::from_millis(500));
             }
         }

@@ -14,7 +14,7 @@ use super::super::backend::{Backend, Change, Loaded, Recreate, Until, UpWish};
 use super::super::context::Context;
 use super::super::error::{CliError, ExitStatus};
 use super::super::output::logs::LogStyle;
-use super::super::signals::Interrupts;
+use super::super::signals::{Interrupts, unless_interrupted};
 use super::create::Pull;
 use super::watch::{Options, Session};
 use super::{build, change, create};
@@ -145,6 +145,7 @@ impl Up {
             pull: self.pull.and_then(Pull::policy),
             quiet_pull: self.quiet_pull,
             timeout: change::seconds(self.timeout),
+            rehearsal: false,
             oneoff: None,
         })
     }
@@ -170,7 +171,8 @@ impl Up {
         Session::new(cx, loaded, options).map(Some)
     }
 
-    fn is_attached(&self) -> bool {
+    /// Whether it stays to show what is printed.
+    pub fn is_attached(&self) -> bool {
         !(self.detach || self.wait || self.no_start)
     }
 
@@ -213,8 +215,11 @@ pub async fn run<'a, B: Backend>(cx: &'a Context<'a, B>, args: &Up) -> Result<Ex
     let shown = args.shown(&project)?;
     let wish = args.wish(services)?;
     let watching = args.watching(cx, loaded, &wish)?;
-    build::before_up(cx, &project, args.quiet_build, build::When::of(args.build, args.no_build)).await?;
-    let desired = change::compile(cx, &project, &wish).await?;
+    let prepare = async {
+        build::before_up(cx, &project, args.quiet_build, build::When::of(args.build, args.no_build)).await?;
+        change::compile(cx, &project, &wish).await
+    };
+    let desired = unless_interrupted(&mut Interrupts::new()?, prepare).await?;
     if args.is_attached() && !cx.settings.dry_run {
         let style = LogStyle { no_prefix: args.no_log_prefix, no_color: args.no_color, timestamps: args.timestamps };
         let timeout = change::seconds(args.timeout);

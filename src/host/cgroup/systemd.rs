@@ -14,6 +14,7 @@ pub(super) const SLICE: &str = "windlass.slice";
 
 const SERVICE: &str = "org.freedesktop.systemd1";
 const MANAGER: &str = "org.freedesktop.systemd1.Manager";
+const UNIT_EXISTS: &str = "org.freedesktop.systemd1.UnitExists";
 const PATH: &str = "/org/freedesktop/systemd1";
 
 /// Whether systemd is the init of this machine (`sd_booted(3)`).
@@ -53,10 +54,16 @@ fn start(unit: &str, pid: u32) -> zbus::Result<String> {
         ("CollectMode", Value::from("inactive-or-failed")),
         ("PIDs", Value::from(vec![pid])),
     ];
-    // The slice goes with the last scope, and is left as it is where it is there already.
+    // The slice goes with the last scope.
     let slice = [("StopWhenUnneeded", Value::from(true)), ("CollectMode", Value::from("inactive-or-failed"))];
-    let auxiliary = [(SLICE, &slice[..])];
-    let reply = call(&bus, "StartTransientUnit", &(unit, "fail", &properties[..], &auxiliary[..]))?;
+    let start = |auxiliary: &[(&str, &[(&str, Value<'_>)])]| {
+        call(&bus, "StartTransientUnit", &(unit, "fail", &properties[..], auxiliary))
+    };
+    let reply = match start(&[(SLICE, &slice[..])]) {
+        // Another project has made the slice: it is to be named by nobody else then.
+        Err(zbus::Error::MethodError(name, ..)) if name.as_str() == UNIT_EXISTS => start(&[])?,
+        reply => reply?,
+    };
     let job: OwnedObjectPath = reply.body().deserialize()?;
     await_job(signals, &job)
 }

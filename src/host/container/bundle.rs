@@ -48,6 +48,22 @@ pub struct Resolved {
     pub cgroup: Cgroup,
     /// Where the log goes; `None`: nowhere.
     pub log: Option<PathBuf>,
+    /// Programs of the host that are run when the root is in place, before the program starts.
+    #[serde(default)]
+    pub hooks: Vec<OciHook>,
+}
+
+/// A program of the host that changes a container's root before its program starts, as OCI's `createContainer` hooks do.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OciHook {
+    /// The program.
+    pub path: PathBuf,
+    /// Its arguments, its own name first.
+    pub args: Vec<String>,
+    /// Its whole environment.
+    pub env: Vec<String>,
+    /// Seconds; `None`: it may take as long as it likes.
+    pub timeout: Option<u64>,
 }
 
 /// Why a bundle can't be made.

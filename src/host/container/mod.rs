@@ -31,7 +31,8 @@ use std::process::ExitCode;
 pub use bundle::{Bundle, BundleError, Resolved};
 pub use client::{Running, Sandbox, Shim, ShimError, SpawnRequest};
 pub use protocol::{Event, StartError};
-pub use root::Root;
+pub use root::{Root, RootError};
+pub(crate) use shim::SOCKET;
 
 /// The first argument of a shim.
 pub const SHIM: &str = "__shim";

@@ -7,16 +7,34 @@
 use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use rustix::fs::{FlockOperation, Mode, OFlags, flock};
 use rustix::io::Errno;
 
-use super::record::{self, ProcessRecord, RecordError};
+use super::record::{self, ProcessRecord};
+use crate::host::record::RecordError;
 
 /// So long a start waits for those who write into the last root. Who is frozen in the middle must not hold up a container.
 const PATIENCE: Duration = Duration::from_secs(2);
+
+/// Why a root can't be had.
+#[derive(Debug, thiserror::Error)]
+pub enum RootError {
+    /// The container's records.
+    #[error(transparent)]
+    Record(#[from] RecordError),
+    /// Its lock, or the root itself.
+    #[error("cannot open the root of the container of {}", run.display())]
+    Open {
+        /// Its run folder.
+        run: PathBuf,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+}
 
 /// The root folder of a container, as an `O_PATH` descriptor below which nothing outside can be reached. Held only while
 /// something is read or written: the container's next start waits for it.
@@ -31,8 +49,8 @@ impl Root {
     ///
     /// # Errors
     /// When the records can't be read, or the kernel does not let us in.
-    pub fn of_living(run: &Path) -> Result<Option<Self>, RecordError> {
-        let failed = |cause: io::Error| RecordError::Io(run.display().to_string(), cause);
+    pub fn of_living(run: &Path) -> Result<Option<Self>, RootError> {
+        let failed = |source: io::Error| RootError::Open { run: run.to_owned(), source };
         let lock = match File::open(run) {
             Err(cause) if cause.kind() == io::ErrorKind::NotFound => return Ok(None),
             other => other.map_err(failed)?,

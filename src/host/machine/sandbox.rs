@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use tokio::sync::{RwLock, watch};
 
@@ -33,6 +34,8 @@ pub struct Live {
     pub running: RwLock<Option<Running>>,
     /// Counts the ends of its process.
     pub ends: watch::Sender<u64>,
+    /// Its shim is gone.
+    pub over: AtomicBool,
 }
 
 impl Machine {
@@ -120,7 +123,9 @@ impl Machine {
                 live.ends.send_modify(|ends| *ends += 1);
                 changed.notify_one();
             }
-            // The connection has ended: the shim is lost, or was told to end.
+            // The connection has ended: the shim was told to end, or is lost, which the next observation deals with.
+            live.over.store(true, Ordering::Release);
+            live.ends.send_modify(|ends| *ends += 1);
             changed.notify_one();
         });
     }
@@ -157,6 +162,12 @@ impl Machine {
             // One that is gone already needs no telling.
             let _ = live.shim.shutdown().await;
         }
+        // One that was killed left its socket, which is how a container tells that it has a sandbox.
+        let socket = self.paths.shim_socket(id);
+        match std::fs::remove_file(&socket) {
+            Err(e) if e.kind() != std::io::ErrorKind::NotFound => return Err(MachineError::file("remove", socket)(e)),
+            _ => {}
+        }
         self.unlink(id, &!ports).await;
         Ok(())
     }
@@ -175,7 +186,15 @@ impl Machine {
 
 impl Live {
     fn new(shim: Shim, sandbox: Sandbox, spec: ContainerSpec, held: Vec<Held>) -> Self {
-        Self { shim, sandbox, spec, held, running: RwLock::new(None), ends: watch::Sender::new(0) }
+        Self {
+            shim,
+            sandbox,
+            spec,
+            held,
+            running: RwLock::new(None),
+            ends: watch::Sender::new(0),
+            over: AtomicBool::new(false),
+        }
     }
 
     /// A descriptor of the sandbox for another container that shares it.

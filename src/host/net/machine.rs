@@ -331,8 +331,8 @@ fn plan_link(container: &ContainerId, endpoint: &EndpointSpec, network: &Network
         }
         Ok(subnet.prefix)
     };
-    let ipv4 = endpoint.ipv4.map(|v4| Ok((v4, with_prefix(v4.into())?))).transpose()?;
-    let ipv6 = endpoint.ipv6.map(|v6| Ok((v6, with_prefix(v6.into())?))).transpose()?;
+    let ipv4 = endpoint.ipv4.map(|v4| with_prefix(v4.into()).map(|prefix| (v4, prefix))).transpose()?;
+    let ipv6 = endpoint.ipv6.map(|v6| with_prefix(v6.into()).map(|prefix| (v6, prefix))).transpose()?;
     let address = endpoint.ipv4.map(IpAddr::V4).or(endpoint.ipv6.map(IpAddr::V6));
     let mac = match (&endpoint.mac, address) {
         (Some(text), _) => address::parse_mac(text)?,

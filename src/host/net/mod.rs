@@ -161,6 +161,11 @@ impl Net {
         self.shared.machine.list()
     }
 
+    /// What is to be told of records that were damaged and put aside since the last call.
+    pub fn damaged(&self) -> Vec<String> {
+        self.shared.machine.records.take_damaged()
+    }
+
     /// Every container's link to every network of the machine, on the calling thread.
     ///
     /// # Errors
@@ -351,8 +356,7 @@ impl Net {
             let firewall = Firewall::read().context("read", "the rules of other firewalls")?;
             let mut told: Vec<String> = networks.iter().flat_map(|network| firewall.warnings(network)).collect();
             told.extend(firewall.relay_note().filter(|_| publishes));
-            let bad = shared.machine.records.take_bad().into_iter();
-            told.extend(bad.map(|path| format!("a damaged record was put aside: {}", path.display())));
+            told.extend(shared.machine.records.take_damaged());
             Ok(told)
         })
         .await

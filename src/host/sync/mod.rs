@@ -22,8 +22,7 @@ use std::time::{Duration, Instant};
 
 use rustix::fs::{Gid, Uid};
 
-use super::container::record::{self, RecordError};
-use super::container::{Root, owner};
+use super::container::{Root, RootError, owner, record};
 use super::paths::Paths;
 use super::volume::{self, VolumeError};
 use crate::desired::{ContainerSpec, MountSource};
@@ -90,9 +89,9 @@ pub struct Outcome {
 /// Why nothing can be mirrored into a container.
 #[derive(Debug, thiserror::Error)]
 pub enum SyncError {
-    /// Its records, or its root.
+    /// Its root.
     #[error(transparent)]
-    Record(#[from] RecordError),
+    Root(#[from] RootError),
     /// Its volumes.
     #[error(transparent)]
     Volume(#[from] VolumeError),
@@ -105,7 +104,7 @@ pub enum SyncError {
         why: String,
     },
     /// Its mounts.
-    #[error("can't read the mounts of container {name}: {source}")]
+    #[error("can't read the mounts of container {name}")]
     Mounts {
         /// The container.
         name: ContainerName,

@@ -22,7 +22,7 @@ use super::super::context::Context;
 use super::super::error::{CliError, ExitStatus};
 use super::super::output::{Output, Tone};
 use super::super::settings::go_bool;
-use super::super::signals::Interrupts;
+use super::super::signals::{Interrupts, unless_interrupted};
 use super::{build, change};
 
 pub use session::Session;
@@ -112,13 +112,10 @@ pub async fn run<'a, B: Backend>(cx: &'a Context<'a, B>, args: &Watch) -> Result
         return dry_run(cx, &loaded.project, &options, args.no_up).await;
     }
     let mut session = Session::new(cx, loaded.clone(), options.clone())?;
-    if !args.no_up {
-        build::before_up(cx, &loaded.project, args.quiet, build::When::Missing).await?;
-        let desired = change::compile(cx, &loaded.project, &options.wish).await?;
-        change::apply(cx, &loaded.project.name, "Running", Change::Declare(Box::new(desired)), Until::Done).await?;
-    }
-    // Until here Ctrl-C ends the program; what was begun goes on without it.
     let mut interrupts = Interrupts::new()?;
+    if !args.no_up {
+        unless_interrupted(&mut interrupts, bring_up(cx, &loaded.project, &options)).await?;
+    }
     session.begin()?;
     loop {
         tokio::select! {
@@ -129,6 +126,14 @@ pub async fn run<'a, B: Backend>(cx: &'a Context<'a, B>, args: &Watch) -> Result
             said = session.next() => said.print(cx.output)?,
         }
     }
+}
+
+/// As `up -d`.
+async fn bring_up<B: Backend>(cx: &Context<'_, B>, project: &Project, options: &Options) -> Result<(), CliError> {
+    build::before_up(cx, project, options.quiet, build::When::Missing).await?;
+    let desired = change::compile(cx, project, &options.wish).await?;
+    let declared = Change::Declare(Box::new(desired));
+    change::apply(cx, &project.name, "Running", declared, Until::Done).await.map(|_| ())
 }
 
 /// Shows the plan and the rules.

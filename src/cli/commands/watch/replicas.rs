@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Instant;
 
+use crate::host::machine::with_causes;
 use crate::host::sync::{Mirror, Outcome, Replica, SyncError, sync};
 use crate::name::{ContainerId, ServiceName};
 use crate::watch::Rule;
@@ -178,7 +179,7 @@ impl Replicas {
                         container.todo.entry(part.rule).or_default().changed.extend(outcome.left);
                     }
                 }
-                Err(error) => warnings.push(error.to_string()),
+                Err(error) => warnings.push(with_causes(&error)),
             }
         }
         let time = finished.ended.saturating_duration_since(finished.since);

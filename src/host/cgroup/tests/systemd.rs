@@ -1,4 +1,4 @@
-//! Under systemd: `cargo test --no-run`, then the test binary with `--ignored systemd` as root on such a machine.
+//! Under systemd: `tests/vm/run` runs it in a machine of its own.
 
 use std::collections::BTreeSet;
 use std::process::Command;

@@ -11,7 +11,7 @@ use rustix::pipe::PipeFlags;
 use super::super::bundle::{Bundle, Shared};
 use super::super::init::{self, Job};
 use super::super::protocol::{Part, StartError};
-use super::super::record::{self, EXIT};
+use super::super::record::EXIT;
 use super::super::sys::{self, Cloned};
 use super::Shim;
 use super::log::Log;
@@ -19,6 +19,7 @@ use super::process::{Process, Stage};
 use super::streams::Streams;
 use crate::desired::{NetMode, NsMode, SCHEMA};
 use crate::host::cgroup::Entry;
+use crate::host::clock;
 
 impl Shim {
     /// Starts the process of `bundle`. The answer to `caller` follows when init has ended its work.
@@ -73,13 +74,14 @@ impl Shim {
             pid,
             ticks,
             pidfd,
-            started: record::now(),
+            started: clock::now(),
             stage: Stage::SettingUp { status, caller, failure: None },
             warnings: Vec::new(),
             root: None,
             streams: mine,
             log,
             reaper: bundle.spec.init,
+            hooks: bundle.host.hooks.clone(),
             cgroup,
             oom,
         });
