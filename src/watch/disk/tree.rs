@@ -223,7 +223,7 @@ impl Tree {
     fn settle(&mut self, path: &Path, now: Instant, batch: &mut Batch) {
         let before = self.known.get(path).copied();
         let found = look(path);
-        if before.map(|print| print.node) != found.map(|print| print.node) {
+        if before.is_none_or(|before| found.is_none_or(|found| found.node != before.node)) {
             self.doubt = Some(now + DOUBT);
         }
         // What was there before may have been written to by this name.
