@@ -19,21 +19,27 @@ const COMPOSE: &str = "services:
 ";
 
 /// The limit of the kernel's queue, of the whole machine: it counts for who begins to watch while it is set.
-struct Queue(String);
+/// Two that set it at once would take each other's for the machine's own, so there is a lock.
+struct Queue {
+    before: String,
+    _lock: fs::File,
+}
 
 impl Queue {
     const PATH: &str = "/proc/sys/fs/inotify/max_queued_events";
 
     fn limit(to: &str) -> Self {
+        let lock = fs::File::open(concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml")).unwrap();
+        lock.lock().unwrap();
         let before = fs::read_to_string(Self::PATH).unwrap();
         fs::write(Self::PATH, to).unwrap();
-        Self(before)
+        Self { before, _lock: lock }
     }
 }
 
 impl Drop for Queue {
     fn drop(&mut self) {
-        let _ = fs::write(Self::PATH, &self.0);
+        let _ = fs::write(Self::PATH, &self.before);
     }
 }
 
