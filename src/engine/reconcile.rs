@@ -55,7 +55,7 @@ pub struct Loop<'a, H, C> {
 }
 
 /// When many containers end at once, as at `down`, not every end is worth a look at all the others.
-const GATHER: Duration = Duration::from_millis(40);
+const GATHER: Duration = Duration::from_millis(20);
 
 impl<'a, H: Host, C: Clock> Loop<'a, H, C> {
     /// A loop that has seen nothing yet.
@@ -125,7 +125,8 @@ impl<'a, H: Host, C: Clock> Loop<'a, H, C> {
     }
 
     fn begin_ready(&mut self, round: &mut Round, now: &Stamp) {
-        if self.under_way.len() >= self.engine.settings.parallel {
+        // What has changed may have taken the ground from under the rest of the plan.
+        if self.gather.is_some() || self.under_way.len() >= self.engine.settings.parallel {
             return;
         }
         for step in round.ready(|action| self.failures.holds(action, now)) {
