@@ -64,7 +64,8 @@ def part_one(lab):
 
 def part_exec(lab):
     with lab.up("exec", services(100)) as folder:
-        sleeper = next(p for p in os.listdir("/proc") if p.isdigit() and cmdline(p) == b"sleep\x00100000\x00")
+        shim = next(lab.processes("__shim"))
+        sleeper = open(f"/proc/{shim}/task/{shim}/children").read().split()[0]
         ours, floors = [], []
         for _ in range(20):
             ours += lab.timed("exec", "-T", "s0", "true", cwd=folder)
