@@ -119,6 +119,23 @@ pub enum HookKind {
     PreStop,
 }
 
+impl Action {
+    /// The container that it acts on.
+    pub fn container(&self) -> Option<&ContainerId> {
+        match self {
+            Self::CreateContainer { id, .. }
+            | Self::StartContainer { id, .. }
+            | Self::StopContainer { id, .. }
+            | Self::PauseContainer { id, .. }
+            | Self::UnpauseContainer { id, .. }
+            | Self::RunHooks { id, .. }
+            | Self::ReleaseContainer { id, .. }
+            | Self::RemoveContainer { id, .. } => Some(id),
+            _ => None,
+        }
+    }
+}
+
 /// Why a step is taken; prints as people read it (`image a→b`, `environment.FOO changed`, `exited 137`, `missing`).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]

@@ -80,6 +80,7 @@ pub fn run(
     let layout = Layout::open(&observe::cgroup_name(&paths, &project)).map_err(MachineError::from)?;
     layout.join_self(Leaf::Supervisor).map_err(MachineError::from)?;
     let call = |operation| move |source| ServerError::Call { operation, source };
+    crate::host::process::share_heap();
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .thread_keep_alive(std::time::Duration::from_secs(2))
@@ -130,6 +131,7 @@ async fn serve(
         () = shared.engine.run() => {}
         () = accept(&listener, &shared) => {}
         () = spent::clear(&shared, progress) => {}
+        () = stay_small(&shared) => {}
         () = emptied(&shared) => close(&shared),
         () = shared.leave.notified() => tracing::info!("leaving the project to the next supervisor"),
     }
@@ -147,6 +149,18 @@ async fn accept(listener: &UnixListener, shared: &Arc<Shared>) {
                 tracing::warn!(%error, "a connection was not accepted");
                 tokio::time::sleep(std::time::Duration::from_millis(100)).await;
             }
+        }
+    }
+}
+
+/// Gives back what a change needed when it is over.
+async fn stay_small(shared: &Shared) {
+    let mut progress = shared.engine.subscribe();
+    loop {
+        match progress.recv().await {
+            Ok(Progress::Settled(_)) => crate::host::process::trim(),
+            Ok(_) | Err(tokio::sync::broadcast::error::RecvError::Lagged(_)) => {}
+            Err(tokio::sync::broadcast::error::RecvError::Closed) => std::future::pending().await,
         }
     }
 }

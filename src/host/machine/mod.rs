@@ -54,13 +54,14 @@ pub struct Machine {
     images: Store,
     net: Net,
     names: DnsServer,
+    naming: names::Naming,
     /// The containers that have a shim.
     live: RwLock<BTreeMap<ContainerId, Arc<Live>>>,
     detaching: sandbox::Detaching,
     changed: Arc<Notify>,
     /// What shims and whoever enters a container run: a sealed copy of this program.
     executable: OwnedFd,
-    cache: observe::Cache,
+    cache: Arc<observe::Cache>,
 }
 
 impl Machine {
@@ -78,10 +79,11 @@ impl Machine {
             detaching: sandbox::Detaching::start(net.clone()),
             net,
             names: DnsServer::new("/etc/resolv.conf".into()),
+            naming: names::Naming::default(),
             live: RwLock::default(),
             changed: Arc::new(Notify::new()),
             executable: container::executable::protected()?,
-            cache: observe::Cache::default(),
+            cache: Arc::new(observe::Cache::told()),
         })
     }
 
@@ -144,7 +146,11 @@ impl Host for Machine {
     }
 
     async fn apply(&self, action: &Action) -> Result<Vec<String>, HostError> {
-        Ok(self.act(action).await?)
+        let result = self.act(action).await;
+        if let Some(id) = action.container() {
+            self.cache.changed(id);
+        }
+        Ok(result?)
     }
 
     async fn probe(&self, id: &ContainerId, spec: &HealthSpec) -> ProbeResult {
@@ -156,7 +162,9 @@ impl Host for Machine {
     }
 
     async fn record_health(&self, id: &ContainerId, record: &HealthRecord) -> Result<(), HostError> {
-        ledger::container::set_health(&self.paths, id, record).map_err(|e| MachineError::from(e).into())
+        let result = ledger::container::set_health(&self.paths, id, record);
+        self.cache.changed(id);
+        result.map_err(|e| MachineError::from(e).into())
     }
 
     async fn changed(&self) {

@@ -1,8 +1,8 @@
 //! Reads what exists of a project. Works with and without a supervisor: the ledger says what was made of what, the
 //! kernel says what runs.
 
-use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::{MachineError, with_causes};
 use crate::desired::{Desired, Stamp};
@@ -17,15 +17,66 @@ use crate::host::{clock, volume, world};
 use crate::name::{ContainerId, ProjectName};
 use crate::observed::{Exit, Health, Observed, ObservedContainer, ObservedNetwork, ObservedVolume, State};
 
-/// What containers are made of never changes: read once.
+/// What was read before and still holds.
 #[derive(Debug, Default)]
-pub struct Cache(Mutex<BTreeMap<ContainerId, Arc<Made>>>);
+pub struct Cache {
+    /// What containers are made of never changes: read once.
+    made: Mutex<BTreeMap<ContainerId, Arc<Made>>>,
+    /// How containers stood; `None` for those who look without being told of changes.
+    seen: Option<Mutex<Seen>>,
+}
+
+#[derive(Debug, Default)]
+struct Seen {
+    /// Counts them: what was read while one came is not kept.
+    changes: u64,
+    /// Those whose shims tell of their ends; of others nothing is kept.
+    followed: BTreeSet<ContainerId>,
+    containers: BTreeMap<ContainerId, ObservedContainer>,
+}
 
 impl Cache {
+    /// For a supervisor, who makes all changes himself or is told of them by the shims: a container is read anew after
+    /// [`Cache::changed`].
+    pub fn told() -> Self {
+        Self { seen: Some(Mutex::default()), ..Self::default() }
+    }
+
+    /// From now on its shim tells of its end.
+    pub fn follow(&self, id: &ContainerId) {
+        self.changed(id);
+        if let Some(seen) = &self.seen {
+            lock(seen).followed.insert(id.clone());
+        }
+    }
+
+    /// Nobody tells of its end any more.
+    pub fn unfollow(&self, id: &ContainerId) {
+        if let Some(seen) = &self.seen {
+            lock(seen).followed.remove(id);
+        }
+        self.changed(id);
+    }
+
+    /// A container is not as it was.
+    pub fn changed(&self, id: &ContainerId) {
+        if let Some(seen) = &self.seen {
+            let mut seen = lock(seen);
+            seen.changes += 1;
+            seen.containers.remove(id);
+        }
+    }
+
+    /// Forgets a container that was removed.
+    pub fn forget(&self, id: &ContainerId) {
+        lock(&self.made).remove(id);
+        self.changed(id);
+    }
+
     /// `None`: its making was not finished. So it is with a damaged record, which the user is told of: what is left of the
     /// container is made anew. One that can't be read, or that a newer windlass wrote, is nobody's to be removed.
     fn made(&self, paths: &Paths, id: &ContainerId, told: &mut Vec<String>) -> Result<Option<Arc<Made>>, RecordError> {
-        let mut cache = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut cache = lock(&self.made);
         if let Some(made) = cache.get(id) {
             return Ok(Some(made.clone()));
         }
@@ -40,10 +91,31 @@ impl Cache {
         Ok(made)
     }
 
-    /// Forgets a container that was removed.
-    pub fn forget(&self, id: &ContainerId) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(id);
+    /// As it was seen last, else by a `look`.
+    fn seen<E>(
+        &self,
+        id: &ContainerId,
+        look: impl FnOnce() -> Result<ObservedContainer, E>,
+    ) -> Result<ObservedContainer, E> {
+        let Some(seen) = &self.seen else { return look() };
+        let changes = {
+            let seen = lock(seen);
+            if let Some(container) = seen.containers.get(id) {
+                return Ok(container.clone());
+            }
+            seen.changes
+        };
+        let container = look()?;
+        let mut seen = lock(seen);
+        if seen.changes == changes && seen.followed.contains(id) && container.state != State::Incomplete {
+            seen.containers.insert(id.clone(), container.clone());
+        }
+        Ok(container)
     }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Everything of a project that exists, and what its desired state names besides.
@@ -58,8 +130,9 @@ pub fn observe(
 ) -> Result<Observed, MachineError> {
     let mut observed = Observed::default();
     for id in project::containers(paths, project) {
-        let there = container(paths, project, &id, cache, &mut observed.warnings)?;
-        observed.containers.insert(id.clone(), there);
+        let warnings = &mut observed.warnings;
+        let there = cache.seen(&id, || container(paths, project, &id, cache, warnings))?;
+        observed.containers.insert(id, there);
     }
     networks(paths, project, desired, &mut observed)?;
     let named = |name: &str| desired.is_some_and(|d| d.volumes.contains_key(name));
@@ -205,4 +278,43 @@ fn health(paths: &Paths, id: &ContainerId, state: &State, started: Option<&Stamp
 /// The name of a project's cgroups: several worlds have projects of the same name.
 pub fn cgroup_name(paths: &Paths, project: &ProjectName) -> String {
     world::name_of(&paths.root, project)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_container_is_read_anew_when_it_changed_or_nobody_tells_of_it() {
+        let (cache, id, project) = (Cache::told(), ContainerId::from("c"), ProjectName::from("p"));
+        let paths = Paths { root: "/nowhere".into(), run: "/nowhere".into() };
+        let created = || ObservedContainer { state: State::Created, ..half_made(&paths, &project, &id) };
+        let looks = std::cell::Cell::new(0);
+        let look = || {
+            looks.set(looks.get() + 1);
+            Ok::<_, RecordError>(created())
+        };
+        cache.seen(&id, look).expect("a look");
+        cache.seen(&id, look).expect("a look");
+        assert_eq!(looks.get(), 2, "nobody tells of it yet");
+        cache.follow(&id);
+        cache.seen(&id, look).expect("a look");
+        cache.seen(&id, look).expect("a look");
+        assert_eq!(looks.get(), 3);
+        cache.changed(&id);
+        cache.seen(&id, look).expect("a look");
+        assert_eq!(looks.get(), 4);
+        cache.changed(&id);
+        cache
+            .seen(&id, || {
+                cache.changed(&id);
+                look()
+            })
+            .expect("a look");
+        cache.seen(&id, look).expect("a look");
+        assert_eq!(looks.get(), 6, "it changed while it was looked at");
+        cache.unfollow(&id);
+        cache.seen(&id, look).expect("a look");
+        assert_eq!(looks.get(), 7);
+    }
 }

@@ -53,7 +53,7 @@ impl Machine {
         let mut full = spec.clone();
         let hooks = cdi::apply(&mut full, &cdi::FOLDERS.map(Path::new))?;
         let (cgroup, mut warnings) = self.cgroup(id, &full)?;
-        let host = Resolved { hooks, ..self.resolve(id, spec, cgroup).await? };
+        let host = Resolved { hooks, ..self.resolve(id, spec, cgroup)? };
         let bundle = Bundle::new(id.clone(), full, host)?;
         let shared = self.shared(spec).await?;
         let running = live.shim.start(&bundle, shared).await?;
@@ -63,9 +63,9 @@ impl Machine {
     }
 
     /// Where the parts of a container are on this machine.
-    async fn resolve(&self, id: &ContainerId, spec: &ContainerSpec, cgroup: Cgroup) -> Result<Resolved, MachineError> {
+    fn resolve(&self, id: &ContainerId, spec: &ContainerSpec, cgroup: Cgroup) -> Result<Resolved, MachineError> {
         let paths = |layers: &[Digest]| layers.iter().map(|layer| self.images.layer_path(layer)).collect::<Vec<_>>();
-        let around = self.surroundings(id, spec).await?;
+        let around = self.surroundings(id, spec)?;
         let mut volumes = BTreeMap::new();
         let mut images = BTreeMap::new();
         for mount in &spec.mounts {
@@ -101,7 +101,7 @@ impl Machine {
         })
     }
 
-    async fn surroundings(&self, id: &ContainerId, spec: &ContainerSpec) -> Result<Surroundings, MachineError> {
+    fn surroundings(&self, id: &ContainerId, spec: &ContainerSpec) -> Result<Surroundings, MachineError> {
         let read = |path: &str| fs::read_to_string(path).unwrap_or_default();
         let own = if spec.namespaces.uts == NsMode::Host || spec.namespaces.net == NetMode::Host {
             read("/proc/sys/kernel/hostname").trim().to_owned()
@@ -116,9 +116,8 @@ impl Machine {
             _ if spec.namespaces.net == NetMode::Host => Some(IpAddr::from([127, 0, 0, 1])),
             None => None,
             Some(endpoint) => {
-                let networks = self.net.list().await?;
-                let network = networks.iter().find(|n| n.spec.name == endpoint.network);
-                network.and_then(|n| n.spec.subnets.first()).map(|subnet| subnet.gateway)
+                let network = self.net.network_now(&endpoint.network)?;
+                network.and_then(|spec| spec.subnets.first().map(|subnet| subnet.gateway))
             }
         };
         Ok(Surroundings {

@@ -166,18 +166,32 @@ impl Net {
         self.shared.machine.records.take_damaged()
     }
 
-    /// Every container's link to every network of the machine, on the calling thread.
+    /// What a network was made of, on the calling thread; `None`: there is no such network.
+    ///
+    /// # Errors
+    /// When the record can't be read.
+    pub fn network_now(&self, name: &NetworkName) -> Result<Option<NetworkSpec>> {
+        Ok(self.shared.machine.records.network(name)?.map(|record| record.spec))
+    }
+
+    /// Every container's link to every network of the machine, but for the containers that are `known`, on the calling
+    /// thread.
     ///
     /// # Errors
     /// When the records can't be read.
-    pub fn endpoints_now(&self) -> Result<Vec<Endpoint>> {
-        let records = self.shared.machine.records.all_endpoints()?;
+    pub fn endpoints_now(&self, known: impl Fn(&ContainerId) -> bool) -> Result<Vec<Endpoint>> {
+        let records = self.shared.machine.records.endpoints_but(known)?;
         let endpoint = |record: record::EndpointRecord| Endpoint {
             container: record.container,
             project: record.project,
             spec: record.spec,
         };
         Ok(records.into_iter().map(endpoint).collect())
+    }
+
+    /// Whether a container has a link, or the record of one, on the calling thread; also where that can't be found out.
+    pub fn is_attached(&self, container: &ContainerId) -> bool {
+        self.shared.machine.records.has_endpoint(container).unwrap_or(true)
     }
 
     /// As [`Net::routes`], on the calling thread.

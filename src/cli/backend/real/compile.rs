@@ -118,7 +118,7 @@ impl Real {
             let lease = NetworkLease { spec: network.spec.clone(), endpoints: BTreeMap::new() };
             leases.networks.insert(network.spec.name, lease);
         }
-        for endpoint in net.endpoints_now().map_err(|e| failed(&e))? {
+        for endpoint in net.endpoints_now(|_| false).map_err(|e| failed(&e))? {
             let Ok(Some(made)) = ledger::made(&self.paths, &endpoint.container) else { continue };
             if let Some(network) = leases.networks.get_mut(&endpoint.spec.network) {
                 let lease = EndpointLease { ipv4: endpoint.spec.ipv4, ipv6: endpoint.spec.ipv6 };
