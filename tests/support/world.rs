@@ -286,6 +286,21 @@ impl Drop for World {
         for pid in self.processes() {
             let _ = nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid), nix::sys::signal::Signal::SIGKILL);
         }
+        self.empty_cgroups();
+    }
+}
+
+impl World {
+    /// Kills what is still in this world's cgroups (the process of a container whose shim was killed above), and removes
+    /// them.
+    fn empty_cgroups(&self) {
+        let Ok(tag) = windlass::host::world::mark(&self.path().join("root")) else { return };
+        self.sh(&format!(
+            "for d in $(find /sys/fs/cgroup -depth -type d -path '*{tag}*'); do
+               while kill -9 $(cat $d/cgroup.procs) 2>/dev/null; do :; done
+               rmdir $d
+             done 2>/dev/null"
+        ));
     }
 }
 
