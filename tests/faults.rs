@@ -226,7 +226,7 @@ fn an_exhausted_pool_is_told() {
 }
 
 #[test]
-fn of_several_at_once_one_wins_and_nothing_is_lost() {
+fn several_at_once_all_get_what_they_want() {
     let world = world();
     let folder = project(&world, "p", "services: {web: {image: test, stop_signal: SIGKILL, scale: 4}}\n");
     let start = || {
@@ -235,16 +235,9 @@ fn of_several_at_once_one_wins_and_nothing_is_lost() {
         command.spawn().unwrap()
     };
     let both = [start(), start(), start()];
-    let mut won = 0;
     for child in both {
-        let ran = Ran::new("windlass up -d, one of three".into(), &child.wait_with_output().unwrap());
-        match ran.code {
-            0 => won += 1,
-            _ => fails(ran, &["changed by another windlass meanwhile", "run the command again"]),
-        }
+        Ran::new("windlass up -d, one of three".into(), &child.wait_with_output().unwrap()).ok();
     }
-    assert!(won >= 1);
-    world.windlass(&folder, &["up", "-d"]).ok();
     assert_eq!(world.windlass(&folder, &["ps", "-q"]).ok().stdout.lines().count(), 4);
     world.windlass(&folder, &["plan", "--detailed-exitcode"]).ok();
     world.windlass(&folder, &["down"]).ok();

@@ -103,7 +103,7 @@ pub struct Holder {
 #[serde(tag = "why", rename_all = "kebab-case")]
 pub enum Refusal {
     /// Somebody applied another state since the client read the last: it has to compute its own anew.
-    #[error("the project was changed by another windlass meanwhile (generation {current}): run the command again")]
+    #[error("the project was changed meanwhile (generation {current})")]
     Conflict {
         /// The generation that is held.
         current: u64,
