@@ -2,9 +2,14 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::desired::MountSource;
+use crate::name::ContainerId;
 use crate::plan::{Action, Plan, Step, StepId};
+
+/// The number is the same on every architecture.
+const SIGKILL: i32 = 9;
 
 /// A plan under execution.
 #[derive(Debug, Default)]
@@ -95,13 +100,19 @@ pub fn objects(action: &Action) -> Vec<String> {
 pub struct Claims {
     alone: BTreeSet<String>,
     shared: BTreeSet<String>,
+    /// A stop: of which container, and how long that may take.
+    stops: Option<(ContainerId, Duration)>,
 }
 
 impl Claims {
     /// The claims of an action: alone on what it acts on, and shared on what it only needs. Hooks claim only themselves: a
     /// container that hangs in one can be killed.
     pub fn of(action: &Action) -> Self {
-        let mut claims = Self { alone: objects(action).into_iter().collect(), shared: BTreeSet::new() };
+        let mut claims = Self { alone: objects(action).into_iter().collect(), ..Self::default() };
+        if let Action::StopContainer { id, signal, grace, .. } = action {
+            let grace = if *signal == SIGKILL { Duration::ZERO } else { *grace };
+            claims.stops = Some((id.clone(), grace));
+        }
         let Action::CreateContainer { spec, .. } = action else { return claims };
         claims.alone.extend(spec.ports.iter().filter(|p| p.published != 0).map(|p| format!("port {}", p.published)));
         claims.shared.extend(spec.endpoints.iter().map(|endpoint| format!("network {}", endpoint.network)));
@@ -116,6 +127,13 @@ impl Claims {
 
     /// Whether the two cannot be under way at the same time.
     pub fn clash(&self, other: &Claims) -> bool {
+        if let (Some((under_way, long)), Some((next, short))) = (&self.stops, &other.stops)
+            && under_way == next
+            && short < long
+        {
+            // A stop that waits is cut short by a quicker one: the second Ctrl-C, a kill.
+            return false;
+        }
         let meet = |one: &BTreeSet<String>, two: &BTreeSet<String>| !one.is_disjoint(two);
         meet(&self.alone, &other.alone) || meet(&self.alone, &other.shared) || meet(&self.shared, &other.alone)
     }

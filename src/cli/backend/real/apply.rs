@@ -63,13 +63,14 @@ async fn converse(
     paths: &Paths,
     project: &ProjectName,
     request: Request,
+    caller: Option<ledger::Caller>,
 ) -> Result<(UnboundedReceiver<io::Result<Reply>>, Hangup), CliError> {
     let (paths, project) = (paths.clone(), project.clone());
     let (sender, receiver) = mpsc::unbounded_channel();
     let hangup = tokio::task::spawn_blocking(move || -> Result<Hangup, CliError> {
         let mut tries = 3;
         loop {
-            let mut client = Client::ensure(&paths, &project).map_err(|e| failed(&e))?;
+            let mut client = Client::ensure(&paths, &project, caller.as_ref()).map_err(|e| failed(&e))?;
             let hangup = Hangup(client.closer().map_err(|e| failed(&e))?);
             // A supervisor that is about to end says nothing any more; the next one knows nothing of this request.
             match client.request(&request).and_then(|()| client.reply()) {
@@ -112,9 +113,7 @@ pub async fn apply(
     until: Until,
     tell: &Tell,
 ) -> Result<Outcome, CliError> {
-    if matches!(change, Change::Declare(_)) {
-        ledger::set_caller(paths, project, &ledger::Caller::own()).map_err(|e| failed(&e))?;
-    }
+    let caller = matches!(change, Change::Declare(_)).then(ledger::Caller::own);
     if matches!(change, Change::Edit(_)) && ledger::desired(paths, project).map_err(|e| failed(&e))?.is_none() {
         return nothing_or_orphans(project, &change);
     }
@@ -122,7 +121,7 @@ pub async fn apply(
         Change::Declare(desired) => Request::Apply { desired, wait: until == Until::Healthy },
         Change::Edit(edit) => Request::Edit { edit: Box::new(edit) },
     };
-    let (mut replies, _hangup) = converse(paths, project, request).await?;
+    let (mut replies, _hangup) = converse(paths, project, request, caller).await?;
     let mut outcome = Outcome::default();
     while let Some(reply) = replies.recv().await {
         let reply = reply.map_err(|e| {
@@ -226,7 +225,7 @@ fn report(tell: &Tell, step: &StepName, phase: Phase, began: bool, detail: Optio
 
 /// What happens to the containers of a project from now on, in docker's words.
 pub fn events(paths: &Paths, project: &ProjectName, known: Observed) -> Result<UnboundedReceiver<Event>, CliError> {
-    let mut client = Client::ensure(paths, project).map_err(|e| failed(&e))?;
+    let mut client = Client::ensure(paths, project, None).map_err(|e| failed(&e))?;
     client.request(&Request::Watch).map_err(|e| failed(&e))?;
     let (sender, receiver) = mpsc::unbounded_channel();
     let (paths, project) = (paths.clone(), project.clone());
