@@ -389,6 +389,31 @@ pub struct PortSpec {
     pub protocol: Protocol,
 }
 
+impl PortSpec {
+    /// Whether the two cannot both be held: the same number, on addresses that are not apart. Both are single numbers.
+    pub fn clashes(&self, other: &PortSpec) -> bool {
+        self.protocol == other.protocol && self.published == other.published && overlap(self.host_ip, other.host_ip)
+    }
+
+    /// Whether this port, of which the number was picked, is what `wanted` asks for.
+    pub fn fills(&self, wanted: &PortSpec) -> bool {
+        let in_range = wanted.published == 0 || (wanted.published..=wanted.published_end).contains(&self.published);
+        let same = (self.host_ip, self.target, self.protocol) == (wanted.host_ip, wanted.target, wanted.protocol);
+        in_range && same
+    }
+}
+
+/// Whether two host addresses cannot both be listened on. All addresses (`None`) are those of IPv4 and of IPv6.
+fn overlap(one: Option<IpAddr>, other: Option<IpAddr>) -> bool {
+    match (one, other) {
+        (Some(one), Some(other)) if one.is_ipv4() == other.is_ipv4() => {
+            one == other || one.is_unspecified() || other.is_unspecified()
+        }
+        (Some(_), Some(_)) => false,
+        _ => true,
+    }
+}
+
 /// Of a published port.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]

@@ -307,6 +307,7 @@ fn name(step: &Step) -> StepName {
         | Action::PauseContainer { id, .. }
         | Action::UnpauseContainer { id, .. }
         | Action::ReleaseContainer { id, .. }
+        | Action::MendContainer { id, .. }
         | Action::RemoveContainer { id, .. } => Some(id.clone()),
         _ => None,
     };

@@ -6,6 +6,7 @@
 //! | `fate` | what becomes of each container |
 //! | `restart` | what follows the end of a process |
 //! | `depend` | whether a dependency holds |
+//! | `port` | whether somebody else has a port |
 //! | `build` | the steps, and what each comes after |
 //! | `resource` | those for images, networks, volumes |
 //! | [`text`] | the one text of a plan |
@@ -20,6 +21,7 @@ pub mod action;
 mod build;
 mod depend;
 mod fate;
+mod port;
 mod resource;
 mod restart;
 pub mod text;

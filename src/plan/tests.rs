@@ -1,5 +1,7 @@
 #![allow(clippy::unwrap_used)] // a test fails by panicking
 
+mod network;
+
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -101,6 +103,7 @@ fn reached(desired: &Desired) -> Observed {
             restarts: 0,
             streak: 0,
             sandbox: true,
+            lost: Default::default(),
             ports: Vec::new(),
         };
         observed.containers.insert(id, container);
@@ -108,7 +111,10 @@ fn reached(desired: &Desired) -> Observed {
     }
     for (name, spec) in &desired.networks {
         let endpoints = observed.containers.keys().cloned().collect();
-        observed.networks.insert(name.clone(), ObservedNetwork { spec: spec.clone(), present: true, endpoints });
+        observed.networks.insert(
+            name.clone(),
+            ObservedNetwork { spec: spec.clone(), present: true, lost: Default::default(), endpoints },
+        );
     }
     for (name, spec) in &desired.volumes {
         observed.volumes.insert(name.clone(), ObservedVolume { spec: spec.clone() });

@@ -5,6 +5,7 @@
 //! | [`observe`] | what exists, from the ledger and the kernel |
 //! | [`create`], [`start`], [`stop`], [`remove`] | containers |
 //! | [`sandbox`] | what a container has beside its process: shim, links, ports, names |
+//! | [`mend`], [`watch`] | putting back what somebody took away, and hearing of it |
 //! | [`adopt`] | taking over what a former supervisor left running |
 //! | [`etc`] | the texts of /etc/hosts and /etc/resolv.conf |
 //! | [`names`] | the table of the embedded name server |
@@ -13,6 +14,7 @@ mod adopt;
 mod create;
 mod error;
 pub mod etc;
+mod mend;
 mod names;
 pub mod observe;
 mod probe;
@@ -20,10 +22,12 @@ mod remove;
 mod sandbox;
 mod start;
 mod stop;
+mod watch;
 
 use std::collections::BTreeMap;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use tokio::sync::{Notify, RwLock};
 
@@ -59,6 +63,10 @@ pub struct Machine {
     /// What shims and whoever enters a container run: a sealed copy of this program.
     executable: OwnedFd,
     cache: observe::Cache,
+    /// Containers of other projects came to our networks, or left them.
+    names_stale: Arc<AtomicBool>,
+    /// Ends with this.
+    _watch: watch::Watch,
 }
 
 impl Machine {
@@ -68,6 +76,9 @@ impl Machine {
     /// When a part of the machine can't be used.
     pub fn open(paths: &Paths, project: &ProjectName) -> Result<Self, MachineError> {
         let net = Net::open(&paths.root, &paths.run)?;
+        let changed = Arc::new(Notify::new());
+        let names_stale = Arc::new(AtomicBool::new(false));
+        let watch = watch::Watch::networks(&net, project, names_stale.clone(), changed.clone())?;
         Ok(Self {
             paths: paths.clone(),
             project: project.clone(),
@@ -77,9 +88,11 @@ impl Machine {
             net,
             names: DnsServer::new("/etc/resolv.conf".into()),
             live: RwLock::default(),
-            changed: Arc::new(Notify::new()),
+            changed,
             executable: container::executable::protected()?,
             cache: observe::Cache::default(),
+            names_stale,
+            _watch: watch,
         })
     }
 
@@ -108,6 +121,7 @@ impl Machine {
                 self.refresh_names().await;
                 Ok(())
             }
+            Action::MendContainer { id, name, lost } => self.mend(id, name, lost).await,
             Action::RemoveContainer { id, .. } => self.remove(id).await,
         }
     }
@@ -135,7 +149,12 @@ impl Machine {
 impl Host for Machine {
     async fn observe(&self, desired: &Desired) -> Result<Observed, HostError> {
         self.end_lost_shims().await;
-        Ok(observe::observe(&self.paths, &self.project, Some(desired), &self.cache)?)
+        let mut observed = observe::observe(&self.paths, &self.project, Some(desired), &self.cache)?;
+        self.observe_inside(&mut observed).await;
+        if self.names_stale.swap(false, Ordering::AcqRel) {
+            self.refresh_names().await;
+        }
+        Ok(observed)
     }
 
     async fn apply(&self, action: &Action) -> Result<(), HostError> {

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use super::etc::{self, Surroundings};
 use super::sandbox::{Live, shared_parts};
 use super::{Machine, MachineError, stop};
-use crate::desired::{ContainerSpec, MountSource, NetMode, NsMode};
+use crate::desired::{ContainerSpec, EndpointSpec, MountSource, NetMode, NsMode};
 use crate::host::cgroup::{Cgroup, DeviceRule, Devices};
 use crate::host::container::bundle::{Shared, shared};
 use crate::host::container::protocol::Part;
@@ -17,6 +17,7 @@ use crate::host::container::{Bundle, Resolved};
 use crate::host::ledger::container::{self as ledger, Counters};
 use crate::host::volume;
 use crate::name::{ContainerId, ContainerName, Digest};
+use crate::observed::ObservedNetwork;
 
 impl Machine {
     pub(super) async fn start(
@@ -55,6 +56,7 @@ impl Machine {
             tracing::warn!(container = %spec.name, "{warning}");
         }
         *live.running.write().await = Some(running);
+        self.watch_inside(spec, live).await;
         Ok(())
     }
 
@@ -107,14 +109,10 @@ impl Machine {
             .endpoints
             .iter()
             .flat_map(|endpoint| endpoint.ipv4.map(IpAddr::V4).into_iter().chain(endpoint.ipv6.map(IpAddr::V6)));
-        let gateway = match spec.endpoints.first() {
-            _ if spec.namespaces.net == NetMode::Host => Some(IpAddr::from([127, 0, 0, 1])),
-            None => None,
-            Some(endpoint) => {
-                let networks = self.net.list().await?;
-                let network = networks.iter().find(|n| n.spec.name == endpoint.network);
-                network.and_then(|n| n.spec.subnets.first()).map(|subnet| subnet.gateway)
-            }
+        let gateway = match spec.namespaces.net {
+            NetMode::Host => Some(IpAddr::from([127, 0, 0, 1])),
+            _ if spec.endpoints.is_empty() => None,
+            _ => host_gateway(spec, &self.net.list().await?),
         };
         Ok(Surroundings {
             hostname: spec.hostname.clone().unwrap_or(own),
@@ -178,4 +176,16 @@ impl Machine {
             MachineError::NotShared(spec.name.clone(), names.join(", ").into())
         })
     }
+}
+
+/// The host's address on a container's network: on the one of its default route, else on the first.
+fn host_gateway(spec: &ContainerSpec, networks: &[ObservedNetwork]) -> Option<IpAddr> {
+    let on = |endpoint: &EndpointSpec| networks.iter().find(|network| network.spec.name == endpoint.network);
+    let outward = spec.endpoints.iter().enumerate().filter_map(|(index, endpoint)| {
+        let network = on(endpoint).filter(|network| !network.spec.internal)?;
+        Some(((endpoint.gateway_priority, std::cmp::Reverse(index)), network))
+    });
+    let best = outward.max_by_key(|(rank, _)| *rank).map(|(_, network)| network);
+    let network = best.or_else(|| on(spec.endpoints.first()?))?;
+    network.spec.subnets.first().map(|subnet| subnet.gateway)
 }
