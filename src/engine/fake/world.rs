@@ -195,7 +195,7 @@ impl Inner {
             streak: 0,
             sandbox: false,
             lost: Default::default(),
-            ports: spec.ports.clone(),
+            ports: Vec::new(),
         };
         self.observed.containers.insert(id.clone(), container);
     }
