@@ -63,7 +63,7 @@ impl Machine {
     /// Where the parts of a container are on this machine.
     async fn resolve(&self, id: &ContainerId, spec: &ContainerSpec) -> Result<Resolved, MachineError> {
         let paths = |layers: &[Digest]| layers.iter().map(|layer| self.images.layer_path(layer)).collect::<Vec<_>>();
-        let around = self.surroundings(id, spec).await?;
+        let (around, names) = self.names(id, spec).await?;
         let mut volumes = BTreeMap::new();
         let mut images = BTreeMap::new();
         for mount in &spec.mounts {
@@ -87,8 +87,8 @@ impl Machine {
             volatile: spec.oneoff,
             volumes,
             images,
-            hosts: Some(etc::hosts(spec, &around)),
-            resolv_conf: Some(etc::resolv_conf(spec, &around)),
+            hosts: Some(etc::hosts(&names, &around)),
+            resolv_conf: Some(etc::resolv_conf(&names, &around)),
             hostname: around.hostname,
             cgroup: self.cgroup(id, spec)?,
             log: (spec.log.driver != "none").then(|| {
@@ -96,6 +96,25 @@ impl Machine {
                 self.paths.logs(&self.project, &spec.service, &replica)
             }),
         })
+    }
+
+    /// The surroundings of a container, and the specification that its names come from: one that lives in another's network
+    /// has the other's name server and host names, and what it declares itself besides.
+    async fn names(
+        &self,
+        id: &ContainerId,
+        spec: &ContainerSpec,
+    ) -> Result<(Surroundings, ContainerSpec), MachineError> {
+        let NetMode::Container(name) = &spec.namespaces.net else {
+            return Ok((self.surroundings(id, spec).await?, spec.clone()));
+        };
+        let lives = self.live.read().await;
+        let owner = lives.iter().find(|(_, live)| live.spec.name == *name).map(|(id, live)| (id.clone(), live.clone()));
+        drop(lives);
+        let (owner, live) = owner.ok_or_else(|| MachineError::NotShared(spec.name.clone(), name.to_string().into()))?;
+        let mut around = self.surroundings(&owner, &live.spec).await?;
+        around.hostname = spec.hostname.clone().unwrap_or(around.hostname);
+        Ok((around, etc::joined(spec, &live.spec)))
     }
 
     async fn surroundings(&self, id: &ContainerId, spec: &ContainerSpec) -> Result<Surroundings, MachineError> {

@@ -3,12 +3,13 @@
 use std::collections::{BTreeSet, VecDeque};
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use netlink_packet_netfilter::nftables::{
     ChainAttribute, NfTablesMessage, RuleAttribute, SetElementList, TableAttribute,
 };
 use netlink_packet_netfilter::{NetfilterMessage, NetfilterMessageInner};
-use netlink_packet_route::RouteNetlinkMessage as Route;
+use netlink_packet_route::{AddressFamily, RouteNetlinkMessage as Route};
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
@@ -38,12 +39,55 @@ pub enum Event {
     Joined(String),
 }
 
+/// The links that this process has made, and those that it takes away: of most changes of a link the kernel does not say whose
+/// deed they were.
+#[derive(Debug, Default)]
+pub(crate) struct OwnLinks(Mutex<[BTreeSet<String>; 2]>);
+
+impl OwnLinks {
+    /// Before a link is made, or made a port of its bridge.
+    pub fn making(&self, name: &str) {
+        let [made, going] = &mut *self.lock();
+        going.remove(name);
+        made.insert(name.to_owned());
+    }
+
+    /// Before links are removed.
+    pub fn removing<'a>(&self, names: impl Iterator<Item = &'a str>) {
+        let [made, going] = &mut *self.lock();
+        for name in names {
+            made.remove(name);
+            going.insert(name.to_owned());
+        }
+    }
+
+    /// Whether what is told of a link is this process's own deed.
+    fn explains(&self, event: &Event) -> bool {
+        let [made, going] = &*self.lock();
+        match event {
+            Event::Joined(name) => made.contains(name),
+            Event::Link(name) => going.contains(name),
+            Event::Rules | Event::Address => false,
+        }
+    }
+
+    fn gone(&self, name: &str) {
+        let [_, going] = &mut *self.lock();
+        going.remove(name);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, [BTreeSet<String>; 2]> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
 /// The stream of what happens in the network namespace of the process.
 pub struct Events {
     rules: Source,
     links: Source,
     tables: [String; 2],
     group: u32,
+    own: Arc<OwnLinks>,
     /// Rules of ours went in the transaction that is being told.
     lost: bool,
     /// The links of this world that do their work.
@@ -61,7 +105,7 @@ struct Source {
 
 impl Events {
     /// Begins to listen.
-    pub(crate) fn open(tables: [String; 2], group: u32) -> Result<Self> {
+    pub(crate) fn open(tables: [String; 2], group: u32, own: Arc<OwnLinks>) -> Result<Self> {
         let netlink = Netlink::netfilter().context("listen to", "changes of rules")?;
         let rules = Source::open(netlink, &[NFTABLES]).context("listen to", "changes of rules")?;
         let netlink = Netlink::route().context("listen to", "changes of links")?;
@@ -70,7 +114,7 @@ impl Events {
         known.retain(|link| link.group == group);
         let bridges = known.iter().filter(|link| link.bridge).map(|link| link.index).collect();
         let plugged = known.into_iter().filter(is_plugged).map(|link| link.name).collect();
-        Ok(Self { rules, links, tables, group, lost: false, plugged, bridges, waiting: VecDeque::new() })
+        Ok(Self { rules, links, tables, group, own, lost: false, plugged, bridges, waiting: VecDeque::new() })
     }
 
     /// Waits for the next event. Cancel-safe.
@@ -135,15 +179,23 @@ impl Events {
     }
 
     /// What a message tells of a link of this world. Whoever changed it, what we know of it follows; only what others have
-    /// done is told. (A kernel before 6.1 does not say whose deed a change was: then ours are told too, and do no harm.)
+    /// done is told, as far as the kernel says whose deed it was ([`OwnLinks`] helps): an event too many does no harm.
     fn link_event(&mut self, own: bool, message: Route) -> Option<Event> {
         let event = match message {
+            // A bridge tells of its ports besides, in messages that leave half of a link out: the link's own follows.
+            Route::DelLink(message) | Route::NewLink(message)
+                if message.header.interface_family == AddressFamily::Bridge =>
+            {
+                return None;
+            }
             Route::DelLink(message) => {
                 let link = link::of_message(message);
                 let lost = link.group == self.group;
                 self.plugged.remove(&link.name);
                 self.bridges.remove(&link.index);
-                lost.then_some(Event::Link(link.name))
+                let event = lost.then_some(Event::Link(link.name.clone())).filter(|event| !self.own.explains(event));
+                self.own.gone(&link.name);
+                event
             }
             Route::NewLink(message) => {
                 let link = link::of_message(message);
@@ -164,7 +216,7 @@ impl Events {
             Route::DelAddress(message) => self.bridges.contains(&message.header.index).then_some(Event::Address),
             _ => None,
         };
-        event.filter(|_| !own)
+        event.filter(|event| !own && !self.own.explains(event))
     }
 }
 

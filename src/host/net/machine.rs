@@ -5,11 +5,13 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::os::fd::BorrowedFd;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use netlink_packet_core::{NLM_F_ACK, NLM_F_CREATE, NLM_F_REPLACE};
 
 use super::address::{self, Mac};
 use super::error::{Context, NetError, Result};
+use super::events::OwnLinks;
 use super::hold::{self, Held};
 use super::inside::{self, Attached};
 use super::link::{self, Link, Veth};
@@ -47,6 +49,8 @@ pub(crate) struct Machine {
     pub group: u32,
     /// The run-time folder.
     pub run: PathBuf,
+    /// The links that this process makes and takes away.
+    pub links: Arc<OwnLinks>,
 }
 
 impl Machine {
@@ -56,7 +60,7 @@ impl Machine {
         // Positive as a signed number too, so that `ip link` can name it.
         let group = (fold(root.as_os_str().as_encoded_bytes()) & 0x7fff_ffff).max(1);
         let world = if root == Path::new(USUAL_ROOT) { String::new() } else { format!("{group:08x}") };
-        Ok(Self { records, root, names: Names::new(&world), group, run: run.to_owned() })
+        Ok(Self { records, root, names: Names::new(&world), group, run: run.to_owned(), links: Arc::default() })
     }
 
     /// Makes a network or mends it; tells what else had to be changed on the host.
@@ -282,6 +286,7 @@ impl Machine {
 
     fn make_veth(&self, attached: &Attached, mac: Mac, network: &NetworkSpec, netns: BorrowedFd<'_>) -> Result<()> {
         let mut netlink = route_socket()?;
+        self.links.making(&attached.link);
         let veth = Veth {
             host: &attached.link,
             host_mac: address::outer(mac),
@@ -338,6 +343,7 @@ impl Machine {
         match link::find(&mut netlink, &attached.link).context("look for", &attached.link)? {
             Some(link) if link.up && link.controller == Some(bridge) => Ok(()),
             Some(link) if link.group == self.group => {
+                self.links.making(&link.name);
                 link::enslave(&mut netlink, link.index, bridge, !network.icc).context("connect", &attached.link)
             }
             _ => self.make_veth(attached, address::parse_mac(&attached.mac)?, &network, netns),
@@ -366,6 +372,7 @@ impl Machine {
             link.group == self.group && endpoints.iter().any(|endpoint| endpoint.attached.link == link.name)
         };
         let doomed: Vec<u32> = links.iter().filter(ours).map(|link| link.index).collect();
+        self.links.removing(links.iter().filter(ours).map(|link| link.name.as_str()));
         link::remove_all(&mut netlink, &doomed, self.group).context("remove", "the links of containers")?;
         for endpoint in &endpoints {
             self.records.remove_endpoint(&endpoint.attached.network, &endpoint.container)?;

@@ -413,7 +413,8 @@ impl Net {
     /// When the kernel can't be listened to.
     pub fn events(&self, project: &ProjectName) -> Result<Events> {
         let names = &self.shared.machine.names;
-        Events::open([names.networks(), names.project(project)], self.shared.machine.group)
+        let machine = &self.shared.machine;
+        Events::open([names.networks(), names.project(project)], machine.group, Arc::clone(&machine.links))
     }
 
     /// Watches whether a container takes away what [`Net::dns_redirect`] has put in its network namespace. Must be called
