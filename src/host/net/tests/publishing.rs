@@ -386,7 +386,9 @@ fn others_changes_are_told_and_our_own_are_not() {
     let joined = quiet(&|| {
         let group = world.net.shared.machine.group;
         let bridge = &spec.bridge;
-        sh(&format!("ip link add wl-other group {group} type dummy && ip link set wl-other master {bridge} up"));
+        sh(&format!(
+            "ip link add wl-other group {group} type veth peer name other-peer && ip link set wl-other master {bridge} up"
+        ));
     });
     assert_eq!(joined.expect("in time").expect("an event"), Event::Joined("wl-other".into()));
     let address = quiet(&|| drop(sh(&format!("ip addr flush dev {}", spec.bridge)))).expect("in time");
