@@ -58,6 +58,18 @@ impl Client {
     /// # Errors
     /// When none can be started, or the old one does not make way.
     pub fn ensure(paths: &Paths, project: &ProjectName) -> Result<Self, SupervisorError> {
+        let end = Instant::now() + SILENCE;
+        loop {
+            match Self::find_or_start(paths, project) {
+                // The last supervisor of a project that is gone takes the folder away, and may just be at it.
+                Err(SupervisorError::Start { source, .. })
+                    if source.kind() == io::ErrorKind::NotFound && Instant::now() < end => {}
+                other => return other,
+            }
+        }
+    }
+
+    fn find_or_start(paths: &Paths, project: &ProjectName) -> Result<Self, SupervisorError> {
         let folder = paths.project_run(project);
         let failed = |source| SupervisorError::Start { project: project.clone(), source };
         fs::create_dir_all(&folder).map_err(failed)?;
