@@ -242,6 +242,8 @@ fn variables_stand_in_for_flags() {
         with(&world, &folder, &[("COMPOSE_COMPATIBILITY", value)], &["plan"]).ok().says("p-web-1");
     }
     with(&world, &folder, &[("COMPOSE_PARALLEL_LIMIT", "0")], &["plan"]).code(1).says("--parallel");
+    // Or that it is set would be told, which is a warning and no progress.
+    world.sh("echo 1 >/proc/sys/net/ipv4/ip_forward").ok();
     let json = with(&world, &folder, &[("COMPOSE_PROGRESS", "json")], &["up", "-d"]).ok();
     for line in json.stderr.lines() {
         assert!(serde_json::from_str::<serde_json::Value>(line).is_ok(), "no JSON: {line}");

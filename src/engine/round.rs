@@ -88,6 +88,7 @@ pub fn objects(action: &Action) -> Vec<String> {
         | Action::PauseContainer { id, .. }
         | Action::UnpauseContainer { id, .. }
         | Action::ReleaseContainer { id, .. }
+        | Action::MendContainer { id, .. }
         | Action::RemoveContainer { id, .. } => {
             vec![format!("container {id}"), format!("name {}", action.object())]
         }

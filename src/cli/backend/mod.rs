@@ -225,4 +225,6 @@ pub struct Planned {
     pub plan: Plan,
     /// For people.
     pub text: String,
+    /// Of its warnings, those that tell of the machine and not of the project.
+    pub notes: Vec<String>,
 }

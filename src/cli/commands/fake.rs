@@ -33,6 +33,8 @@ pub struct Fake {
     pub usage: BTreeMap<ContainerId, Usage>,
     pub outcome: Outcome,
     pub empty_plan: bool,
+    pub obstacles: Vec<crate::plan::Failure>,
+    pub notes: Vec<String>,
     /// What was asked for, a line each.
     pub asked: RefCell<Vec<String>>,
     /// What the streams give.
@@ -123,6 +125,7 @@ pub fn container(service: &str, number: u32, state: State) -> ObservedContainer 
         restarts: 0,
         streak: 0,
         hooks: Default::default(),
+        lost: Default::default(),
     }
 }
 
@@ -248,7 +251,8 @@ impl Backend for &Fake {
             let id = crate::plan::StepId(0);
             plan.steps.push(crate::plan::Step { id, action, causes, after: Vec::new(), waits: Vec::new() });
         }
-        Ok(Planned { text: format!("{} steps\n", plan.steps.len()), plan })
+        plan.failures = self.obstacles.clone();
+        Ok(Planned { text: format!("{} steps\n", plan.steps.len()), plan, notes: self.notes.clone() })
     }
 
     async fn apply(&self, _: &ProjectName, change: Change, until: Until, tell: &Tell) -> Result<Outcome, CliError> {

@@ -173,6 +173,7 @@ pub async fn run<B: Backend>(cx: &Context<'_, B>, args: &Run) -> Result<ExitStat
         cx.output.line(&oneoff.name)?;
         return status;
     }
+    change::before(cx, &project.name, &declared(desired.clone())).await?;
     cx.output.flush()?;
     let (project, name) = (&project.name, &oneoff.name);
     let work = |tell| async move { cx.backend.run(project, desired, name, &tell).await };

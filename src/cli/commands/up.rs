@@ -189,13 +189,14 @@ pub async fn run<B: Backend>(cx: &Context<'_, B>, args: &Up) -> Result<ExitStatu
         change::compile(cx, &project, &args.wish(services)?).await
     };
     let desired = unless_interrupted(&mut Interrupts::new()?, prepare).await?;
+    let declared = Change::Declare(Box::new(desired.clone()));
     if args.is_attached() && !cx.settings.dry_run {
+        change::before(cx, &project.name, &declared).await?;
         let style = LogStyle { no_prefix: args.no_log_prefix, no_color: args.no_color, timestamps: args.timestamps };
         let timeout = change::seconds(args.timeout);
         let mut attached = Attached::new(cx, &desired, shown, style, args.ends(), timeout, Interrupts::new()?)?;
         return attached.run(desired).await;
     }
-    let declared = Change::Declare(Box::new(desired));
     let until = if args.wait { Until::Healthy } else { Until::Done };
     let work = change::apply(cx, &project.name, "Running", declared, until);
     change::within(args.wait_timeout.map(Duration::from_secs), work).await

@@ -6,6 +6,7 @@
 //! | [`create`], [`start`], [`stop`], [`remove`] | containers |
 //! | `hook` | programs run inside a container after its start and before its stop |
 //! | [`sandbox`] | what a container has beside its process: shim, links, ports, names |
+//! | [`mend`], [`watch`] | putting back what somebody took away, and hearing of it |
 //! | [`adopt`] | taking over what a former supervisor left running |
 //! | [`etc`] | the texts of /etc/hosts and /etc/resolv.conf |
 //! | [`names`] | the table of the embedded name server |
@@ -15,6 +16,7 @@ mod create;
 mod error;
 pub mod etc;
 mod hook;
+mod mend;
 mod names;
 pub mod observe;
 mod probe;
@@ -22,10 +24,12 @@ mod remove;
 mod sandbox;
 mod start;
 mod stop;
+mod watch;
 
 use std::collections::BTreeMap;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use tokio::sync::{Notify, RwLock};
 
@@ -62,6 +66,10 @@ pub struct Machine {
     /// What shims and whoever enters a container run: a sealed copy of this program.
     executable: OwnedFd,
     cache: Arc<observe::Cache>,
+    /// Containers of other projects came to our networks, or left them.
+    names_stale: Arc<AtomicBool>,
+    /// Ends with this.
+    _watch: watch::Watch,
 }
 
 impl Machine {
@@ -71,6 +79,9 @@ impl Machine {
     /// When a part of the machine can't be used.
     pub fn open(paths: &Paths, project: &ProjectName) -> Result<Self, MachineError> {
         let net = Net::open(&paths.root, &paths.run)?;
+        let changed = Arc::new(Notify::new());
+        let names_stale = Arc::new(AtomicBool::new(false));
+        let watch = watch::Watch::networks(&net, project, names_stale.clone(), changed.clone())?;
         Ok(Self {
             paths: paths.clone(),
             project: project.clone(),
@@ -81,9 +92,11 @@ impl Machine {
             names: DnsServer::new("/etc/resolv.conf".into()),
             naming: names::Naming::default(),
             live: RwLock::default(),
-            changed: Arc::new(Notify::new()),
+            changed,
             executable: container::executable::protected()?,
             cache: Arc::new(observe::Cache::told()),
+            names_stale,
+            _watch: watch,
         })
     }
 
@@ -114,6 +127,7 @@ impl Machine {
                 self.release(id).await?;
                 self.refresh_names().await;
             }
+            Action::MendContainer { id, name, lost } => self.mend(id, name, lost).await?,
             Action::RemoveContainer { id, .. } => self.remove(id).await?,
         }
         Ok(Vec::new())
@@ -142,7 +156,12 @@ impl Machine {
 impl Host for Machine {
     async fn observe(&self, desired: &Desired) -> Result<Observed, HostError> {
         self.end_lost_shims().await;
-        Ok(observe::observe(&self.paths, &self.project, Some(desired), &self.cache)?)
+        let mut observed = observe::observe(&self.paths, &self.project, Some(desired), &self.cache)?;
+        self.observe_inside(&mut observed).await;
+        if self.names_stale.swap(false, Ordering::AcqRel) {
+            self.refresh_names().await;
+        }
+        Ok(observed)
     }
 
     async fn apply(&self, action: &Action) -> Result<Vec<String>, HostError> {

@@ -12,7 +12,6 @@ use super::{Machine, MachineError};
 use crate::desired::ContainerSpec;
 use crate::host::container::Sandbox;
 use crate::host::container::protocol::Part;
-use crate::host::container::record;
 use crate::host::ledger::container as ledger;
 use crate::host::net::dns::{Host, Sockets, Table, View};
 use crate::name::{ContainerId, NetworkName};
@@ -67,10 +66,10 @@ impl Machine {
         }
         let foreign = self.net.endpoints_now(|id| lives.contains_key(id)).unwrap_or_default();
         for endpoint in foreign.into_iter().filter(|endpoint| endpoint.project != self.project) {
+            // It has its address for as long as it is on the network: nobody tells us when its process starts.
             let id = endpoint.container;
-            let running = record::living(&self.paths.container_run(&id)).ok().flatten().is_some();
             if let Ok(Some(made)) = ledger::made(&self.paths, &id) {
-                let mut known = Host::of(&id, &made.spec, running);
+                let mut known = Host::of(&id, &made.spec, true);
                 known.retain(|host| host.network == endpoint.spec.network);
                 hosts.extend(known);
             }

@@ -5,17 +5,17 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::{MachineError, with_causes};
-use crate::desired::{Desired, Stamp};
+use crate::desired::{Desired, NetworkSpec, PortSpec, Stamp, Target};
 use crate::host::container::record;
 use crate::host::image::Store;
 use crate::host::ledger::container::{self as ledger, Made};
 use crate::host::ledger::project;
-use crate::host::net::Net;
+use crate::host::net::{Net, Owner};
 use crate::host::paths::Paths;
 use crate::host::record::RecordError;
 use crate::host::{clock, volume, world};
-use crate::name::{ContainerId, ProjectName};
-use crate::observed::{Exit, Health, Observed, ObservedContainer, ObservedNetwork, ObservedVolume, State};
+use crate::name::{ContainerId, ContainerName, ProjectName};
+use crate::observed::{Exit, Health, Observed, ObservedContainer, ObservedPort, ObservedVolume, PortHolder, State};
 
 /// What was read before and still holds.
 #[derive(Debug, Default)]
@@ -151,6 +151,7 @@ pub fn observe(
     Ok(observed)
 }
 
+/// The networks, what containers have lost of theirs, and the ports that may not be had.
 fn networks(
     paths: &Paths,
     project: &ProjectName,
@@ -159,14 +160,23 @@ fn networks(
 ) -> Result<(), MachineError> {
     let named = |name: &str| desired.is_some_and(|d| d.networks.contains_key(name));
     let net = Net::open(&paths.root, &paths.run)?;
-    let list = net.list_now()?;
+    let survey = net.survey_now(project)?;
     observed.warnings.extend(net.damaged());
-    for network in list {
+    for network in survey.networks {
         if network.spec.project.as_ref() == Some(project) || named(&network.spec.name) {
-            let name = network.spec.name.clone();
-            let (spec, present, endpoints) = (network.spec, network.present, network.endpoints);
-            observed.networks.insert(name, ObservedNetwork { spec, present, endpoints });
+            observed.networks.insert(network.spec.name.clone(), network);
         }
+    }
+    for (id, lost) in survey.lost {
+        if let Some(container) = observed.containers.get_mut(&id) {
+            container.lost = lost;
+        }
+    }
+    let wanted: Vec<PortSpec> = desired.map(|desired| wanted_ports(desired, observed)).unwrap_or_default();
+    for taken in net.taken_now(project, &wanted)? {
+        let numbers =
+            taken.numbers.into_iter().map(|(number, owner)| (number, owner.map(|owner| holder(paths, owner))));
+        observed.ports.push(ObservedPort { spec: taken.port, local: taken.local, taken: numbers.collect() });
     }
     Ok(())
 }
@@ -177,6 +187,40 @@ fn take<T: Default>(result: Result<T, RecordError>, told: &mut Vec<String>) -> T
         told.push(with_causes(&error));
         T::default()
     })
+}
+
+/// The ports that declared containers are to have and do not hold.
+fn wanted_ports(desired: &Desired, observed: &Observed) -> Vec<PortSpec> {
+    let mut wanted = BTreeSet::new();
+    for declared in desired.containers.values().filter(|d| matches!(d.target, Target::Running | Target::Paused)) {
+        let own: Vec<&PortSpec> = observed
+            .containers
+            .values()
+            .filter(|container| container.spec.name == declared.spec.name)
+            .flat_map(|container| &container.ports)
+            .collect();
+        wanted.extend(declared.spec.ports.iter().filter(|port| !own.iter().any(|held| held.fills(port))).cloned());
+    }
+    wanted.into_iter().collect()
+}
+
+fn holder(paths: &Paths, owner: Owner) -> PortHolder {
+    let container = owner.container.as_ref().map(|(_, id)| match ledger::made(paths, id) {
+        Ok(Some(made)) => made.spec.name.clone(),
+        _ => ContainerName::from(id.short()),
+    });
+    let project = owner.container.map(|(project, _)| project).or(owner.project.map(|(project, _)| project));
+    PortHolder { pid: owner.pid, command: owner.command, project, container }
+}
+
+/// What the user must be told of this machine before a desired state is applied; for [`Observed::notes`].
+///
+/// # Errors
+/// When the rules of the kernel can't be read.
+pub fn notes(paths: &Paths, desired: &Desired) -> Result<Vec<String>, MachineError> {
+    let networks: Vec<NetworkSpec> = desired.networks.values().cloned().collect();
+    let publishes = desired.containers.values().any(|declared| !declared.spec.ports.is_empty());
+    Ok(Net::open(&paths.root, &paths.run)?.warnings_now(&networks, publishes)?)
 }
 
 fn container(
@@ -210,6 +254,7 @@ fn container(
         sandbox: paths.shim_socket(id).exists(),
         ports: take(ledger::ports(paths, id), told),
         hooks,
+        lost: BTreeSet::new(),
     })
 }
 
@@ -228,6 +273,7 @@ fn half_made(paths: &Paths, project: &ProjectName, id: &ContainerId) -> Observed
         sandbox: paths.shim_socket(id).exists(),
         ports: Vec::new(),
         hooks: Default::default(),
+        lost: BTreeSet::new(),
     }
 }
 

@@ -7,8 +7,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
-use tokio::sync::{RwLock, watch};
+use tokio::sync::{Mutex, RwLock, watch};
 
+use super::watch::Watch;
 use super::{Machine, MachineError};
 use crate::desired::{ContainerSpec, NetMode};
 use crate::host::container::client::{Running, SpawnRequest};
@@ -37,6 +38,10 @@ pub struct Live {
     pub ends: watch::Sender<u64>,
     /// Its shim is gone.
     pub over: AtomicBool,
+    /// Somebody inside has taken away its way to the name server.
+    pub redirect_lost: Arc<AtomicBool>,
+    /// Hears of that, where somebody inside may.
+    pub inside: Mutex<Option<Watch>>,
 }
 
 impl Machine {
@@ -161,7 +166,11 @@ impl Machine {
         let live = self.live.write().await.remove(id);
         // Its sockets keep its network namespace alive.
         self.names.stop(id).await;
-        let ports = live.as_ref().is_some_and(|live| !live.held.is_empty());
+        let ports = match &live {
+            Some(live) => !live.held.is_empty(),
+            // Its shim was lost: what its record says is still published.
+            None => ledger::ports(&self.paths, id).is_ok_and(|ports| !ports.is_empty()),
+        };
         if let Some(live) = live {
             // One that is gone already needs no telling.
             let _ = live.shim.shutdown().await;
@@ -201,6 +210,8 @@ impl Live {
             running: RwLock::new(None),
             ends: watch::Sender::new(0),
             over: AtomicBool::new(false),
+            redirect_lost: Arc::default(),
+            inside: Mutex::default(),
         }
     }
 

@@ -34,9 +34,11 @@ impl Real {
                 edit(&applied, wanted, &now).map_err(|e| failed(&e))?
             }
         };
-        let observed = observe::observe(&self.paths, project, Some(&desired), &self.cache).map_err(|e| failed(&e))?;
+        let mut observed =
+            observe::observe(&self.paths, project, Some(&desired), &self.cache).map_err(|e| failed(&e))?;
+        observed.notes = observe::notes(&self.paths, &desired).map_err(|e| failed(&e))?;
         let plan = plan(&desired, &observed, &now);
-        Ok(Planned { text: plan.to_string(), plan })
+        Ok(Planned { text: plan.to_string(), plan, notes: observed.notes })
     }
 }
 
@@ -163,7 +165,7 @@ fn nothing_or_orphans(project: &ProjectName, change: &Change) -> Result<Outcome,
 }
 
 fn failure(reason: String) -> Failure {
-    Failure { container: ContainerName::default(), reason, culprit: None }
+    Failure { container: ContainerName::default(), reason, culprit: None, obstacle: false }
 }
 
 /// One step as a line, in docker compose's words.
@@ -211,6 +213,7 @@ fn report(tell: &Tell, step: &StepName, phase: Phase, began: bool, detail: Optio
         // Of no interest to people: it has ended already.
         "release" => return,
         "pause" => ("Pausing", "Paused"),
+        "mend" => ("Mending", "Mended"),
         _ => ("Unpausing", "Unpaused"),
     };
     let text = match phase {
