@@ -397,17 +397,6 @@ pub enum NsMode {
     Container(ContainerName),
 }
 
-/// Whether two host addresses cannot both be listened on. All addresses (`None`) are those of IPv4 and of IPv6.
-fn overlap(one: Option<IpAddr>, other: Option<IpAddr>) -> bool {
-    match (one, other) {
-        (Some(one), Some(other)) if one.is_ipv4() == other.is_ipv4() => {
-            one == other || one.is_unspecified() || other.is_unspecified()
-        }
-        (Some(_), Some(_)) => false,
-        _ => true,
-    }
-}
-
 /// Where the output of a container goes.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LogSpec {

@@ -62,6 +62,17 @@ impl PortSpec {
     }
 }
 
+/// Whether two host addresses cannot both be listened on. All addresses (`None`) are those of IPv4 and of IPv6.
+fn overlap(one: Option<IpAddr>, other: Option<IpAddr>) -> bool {
+    match (one, other) {
+        (Some(one), Some(other)) if one.is_ipv4() == other.is_ipv4() => {
+            one == other || one.is_unspecified() || other.is_unspecified()
+        }
+        (Some(_), Some(_)) => false,
+        _ => true,
+    }
+}
+
 /// Of a published port.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
