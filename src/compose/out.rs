@@ -3,7 +3,7 @@
 use super::attributes::{Form, Keys, Out, Shape};
 use super::node::{Kind, Map, Node};
 use super::{scalar, units, words};
-use crate::diag::Diagnostic;
+use crate::diag::{Code, Diagnostic};
 
 /// Types a tree along the table.
 pub fn finish(node: &mut Node, shape: &Shape, diags: &mut Vec<Diagnostic>) {
@@ -14,7 +14,7 @@ pub fn finish(node: &mut Node, shape: &Shape, diags: &mut Vec<Diagnostic>) {
         warn_of_shell(node, diags);
     }
     if let Err(problem) = convert(node, shape.out) {
-        diags.push(Diagnostic::error(problem).at(node.span, ""));
+        diags.push(Diagnostic::new(Code::BadValue, problem).at(node.span, ""));
         return;
     }
     if matches!(shape.out, Out::TextMap | Out::EnvMap | Out::ListMap | Out::Hosts | Out::Command) {
@@ -47,10 +47,10 @@ fn warn_of_shell(node: &Node, diags: &mut Vec<Diagnostic>) {
     let Some(Ok(words)) = node.as_str().map(words::split) else { return };
     if !words.rest.is_empty() {
         diags.push(
-            Diagnostic::warning(format!(
-                "`{}` and what follows is dropped: no shell reads a command",
-                words.rest.trim()
-            ))
+            Diagnostic::new(
+                Code::NoShell,
+                format!("`{}` and what follows is dropped: no shell reads a command", words.rest.trim()),
+            )
             .at(node.span, "")
             .help("write [\"sh\", \"-c\", \"…\"] to have a shell run it"),
         );
@@ -238,8 +238,8 @@ fn text_map(node: &mut Node, fill: bool) {
             let pairs = list.iter().filter_map(|item| {
                 let text = scalar::text(&item.kind)?;
                 Some(match text.split_once('=') {
-                    Some((key, value)) => (key.to_owned(), Node { key: item.span, ..Node::text_like(item, value) }),
-                    None => (text, Node { key: item.span, ..absent(item) }),
+                    Some((key, value)) => (key.to_owned(), Node { key: item.place(), ..Node::text_like(item, value) }),
+                    None => (text, Node { key: item.place(), ..absent(item) }),
                 })
             });
             node.kind = Kind::Map(pairs.collect());

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use super::node::{Kind, Map, Node, Tag};
 use super::scalar;
-use crate::diag::{Diagnostic, FileId, Span};
+use crate::diag::{Code, Diagnostic, FileId, Span};
 
 /// How many nodes aliases and merges may add to one file: real files stay far below, nine levels of nine aliases far above.
 const ALIAS_BUDGET: usize = 200_000;
@@ -20,6 +20,24 @@ pub struct Document {
     pub root: Node,
     /// Are there tags for the merge?
     pub tagged: bool,
+}
+
+/// docker compose joins keys by dots, so that to it one alias under `a` and under `a.b` contains itself. A file that it
+/// refuses is refused here too, with the reason.
+fn no_false_circle(aliases: &[(String, usize, Span)]) -> Read<()> {
+    let below = |outer: &str, inner: &str| inner.strip_prefix(outer).is_some_and(|rest| rest.starts_with('.'));
+    for (key, id, span) in aliases {
+        if let Some((outer, _, first)) = aliases.iter().find(|(outer, other, _)| other == id && below(outer, key)) {
+            return Err(Diagnostic::new(
+                Code::Alias,
+                format!("the same alias under `{outer}` and under `{key}`: docker compose takes this for a circle"),
+            )
+            .at(*span, "")
+            .at(*first, "the other one")
+            .help(format!("rename `{key}`, or write the value out")));
+        }
+    }
+    Ok(())
 }
 
 /// All documents of a file. Errors are those of the YAML itself; one at a time, as nothing behind it can be trusted.
@@ -80,13 +98,13 @@ impl<'a> Reader<'a> {
             Some(Err(error)) => {
                 let at = error.marker().byte_offset().unwrap_or(self.text.len());
                 let place = Span::new(self.file, at, at + 1);
-                Err(Diagnostic::error(format!("this is not valid YAML: {}", error.info())).at(place, ""))
+                Err(Diagnostic::new(Code::NotYaml, format!("this is not valid YAML: {}", error.info())).at(place, ""))
             }
         }
     }
 
     fn must_next(&mut self) -> Read<(Event<'a>, RawSpan)> {
-        self.next()?.ok_or_else(|| Diagnostic::error("the YAML ends too early"))
+        self.next()?.ok_or_else(|| Diagnostic::new(Code::NotYaml, "the YAML ends too early"))
     }
 
     fn span(&self, raw: RawSpan) -> Span {
@@ -110,7 +128,7 @@ impl<'a> Reader<'a> {
                 let (kind, count) = self.nested(anchor, span, Self::map)?;
                 (Node { kind, span, ..Node::default() }, count, anchor, tag)
             }
-            _ => return Err(Diagnostic::error("this is not valid YAML").at(span, "")),
+            _ => return Err(Diagnostic::new(Code::NotYaml, "this is not valid YAML").at(span, "")),
         };
         node.tag = self.merge_tag(tag.as_ref());
         if anchor != 0 {
@@ -133,7 +151,9 @@ impl<'a> Reader<'a> {
     ) -> Read<(Kind, usize)> {
         self.depth += 1;
         if self.depth > DEEPEST {
-            return Err(Diagnostic::error(format!("more than {DEEPEST} levels inside each other")).at(span, ""));
+            return Err(
+                Diagnostic::new(Code::TooDeep, format!("more than {DEEPEST} levels inside each other")).at(span, "")
+            );
         }
         self.open.push(anchor);
         let result = read(self)?;
@@ -158,6 +178,7 @@ impl<'a> Reader<'a> {
     fn map(&mut self) -> Read<(Kind, usize)> {
         let (mut map, mut count) = (Map::new(), 1);
         let mut merges: Option<Node> = None;
+        let mut aliases: Vec<(String, usize, Span)> = Vec::new();
         loop {
             let (event, raw) = self.must_next()?;
             if matches!(event, Event::MappingEnd) {
@@ -166,12 +187,17 @@ impl<'a> Reader<'a> {
             let place = self.span(raw);
             let (key, is_merge) = self.key(event, raw, place)?;
             let (event, raw) = self.must_next()?;
+            if let Event::Alias(id) = event
+                && !is_merge
+            {
+                aliases.push((key.clone(), id, self.span(raw)));
+            }
             let (mut value, nodes) = self.node(event, raw)?;
             count += nodes + 1;
             value.key = place;
             let earlier = if is_merge { merges.replace(value) } else { map.insert(key.clone(), value) };
             if let Some(earlier) = earlier {
-                return Err(Diagnostic::error(format!("the key `{key}` stands here twice"))
+                return Err(Diagnostic::new(Code::KeyTwice, format!("the key `{key}` stands here twice"))
                     .at(place, "again")
                     .at(earlier.key, "first"));
             }
@@ -179,6 +205,7 @@ impl<'a> Reader<'a> {
         if let Some(merges) = merges {
             self.merge(&mut map, merges)?;
         }
+        no_false_circle(&aliases)?;
         Ok((Kind::Map(map), count))
     }
 
@@ -193,10 +220,10 @@ impl<'a> Reader<'a> {
             Kind::Str(text) => Ok((text, false)),
             kind => {
                 let shown = scalar::text(&kind).unwrap_or_default();
-                Err(Diagnostic::error(format!(
-                    "a key must be text, `{shown}` is {}",
-                    Node { kind, ..node }.kind_name()
-                ))
+                Err(Diagnostic::new(
+                    Code::KeyKind,
+                    format!("a key must be text, `{shown}` is {}", Node { kind, ..node }.kind_name()),
+                )
                 .at(place, "")
                 .help(format!("put it in quotes: \"{shown}\"")))
             }
@@ -216,9 +243,13 @@ impl<'a> Reader<'a> {
                         _ => None,
                     })
                     .collect();
-                maps.ok_or_else(|| Diagnostic::error("`<<` takes a mapping or a list of mappings").at(place, ""))?
+                maps.ok_or_else(|| {
+                    Diagnostic::new(Code::MergeKey, "`<<` takes a mapping or a list of mappings").at(place, "")
+                })?
             }
-            _ => return Err(Diagnostic::error("`<<` takes a mapping or a list of mappings").at(place, "")),
+            _ => {
+                return Err(Diagnostic::new(Code::MergeKey, "`<<` takes a mapping or a list of mappings").at(place, ""));
+            }
         };
         for source in sources {
             for (key, value) in source {
@@ -230,16 +261,19 @@ impl<'a> Reader<'a> {
 
     fn alias(&mut self, id: usize, span: Span) -> Read<(Node, usize)> {
         if self.open.contains(&id) {
-            return Err(Diagnostic::error("this alias contains itself").at(span, ""));
+            return Err(Diagnostic::new(Code::Alias, "this alias contains itself").at(span, ""));
         }
         let Some((node, count)) = self.anchors.get(&id) else {
-            return Err(Diagnostic::error("no anchor with this name stands above").at(span, ""));
+            return Err(Diagnostic::new(Code::Alias, "no anchor with this name stands above").at(span, ""));
         };
         self.added += count;
         if self.added > ALIAS_BUDGET {
-            return Err(Diagnostic::error(format!("aliases make this file grow beyond {ALIAS_BUDGET} values"))
-                .at(span, "")
-                .help("repeat less by aliases, or split the file"));
+            return Err(Diagnostic::new(
+                Code::TooManyAliases,
+                format!("aliases make this file grow beyond {ALIAS_BUDGET} values"),
+            )
+            .at(span, "")
+            .help("repeat less by aliases, or split the file"));
         }
         Ok((node.clone(), *count))
     }
@@ -247,8 +281,9 @@ impl<'a> Reader<'a> {
     fn scalar(&self, text: &str, style: ScalarStyle, tag: Option<&RawTag>, span: Span) -> Read<Kind> {
         let core = tag.filter(|tag| tag.is_yaml_core_schema()).map(RawTag::suffix);
         match (core, style) {
-            (Some(core), _) => scalar::tagged(core, text)
-                .ok_or_else(|| Diagnostic::error(format!("`{text}` is no value for the tag !!{core}")).at(span, "")),
+            (Some(core), _) => scalar::tagged(core, text).ok_or_else(|| {
+                Diagnostic::new(Code::YamlTag, format!("`{text}` is no value for the tag !!{core}")).at(span, "")
+            }),
             (None, ScalarStyle::Plain) => Ok(scalar::plain(text)),
             (None, _) => Ok(Kind::Str(text.to_string())),
         }

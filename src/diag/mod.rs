@@ -1,6 +1,7 @@
 //! What is told to people about their files: a message, the place, what to do. [`render`] draws it, [`Diagnostic::to_json`]
 //! gives it to programs.
 
+mod code;
 mod render;
 mod source;
 #[cfg(test)]
@@ -8,6 +9,7 @@ mod tests;
 
 use std::fmt;
 
+pub use code::Code;
 pub use render::render;
 pub use source::{FileId, Place, SourceMap, Span};
 
@@ -32,25 +34,38 @@ pub struct Label {
 /// One message.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Diagnostic {
-    /// How bad it is.
-    pub severity: Severity,
+    /// Which kind of message; it says how bad it is too.
+    pub code: Code,
     /// One line: what is wrong with what.
     pub message: String,
     /// Where; the first is the main place, the others are what it has to do with.
     pub labels: Vec<Label>,
+    /// What has to do with it, such as where a value came from.
+    pub notes: Vec<String>,
     /// What to do.
     pub help: Option<String>,
 }
 
 impl Diagnostic {
-    /// An error without a place yet.
-    pub fn error(message: impl Into<String>) -> Self {
-        Self { severity: Severity::Error, message: message.into(), labels: Vec::new(), help: None }
+    /// A message without a place yet.
+    pub fn new(code: Code, message: impl Into<String>) -> Self {
+        Self { code, message: message.into(), labels: Vec::new(), notes: Vec::new(), help: None }
     }
 
-    /// A warning without a place yet.
-    pub fn warning(message: impl Into<String>) -> Self {
-        Self { severity: Severity::Warning, ..Self::error(message) }
+    /// How bad it is.
+    pub fn severity(&self) -> Severity {
+        self.code.severity()
+    }
+
+    /// Is it an error?
+    pub fn is_error(&self) -> bool {
+        self.severity() == Severity::Error
+    }
+
+    /// Adds something to know, such as where a value came from.
+    pub fn note(mut self, note: impl Into<String>) -> Self {
+        self.notes.push(note.into());
+        self
     }
 
     /// Adds a place.
@@ -80,18 +95,19 @@ impl Diagnostic {
         self.labels.first().map(|label| label.span)
     }
 
-    /// For programs: severity, message, file, line, column, label and help.
+    /// For programs: code, severity, message, places (file, line, column, width in characters), notes and help.
     pub fn to_json(&self, sources: &SourceMap) -> serde_json::Value {
         let labels = self.labels.iter().map(|label| {
             let place = sources.place(label.span);
             serde_json::json!({
                 "file": place.as_ref().map(|p| p.file), "line": place.as_ref().map(|p| p.line),
-                "column": place.as_ref().map(|p| p.column), "text": label.text,
+                "column": place.as_ref().map(|p| p.column), "width": place.as_ref().map(|p| p.width),
+                "text": label.text,
             })
         });
         serde_json::json!({
-            "severity": self.severity.to_string(), "message": self.message,
-            "labels": labels.collect::<Vec<_>>(), "help": self.help,
+            "code": self.code.number(), "severity": self.severity().to_string(), "message": self.message,
+            "labels": labels.collect::<Vec<_>>(), "notes": self.notes, "help": self.help,
         })
     }
 }
@@ -129,7 +145,7 @@ impl Diagnostics {
     /// Sorts by place, drops repetitions.
     pub fn new(mut list: Vec<Diagnostic>, sources: SourceMap) -> Self {
         list.sort_by(|a, b| {
-            let key = |d: &Diagnostic| (d.severity, d.span().unwrap_or_default());
+            let key = |d: &Diagnostic| (d.severity(), d.span().unwrap_or_default());
             key(a).cmp(&key(b)).then_with(|| a.message.cmp(&b.message))
         });
         list.dedup();
@@ -138,12 +154,13 @@ impl Diagnostics {
 
     /// Is one of them an error?
     pub fn has_errors(&self) -> bool {
-        self.list.iter().any(|d| d.severity == Severity::Error)
+        self.list.iter().any(Diagnostic::is_error)
     }
 
-    /// For programs.
+    /// For programs: `{"diagnostics": […]}`.
     pub fn to_json(&self) -> serde_json::Value {
-        self.list.iter().map(|d| d.to_json(&self.sources)).collect()
+        let list: Vec<_> = self.list.iter().map(|d| d.to_json(&self.sources)).collect();
+        serde_json::json!({ "diagnostics": list })
     }
 }
 

@@ -375,8 +375,6 @@ fn hosts_and_resolvers() {
 #[test]
 fn what_cannot_be_honoured_is_told_at_its_place() {
     for (yaml, path) in [
-        ("    runtime: nvidia", "runtime: "),
-        ("    userns_mode: x", "userns_mode: "),
         ("    devices: [{source: 'nvidia.com/gpu=all', target: 'nvidia.com/gpu=all'}]", "devices[0]: "),
         ("    device_cgroup_rules: ['x']", "device_cgroup_rules[0]: "),
     ] {
