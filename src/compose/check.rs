@@ -38,7 +38,7 @@ pub fn check(tree: &Node, disabled: &Map, bad: &BTreeSet<String>, diags: &mut Ve
     circles(tree, diags);
     for (name, secret) in tree.get("secrets").and_then(Node::as_map).into_iter().flatten() {
         let has = |key| secret.get(key).is_some();
-        if !has("external") && !has("file") && !has("environment") {
+        if has("driver") && !has("external") && !has("file") && !has("environment") {
             let text = format!("the secret `{name}` has neither `file` nor `environment`");
             diags.push(Diagnostic::new(Code::MissingKey, text).at(secret.place(), ""));
         }

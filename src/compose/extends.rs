@@ -14,6 +14,9 @@ use crate::diag::{Code, Diagnostic, Span};
 #[derive(Clone, Debug, Default)]
 pub struct Extended(Map);
 
+/// How many services may extend each other in a row; each needs some stack.
+const DEEPEST: usize = 100;
+
 /// Which services led here: file, service, place of its `extends`.
 type Chain = Vec<(PathBuf, String, Span)>;
 
@@ -48,6 +51,12 @@ impl Loader {
         let other = extends.get_str("file").map(str::to_owned);
         if let Some(first) = chain.iter().position(|(f, n, _)| f == file && n == name) {
             self.cycle(&chain[first..], name, place);
+            services.get_mut(name).and_then(Node::as_map_mut).and_then(|service| service.remove("extends"));
+            return;
+        }
+        if chain.len() >= DEEPEST {
+            let text = format!("more than {DEEPEST} services extend each other in a row");
+            self.diags.push(Diagnostic::new(Code::TooDeep, text).at(place, ""));
             services.get_mut(name).and_then(Node::as_map_mut).and_then(|service| service.remove("extends"));
             return;
         }

@@ -9,6 +9,9 @@ use super::paths::{self, Base};
 use super::{disk, schema};
 use crate::diag::{Code, Diagnostic};
 
+/// How many files may include each other in a row; each needs some stack.
+const DEEPEST: usize = 40;
+
 /// The sections that are taken over.
 const SECTIONS: [&str; 6] = ["services", "volumes", "networks", "secrets", "configs", "models"];
 
@@ -55,6 +58,11 @@ fn one(loader: &mut Loader, entry: &Node, scope: &Scope) -> Option<Node> {
             )
             .at(entry.span, ""),
         );
+        return None;
+    }
+    if scope.chain.len() > DEEPEST {
+        let text = format!("more than {DEEPEST} files include each other in a row");
+        loader.diags.push(Diagnostic::new(Code::TooDeep, text).at(entry.span, ""));
         return None;
     }
     let dir = match entry.get_str("project_directory").filter(|dir| !dir.is_empty()) {

@@ -1,6 +1,6 @@
 //! Replaces variables in every scalar of a tree and casts where the table says so (spec.md 10.1).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::attributes::{Cast, Shape};
 use super::env::{Origin, Variables};
@@ -60,7 +60,7 @@ pub struct Told<'a> {
     /// Errors and warnings.
     pub diags: &'a mut Vec<Diagnostic>,
     /// Variables that were warned of already.
-    pub unset: &'a mut Vec<String>,
+    pub unset: &'a mut BTreeSet<String>,
     /// Which variables stand where.
     pub traces: &'a mut Traces,
     /// The texts, to find the variable in.
@@ -126,13 +126,12 @@ impl Walk<'_, '_> {
     }
 
     fn warn_unset(&mut self, name: String, span: Span) {
-        if !self.told.unset.contains(&name) {
+        if self.told.unset.insert(name.clone()) {
             let place = self.find(span, &name);
             self.told.diags.push(
                 Diagnostic::new(Code::UnsetVariable, format!("the variable `{name}` is not set, so it is empty"))
                     .at(place, ""),
             );
-            self.told.unset.push(name);
         }
     }
 

@@ -11,6 +11,7 @@ use super::extends::Extended;
 use super::interpolate::{self, Told, Traces};
 use super::node::{Kind, Node};
 use super::paths::{self, Base};
+use super::stages::Stages;
 use super::{
     LoadOptions, defaults, disk, forms, include, merge, reset, schema, source, syntax, template, unique, validate,
 };
@@ -23,13 +24,15 @@ pub struct Loader {
     /// All that was found wrong.
     pub diags: Vec<Diagnostic>,
     /// Variables warned of.
-    pub unset: Vec<String>,
+    pub unset: BTreeSet<String>,
     /// The variables in values.
     pub traces: Traces,
     /// Where services begin, to tell which one a place belongs to.
     pub services: BTreeMap<Span, String>,
     /// What every file and step said, if that is wanted.
     pub history: Option<Vec<Step>>,
+    /// How long the passes took.
+    pub stages: Stages,
     /// What `~` stands for.
     pub home: PathBuf,
     /// Variables stay (`--no-interpolate`).
@@ -70,9 +73,10 @@ impl Loader {
         Self {
             sources: SourceMap::default(),
             diags: std::mem::take(&mut found.warnings),
-            unset: Vec::new(),
+            unset: BTreeSet::new(),
             traces: Traces::new(),
             services: BTreeMap::new(),
+            stages: Stages::start(),
             history: options.history.then(Vec::new),
             home: found.variables.values.get("HOME").map_or_else(|| PathBuf::from("/"), PathBuf::from),
             keep_variables: options.no_interpolate,
@@ -122,6 +126,7 @@ impl Loader {
             let base = Base { dir: dir.clone(), home: self.home.clone() };
             paths::resolve(&mut merged, &PROJECT, &base, &mut self.diags);
         }
+        self.stages.ended("paths");
         merged
     }
 
@@ -132,7 +137,10 @@ impl Loader {
         }
         let Some(text) = self.read(input) else { return Vec::new() };
         let file = self.sources.add(&input.shown, &text);
-        match syntax::parse(file, &text) {
+        self.stages.ended("read");
+        let parsed = syntax::parse(file, &text);
+        self.stages.ended("parse");
+        match parsed {
             Ok(documents) => documents,
             Err(error) => {
                 self.diags.push(error);
@@ -205,6 +213,7 @@ impl Loader {
     fn document(&mut self, document: syntax::Document, input: &Input, scope: &Scope, merged: &mut Node) {
         let mut tree = document.root;
         self.interpolate(&mut tree, &scope.variables);
+        self.stages.ended("interpolate");
         self.note_services(&tree);
         let own = self.history.is_some().then(|| tree.clone());
         self.extend_all(&mut tree, &input.path, scope);
@@ -215,13 +224,18 @@ impl Loader {
             reset::apply(merged, &tree);
             reset::strip(&mut tree);
         }
+        self.stages.ended("extends");
         include::apply(self, &mut tree, input, scope);
+        self.stages.ended("include");
         merge::merge(merged, tree, &PROJECT, "", &mut self.diags);
         unique::enforce(merged, &PROJECT);
+        self.stages.ended("merge");
         schema::check(merged, &PROJECT, &schema::Path::Root, &mut self.diags);
         self.drop_version(merged, input);
+        self.stages.ended("schema");
         forms::canonical(merged, &PROJECT, self.keep_variables, &mut self.diags);
         unique::enforce(merged, &PROJECT);
+        self.stages.ended("forms");
     }
 
     fn note_services(&mut self, tree: &Node) {

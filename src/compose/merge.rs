@@ -1,5 +1,7 @@
 //! How a later file or an extending service meets an earlier one: rules by attribute (spec.md 9.1).
 
+use std::collections::BTreeSet;
+
 use super::attributes::{Merge, Shape};
 use super::node::{Kind, Map, Node, Tag};
 use super::scalar;
@@ -107,15 +109,8 @@ fn pair(key: &str, value: Node) -> Vec<Node> {
 
 fn drop_repetitions(node: &mut Node) {
     if let Kind::List(list) = &mut node.kind {
-        let mut seen: Vec<String> = Vec::new();
-        list.retain(|item| match item.as_str() {
-            Some(text) if seen.iter().any(|s| s == text) => false,
-            Some(text) => {
-                seen.push(text.to_owned());
-                true
-            }
-            None => true,
-        });
+        let mut seen: BTreeSet<String> = BTreeSet::new();
+        list.retain(|item| item.as_str().is_none_or(|text| seen.insert(text.to_owned())));
     }
 }
 

@@ -29,6 +29,7 @@ mod reset;
 mod scalar;
 mod schema;
 mod source;
+mod stages;
 pub mod support;
 mod syntax;
 mod template;
@@ -165,13 +166,16 @@ pub fn load(options: &LoadOptions) -> Result<Loaded, Diagnostics> {
     if !options.no_normalize {
         normalize::normalize(&mut root, &name, environment);
     }
+    loader.stages.ended("normalize");
     out::finish(&mut root, &PROJECT, &mut loader.diags);
     normalize::scale(&mut root);
+    loader.stages.ended("types");
     let disabled = bind::profiles(&mut root, &profiles(options, environment), &options.services);
     if !options.no_consistency {
         let bad = loader.bad_services();
         check::check(&root, &disabled, &bad, &mut loader.diags);
     }
+    loader.stages.ended("check");
     bind::files(&mut root, environment, &mut loader.diags);
     if !options.whole {
         bind::select(&mut root, &options.services, &mut loader.diags);
@@ -184,6 +188,8 @@ pub fn load(options: &LoadOptions) -> Result<Loaded, Diagnostics> {
     }
     let project =
         if options.untyped || loader.failed() { Ok(Project::default()) } else { bind::project(&root, environment) };
+    loader.stages.ended("bind");
+    loader.stages.tell();
     let project = project.map_err(|diag| loader.diags.push(diag)).unwrap_or_default();
     if loader.failed() {
         return Err(loader.diagnostics());

@@ -95,12 +95,7 @@ fn convert(node: &mut Node, out: Out) -> Result<(), String> {
         }
         Out::Int => int(node)?,
         Out::Float => float(node)?,
-        Out::Bytes => {
-            if let Some(text) = scalar_text(node) {
-                let bytes = units::bytes(&text)?;
-                node.kind = Kind::Str(if bytes == 0 { String::new() } else { bytes.to_string() });
-            }
-        }
+        Out::Bytes => bytes(node)?,
         Out::Duration => {
             if let Kind::Str(text) = &node.kind {
                 node.kind = Kind::Str(units::duration_text(units::duration(text)?));
@@ -147,6 +142,20 @@ fn scalar_text(node: &Node) -> Option<String> {
         Kind::Float(f) if f.fract() == 0.0 && f.abs() < 9e15 => Some((f as i64).to_string()),
         _ => scalar::text(&node.kind),
     }
+}
+
+/// Bytes as text; nothing of it is left when they are none.
+fn bytes(node: &mut Node) -> Result<(), String> {
+    if let Kind::Str(text) = &node.kind
+        && text.starts_with('-')
+    {
+        return Err(format!("`{text}` is not a size; the number -1 (without quotes) means no limit"));
+    }
+    if let Some(text) = scalar_text(node) {
+        let bytes = units::bytes(&text)?;
+        node.kind = Kind::Str(if bytes == 0 { String::new() } else { bytes.to_string() });
+    }
+    Ok(())
 }
 
 fn to_text(node: &mut Node) {

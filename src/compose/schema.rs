@@ -1,8 +1,9 @@
 //! Unknown keys, wrong kinds, missing keys: everything the table of attributes can tell, all at once.
 
-use std::fmt;
+use std::collections::BTreeMap;
+use std::fmt::{self, Write};
 
-use super::attributes::{Keys, Shape, takes};
+use super::attributes::{Keys, Out, Shape, takes};
 use super::node::{Kind, Map, Node};
 use super::scalar;
 use crate::diag::{Code, Diagnostic};
@@ -40,10 +41,27 @@ pub fn check(node: &Node, shape: &Shape, path: &Path<'_>, diags: &mut Vec<Diagno
             Diagnostic::new(Code::OutOfRange, format!("`{}` must be at least {}", path, shape.least)).at(node.span, ""),
         ),
         kind if takes_scalar(kind, shape.scalars) => {}
-        _ => diags.push(
-            Diagnostic::new(Code::WrongKind, format!("`{}` must be {}, not {}", path, wanted(shape), node.kind_name()))
-                .at(if node.is_null() { node.place() } else { node.span }, format!("{} is needed here", wanted(shape))),
-        ),
+        kind => {
+            let wanted = wanted(shape);
+            let place = if node.is_null() { node.place() } else { node.span };
+            let text = format!("`{path}` must be {wanted}, not {}", node.kind_name());
+            let diag = Diagnostic::new(Code::WrongKind, text).at(place, format!("{wanted} is needed here"));
+            diags.push(match quoted(kind, shape) {
+                Some(help) => diag.help(help),
+                None => diag,
+            });
+        }
+    }
+}
+
+/// How a scalar that is no text would be one.
+fn quoted(kind: &Kind, shape: &Shape) -> Option<String> {
+    let scalar = matches!(kind, Kind::Bool(_) | Kind::Int(_) | Kind::Float(_) | Kind::Date(_));
+    let text = scalar::text(kind).filter(|_| scalar && shape.scalars & takes::STR != 0)?;
+    match shape.out {
+        Out::Duration => Some(format!("a duration has a unit: `{text}s`")),
+        Out::Bool | Out::Int | Out::Float => None,
+        _ => Some(format!("put it in quotes: \"{text}\"")),
     }
 }
 
@@ -131,15 +149,47 @@ fn items(list: &[Node], shape: &Shape, path: &Path<'_>, diags: &mut Vec<Diagnost
     let Some(row) = shape.items else { return };
     for (at, item) in list.iter().enumerate() {
         check(item, row, &Path::Item(path, at), diags);
-        if shape.distinct
-            && let Some(first) = list[..at].iter().find(|first| *first == item)
-        {
+    }
+    if !shape.distinct || list.len() < 2 {
+        return;
+    }
+    let mut seen: BTreeMap<String, &Node> = BTreeMap::new();
+    for item in list {
+        let mut form = String::new();
+        written(item, &mut form);
+        if let Some(first) = seen.get(&form) {
             let what = scalar::text(&item.kind).map_or_else(|| "an entry".to_owned(), |text| format!("`{text}`"));
             diags.push(
-                Diagnostic::new(Code::ItemTwice, format!("{what} stands twice in `{}`", path))
+                Diagnostic::new(Code::ItemTwice, format!("{what} stands twice in `{path}`"))
                     .at(item.span, "again")
                     .at(first.span, "first"),
             );
+        } else {
+            seen.insert(form, item);
+        }
+    }
+}
+
+/// A text that is the same for equal values.
+fn written(node: &Node, out: &mut String) {
+    match &node.kind {
+        Kind::Map(map) => {
+            out.push('{');
+            for (key, value) in map {
+                let _ = write!(out, "{key:?}:");
+                written(value, out);
+                out.push(',');
+            }
+        }
+        Kind::List(list) => {
+            out.push('[');
+            for item in list {
+                written(item, out);
+                out.push(',');
+            }
+        }
+        kind => {
+            let _ = write!(out, "{kind:?}");
         }
     }
 }

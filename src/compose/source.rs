@@ -110,7 +110,9 @@ fn files(
                 ));
             }
         }
-        return Ok([Some(first), overrides.first()].into_iter().flatten().map(|f| f.display().to_string()).collect());
+        // Beside the caller a file is known by its name.
+        let shown = |file: &PathBuf| file.strip_prefix(&options.cwd).unwrap_or(file).display().to_string();
+        return Ok([Some(first), overrides.first()].into_iter().flatten().map(shown).collect());
     }
     Err(Diagnostic::new(Code::NoFile, format!("no compose file in `{}` or any folder above it", start.display()))
         .help("make a `compose.yaml`, or name a file with -f"))

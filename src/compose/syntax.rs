@@ -11,6 +11,8 @@ use crate::diag::{Code, Diagnostic, FileId, Span};
 
 /// How many nodes aliases and merges may add to one file: real files stay far below, nine levels of nine aliases far above.
 const ALIAS_BUDGET: usize = 200_000;
+/// How many values one file may have: ten thousand services have fewer, and a million need some 200 MB.
+const LARGEST: usize = 1_000_000;
 /// How deep collections may be nested.
 const DEEPEST: usize = 120;
 
@@ -25,9 +27,10 @@ pub struct Document {
 /// docker compose joins keys by dots, so that to it one alias under `a` and under `a.b` contains itself. A file that it
 /// refuses is refused here too, with the reason.
 fn no_false_circle(aliases: &[(String, usize, Span)]) -> Read<()> {
-    let below = |outer: &str, inner: &str| inner.strip_prefix(outer).is_some_and(|rest| rest.starts_with('.'));
+    let known: BTreeMap<(usize, &str), Span> = aliases.iter().map(|(key, id, at)| ((*id, key.as_str()), *at)).collect();
     for (key, id, span) in aliases {
-        if let Some((outer, _, first)) = aliases.iter().find(|(outer, other, _)| other == id && below(outer, key)) {
+        let outers = key.match_indices('.').map(|(at, _)| &key[..at]);
+        if let Some((outer, first)) = outers.filter_map(|outer| known.get(&(*id, outer)).map(|at| (outer, at))).next() {
             return Err(Diagnostic::new(
                 Code::Alias,
                 format!("the same alias under `{outer}` and under `{key}`: docker compose takes this for a circle"),
@@ -52,6 +55,7 @@ pub fn parse(file: FileId, text: &str) -> Result<Vec<Document>, Diagnostic> {
         anchors: BTreeMap::new(),
         open: Vec::new(),
         added: 0,
+        read: 0,
         depth: 0,
         tagged: false,
     };
@@ -66,6 +70,8 @@ struct Reader<'a> {
     /// Anchors of the collections that are being read: an alias to one of them would contain itself.
     open: Vec<usize>,
     added: usize,
+    /// Values read so far.
+    read: usize,
     depth: usize,
     tagged: bool,
 }
@@ -114,6 +120,11 @@ impl<'a> Reader<'a> {
     /// The node that begins with an event, and how many nodes it consists of.
     fn node(&mut self, event: Event<'a>, raw: RawSpan) -> Read<(Node, usize)> {
         let span = self.span(raw);
+        self.read += 1;
+        if self.read > LARGEST {
+            let text = format!("this file has more than {LARGEST} values");
+            return Err(Diagnostic::new(Code::TooLarge, text).at(span, "").help("split it by `include`"));
+        }
         let (mut node, count, anchor, tag) = match event {
             Event::Alias(id) => return self.alias(id, span),
             Event::Scalar(text, style, anchor, tag) => {
@@ -269,7 +280,7 @@ impl<'a> Reader<'a> {
         self.added += count;
         if self.added > ALIAS_BUDGET {
             return Err(Diagnostic::new(
-                Code::TooManyAliases,
+                Code::TooLarge,
                 format!("aliases make this file grow beyond {ALIAS_BUDGET} values"),
             )
             .at(span, "")

@@ -77,12 +77,12 @@ codes! {
     Alias "E0205" "an alias stands for nothing"
         "No anchor with this name stands above the alias, or the alias stands inside its own anchor."
         "Set the anchor (`&name`) above its first use.";
-    TooManyAliases "E0206" "aliases make the file too large"
-        "Aliases inside anchors of aliases would grow to hundreds of thousands of values."
-        "Repeat less by aliases, or split the file.";
+    TooLarge "E0206" "too many values in a file"
+        "A file has more than a million values, or aliases inside anchors of aliases would make it grow by hundreds of thousands."
+        "Repeat less by aliases, or split the file by `include`.";
     TooDeep "E0207" "too many levels inside each other"
-        "Lists and mappings are nested deeper than any compose file needs."
-        "Check the indent and the brackets.";
+        "Lists, mappings, `extends` or `include` are nested deeper than any compose file needs."
+        "Check the indent and the brackets; extend or include more directly.";
     YamlTag "E0208" "a value does not fit its tag"
         "A tag such as `!!int` stands before a text that is none."
         "Remove the tag or correct the value.";
@@ -144,7 +144,7 @@ codes! {
         "An entry of `volumes` is not `[SOURCE:]TARGET[:OPTIONS]`; `:/x` often comes from an unset variable."
         "Write `./data:/data:ro`, `name:/data` or the long form.";
     BadDevice "E0604" "not a device"
-        "An entry of `devices` has more parts than `SOURCE:TARGET:PERMISSIONS`."
+        "An entry of `devices` is not `SOURCE[:TARGET[:PERMISSIONS]]`."
         "Write `/dev/fuse`, or `/dev/sda:/dev/xvda:r`.";
     ContainerName "E0605" "not a name for a container"
         "A container's name has letters, digits, `_`, `.` and `-`, at least two of them, and begins with a letter or a digit."

@@ -123,7 +123,9 @@ impl fmt::Display for Severity {
 
 /// The known word that a mistyped one most probably stands for.
 pub fn nearest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
-    let limit = 1 + word.chars().count() / 4;
+    let length = word.chars().count();
+    // A word of one letter is near to every other one.
+    let limit = (1 + length / 4).min(length.saturating_sub(1));
     known
         .into_iter()
         .map(|candidate| (strsim::damerau_levenshtein(word, candidate), candidate))
@@ -131,6 +133,9 @@ pub fn nearest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Opti
         .min()
         .map(|(_, candidate)| candidate)
 }
+
+/// How many are shown at once: nobody reads more, and a file made to hurt has millions.
+const SHOWN: usize = 200;
 
 /// All that is wrong, with the texts it points into. As an error it prints itself in the look of [`render`].
 #[derive(Clone, Debug, Default)]
@@ -157,22 +162,52 @@ impl Diagnostics {
         self.list.iter().any(Diagnostic::is_error)
     }
 
+    /// The JSON Schema of [`Diagnostics::to_json`].
+    pub fn json_schema() -> serde_json::Value {
+        let text = || serde_json::json!({ "type": "string" });
+        let number =
+            || serde_json::json!({ "type": ["integer", "null"], "description": "from 1; null without a place" });
+        let object = |properties: serde_json::Value| {
+            let required: Vec<String> =
+                properties.as_object().into_iter().flatten().map(|(key, _)| key.clone()).collect();
+            serde_json::json!({
+                "type": "object", "properties": properties, "required": required, "additionalProperties": false,
+            })
+        };
+        let label = object(serde_json::json!({
+            "file": { "type": ["string", "null"] }, "line": number(), "column": number(), "width": number(), "text": text(),
+        }));
+        let one = object(serde_json::json!({
+            "code": { "type": "string", "enum": Code::ALL.iter().map(|code| code.number()).collect::<Vec<_>>() },
+            "severity": { "enum": ["error", "warning"] }, "message": text(),
+            "labels": { "type": "array", "items": label, "description": "the first is the main place" },
+            "notes": { "type": "array", "items": text() }, "help": { "type": ["string", "null"] },
+        }));
+        let mut whole = object(serde_json::json!({ "diagnostics": { "type": "array", "items": one } }));
+        whole["$schema"] = "https://json-schema.org/draft/2020-12/schema".into();
+        whole["title"] = "Diagnostics of windlass".into();
+        whole
+    }
+
     /// For programs: `{"diagnostics": […]}`.
     pub fn to_json(&self) -> serde_json::Value {
-        let list: Vec<_> = self.list.iter().map(|d| d.to_json(&self.sources)).collect();
+        let list: Vec<_> = self.list.iter().take(SHOWN).map(|d| d.to_json(&self.sources)).collect();
         serde_json::json!({ "diagnostics": list })
     }
 }
 
 impl fmt::Display for Diagnostics {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (i, diagnostic) in self.list.iter().enumerate() {
+        for (i, diagnostic) in self.list.iter().take(SHOWN).enumerate() {
             if i > 0 {
                 f.write_str("\n")?;
             }
             f.write_str(&render(diagnostic, &self.sources))?;
         }
-        Ok(())
+        match self.list.len().saturating_sub(SHOWN) {
+            0 => Ok(()),
+            more => writeln!(f, "\nand {more} more"),
+        }
     }
 }
 

@@ -9,6 +9,8 @@ pub struct ConfigWish {
     pub services: Vec<String>,
     /// What of it.
     pub what: ConfigPart,
+    /// Nothing: only check.
+    pub quiet: bool,
     /// As JSON.
     pub json: bool,
     /// Leave `${…}` alone.

@@ -110,6 +110,7 @@ pub async fn run<B: Backend>(cx: &Context<'_, B>, args: &Config) -> Result<ExitS
     let wish = ConfigWish {
         services: args.services.clone(),
         what: args.part(),
+        quiet: args.quiet,
         json: args.format == Form::Json,
         no_interpolate: args.no_interpolate,
         no_normalize: args.no_normalize,

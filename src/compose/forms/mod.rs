@@ -138,6 +138,11 @@ fn device(node: &mut Node, diags: &mut Vec<Diagnostic>) {
     let source = parts.next().unwrap_or_default();
     let target = parts.next().unwrap_or(source);
     let permissions = parts.next().unwrap_or("rwm");
+    if source.is_empty() || target.is_empty() {
+        let text = format!("`{text}` is no device: a part of it is empty");
+        diags.push(Diagnostic::new(Code::BadDevice, text).at(node.span, ""));
+        return;
+    }
     if parts.next().is_some() {
         diags.push(
             Diagnostic::new(

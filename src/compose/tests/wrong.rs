@@ -22,6 +22,7 @@ error[E0502]: `services.web.restart` must be text, not a number
  ┌ compose.yaml:5:14
 5│     restart: 1
  │              ━ text is needed here
+ = help: put it in quotes: \"1\"
 
 error[E0507]: `a` stands twice in `services.web.depends_on`
  ┌ compose.yaml:6:21

@@ -105,7 +105,7 @@ pub async fn config(files: &ProjectFiles, wish: &ConfigWish) -> Result<ConfigOut
     if wish.digests == Digests::Only {
         config::only_images(&mut loaded);
     }
-    let text = part(&loaded, &wish.what, format)?;
+    let text = if wish.quiet { String::new() } else { part(&loaded, &wish.what, format)? };
     let warnings = Diagnostics::new(loaded.warnings, loaded.sources);
     Ok(ConfigOutput { text, warnings })
 }
