@@ -76,6 +76,9 @@ pub enum CliError {
     /// Errors in the compose files, with their places in them.
     #[error("{0}")]
     Diagnostics(Box<Diagnostics>),
+    /// Somebody else changed the project since this verb read it: it computes its change anew.
+    #[error("the project was changed meanwhile; try again")]
+    Overtaken,
     /// The machine refused.
     #[error(transparent)]
     Host(#[from] HostError),

@@ -38,6 +38,21 @@ impl Interrupts {
     }
 }
 
+/// Does `work` unless one of them comes first.
+///
+/// # Errors
+/// [`CliError::Interrupted`], or that of the work.
+pub async fn unless_interrupted<T>(
+    interrupts: &mut Interrupts,
+    work: impl Future<Output = Result<T, CliError>>,
+) -> Result<T, CliError> {
+    tokio::select! {
+        biased;
+        done = work => done,
+        () = interrupts.next() => Err(CliError::Interrupted),
+    }
+}
+
 async fn forward(mut stream: unix::Signal, to: UnboundedSender<()>) {
     while stream.recv().await.is_some() && to.send(()).is_ok() {}
 }

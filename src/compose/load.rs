@@ -261,7 +261,8 @@ impl Loader {
             self.diags.push(
                 Diagnostic::new(Code::Version, format!("`version` in `{}` has no meaning any more", input.shown))
                     .at(version.place(), "")
-                    .help("remove it"),
+                    .help("remove it")
+                    .once(),
             );
         }
     }

@@ -31,24 +31,11 @@ pub const FATES: &[(&str, Fate)] = &[
     ("services.*.cpu_count", Refused("it is of Windows only; use `cpus`")),
     ("services.*.cpu_percent", Refused("it is of Windows only; use `cpus`")),
     ("services.*.isolation", Only(&["", "default"], "isolation is of Windows only")),
-    ("services.*.gpus", Refused("graphics processors are not done yet; name device nodes under `devices`")),
-    ("services.*.models", Refused("models are not done yet")),
-    ("services.*.provider", Refused("programs that provide a service are not done yet")),
-    ("services.*.post_start", Refused("hooks are not done yet")),
-    ("services.*.pre_stop", Refused("hooks are not done yet")),
     ("services.*.use_api_socket", Refused("there is no API socket yet")),
     ("services.*.storage_opt", Refused("quotas of the root file system are not done yet")),
     (
         "services.*.volumes.*.type",
         Only(&["bind", "volume", "tmpfs", "image"], "there are neither Windows pipes nor a swarm here"),
-    ),
-    (
-        "services.*.deploy.resources.reservations.devices",
-        Refused("devices by capability are not done yet; name device nodes under `devices`"),
-    ),
-    (
-        "services.*.pull_refresh_after",
-        Refused("`pull_policy: refresh` is not done yet; use `daily` or `every_<duration>`"),
     ),
     (
         "services.*.runtime",

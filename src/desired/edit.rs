@@ -155,7 +155,15 @@ pub fn edit(desired: &Desired, edit: &Edit, now: &Stamp) -> Result<Desired, Edit
             next.remove_orphans = *remove_orphans;
         }
     }
+    drop_preparations(&mut next);
     Ok(next)
+}
+
+/// What prepares nobody any more goes.
+fn drop_preparations(desired: &mut Desired) {
+    let owners = desired.containers.values().filter(|container| !container.prepares);
+    let needed: BTreeSet<ContainerName> = owners.flat_map(|container| container.pre_start.clone()).collect();
+    desired.containers.retain(|name, container| !container.prepares || needed.contains(name));
 }
 
 /// Every service that is named must be declared, or have a container.
@@ -174,7 +182,10 @@ fn of<'a>(
     services: &'a BTreeSet<ServiceName>,
 ) -> impl Iterator<Item = &'a mut DesiredContainer> {
     let chosen = |one: &DesiredContainer| services.is_empty() || services.contains(&one.spec.service);
-    desired.containers.values_mut().filter(move |container| !container.spec.oneoff && chosen(container))
+    desired
+        .containers
+        .values_mut()
+        .filter(move |container| (!container.spec.oneoff || container.prepares) && chosen(container))
 }
 
 /// A named service without a container is an error for verbs that would do nothing.
@@ -323,6 +334,7 @@ fn down(desired: &mut Desired, services: &BTreeSet<ServiceName>, volumes: bool, 
         used.extend(desired.volumes.keys().cloned());
         used.extend(declared.iter().cloned());
     }
+    desired.providers.retain(|name, _| !services.is_empty() && !services.contains(name));
     forget(desired, used, volumes);
     let needed: BTreeSet<_> =
         desired.containers.values().flat_map(|one| &one.spec.endpoints).map(|endpoint| &endpoint.network).collect();

@@ -91,6 +91,22 @@ pub struct Desired {
     pub remove_volumes: BTreeSet<VolumeName>,
     /// Containers by name.
     pub containers: BTreeMap<ContainerName, DesiredContainer>,
+    /// Services that programs outside provide: no part of any plan, kept so that `down` knows of them.
+    #[serde(default)]
+    pub providers: BTreeMap<ServiceName, ProviderSpec>,
+}
+
+/// A service that a program outside provides.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct ProviderSpec {
+    /// The program, as the file has it.
+    pub program: String,
+    /// Its options, each with its values.
+    pub options: BTreeMap<String, Vec<String>>,
+    /// What it told, for those who depend on it, under the service's name.
+    pub variables: BTreeMap<String, Secret>,
+    /// What it told, under just these names.
+    pub raw: BTreeMap<String, Secret>,
 }
 
 /// Where a desired state came from (labels `com.docker.compose.project.*`).
@@ -102,6 +118,9 @@ pub struct Source {
     pub config_files: Vec<PathBuf>,
     /// The `--env-file`s, absolute.
     pub environment_files: Vec<PathBuf>,
+    /// What was told about these files and need not be told again.
+    #[serde(default)]
+    pub told: Vec<String>,
 }
 
 /// One container that must exist.
@@ -133,6 +152,16 @@ pub struct DesiredContainer {
     pub keep_different: bool,
     /// Taken out of the desired state, and so removed, when it has ended (`run --rm`); never started a second time.
     pub auto_remove: bool,
+    /// Containers that must have ended with 0 before it is started, in this order (`pre_start`).
+    #[serde(default)]
+    pub pre_start: Vec<ContainerName>,
+    /// It prepares others (it is named in their `pre_start`): made after them, started before them, and once it has ended
+    /// with 0 it is not started again, until all of those are made anew.
+    #[serde(default)]
+    pub prepares: bool,
+    /// How fast its restart policy starts it again.
+    #[serde(default)]
+    pub restart_pace: RestartPace,
 }
 
 /// The state that a container must be in.
@@ -192,6 +221,16 @@ pub enum RestartPolicy {
     },
 }
 
+/// How fast a restart policy starts a container again.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RestartPace {
+    /// So long after each end; `None`: 100 ms, doubled with each end in a row, up to a minute.
+    pub delay: Option<Duration>,
+    /// A process that lived so long was started well: the attempts before it no longer count. `None`: ten seconds end a
+    /// row, and attempts count for ever.
+    pub window: Option<Duration>,
+}
+
 /// How health is found out (spec.md 12.4).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct HealthSpec {
@@ -228,6 +267,6 @@ impl Default for StopSpec {
 impl Desired {
     /// Whether nothing is declared: what `down` of a whole project leaves.
     pub fn is_empty(&self) -> bool {
-        self.containers.is_empty() && self.networks.is_empty()
+        self.containers.is_empty() && self.networks.is_empty() && self.providers.is_empty()
     }
 }

@@ -59,6 +59,9 @@ pub struct ContainerSpec {
     pub shm_size: u64,
     /// Device nodes.
     pub devices: Vec<DeviceSpec>,
+    /// Devices by qualified name (`vendor.com/class=name`): what they need is described on the machine (CDI).
+    #[serde(default)]
+    pub cdi: Vec<String>,
     /// `c 1:3 rwm` and the like, beside the standard ones.
     pub device_rules: Vec<String>,
     /// What it may do.
@@ -81,10 +84,42 @@ pub struct ContainerSpec {
     pub extra_hosts: Vec<(String, String)>,
     /// Where its output goes.
     pub log: LogSpec,
+    /// Run in it after each start, one after the other.
+    #[serde(default)]
+    pub post_start: Vec<HookSpec>,
+    /// Run in it before it is stopped, one after the other; not before an end of its own.
+    #[serde(default)]
+    pub pre_stop: Vec<HookSpec>,
     /// How it is stopped unless a verb says otherwise; what a container that is no longer desired is stopped by. No part
     /// of the hash.
     #[serde(default)]
     pub stop: StopSpec,
+}
+
+/// A program that is run inside a running container.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HookSpec {
+    /// The program and its arguments; never empty.
+    pub argv: Vec<String>,
+    /// `user[:group]`; empty: the container's own.
+    pub user: String,
+    /// With all capabilities.
+    pub privileged: bool,
+    /// Working directory; empty: the container's own.
+    pub cwd: String,
+    /// `KEY=value`, on top of the container's own environment.
+    pub env: Vec<String>,
+}
+
+impl ContainerSpec {
+    /// The images that it is made of: its own, and those that it mounts.
+    pub fn images(&self) -> impl Iterator<Item = &ImageSpec> {
+        let mounted = self.mounts.iter().filter_map(|mount| match &mount.source {
+            MountSource::Image { image, .. } => Some(image),
+            _ => None,
+        });
+        std::iter::once(&self.image).chain(mounted)
+    }
 }
 
 /// The image of a container, as it was resolved.
@@ -210,6 +245,26 @@ pub struct DeviceSpec {
     pub target: String,
     /// Of `rwm`.
     pub permissions: String,
+    /// What it is, where that does not follow from the one on the host.
+    #[serde(default)]
+    pub node: Option<DeviceNode>,
+}
+
+/// What a device node is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DeviceNode {
+    /// A block device, else a character device.
+    pub block: bool,
+    /// Major number.
+    pub major: u32,
+    /// Minor number.
+    pub minor: u32,
+    /// Permission bits.
+    pub mode: u32,
+    /// Owner.
+    pub uid: u32,
+    /// Group.
+    pub gid: u32,
 }
 
 /// What the processes of a container may do.

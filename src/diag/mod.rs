@@ -44,12 +44,14 @@ pub struct Diagnostic {
     pub notes: Vec<String>,
     /// What to do.
     pub help: Option<String>,
+    /// Told once for each change of the project, not by every verb that reads its files.
+    pub once: bool,
 }
 
 impl Diagnostic {
     /// A message without a place yet.
     pub fn new(code: Code, message: impl Into<String>) -> Self {
-        Self { code, message: message.into(), labels: Vec::new(), notes: Vec::new(), help: None }
+        Self { code, message: message.into(), labels: Vec::new(), notes: Vec::new(), help: None, once: false }
     }
 
     /// How bad it is.
@@ -73,6 +75,12 @@ impl Diagnostic {
         if span.is_known() {
             self.labels.push(Label { span, text: text.into() });
         }
+        self
+    }
+
+    /// Told once for each change of the project.
+    pub fn once(mut self) -> Self {
+        self.once = true;
         self
     }
 

@@ -208,11 +208,11 @@ impl Fake {
         });
     }
 
-    fn act(&self, action: &Action, half: bool) -> Result<(), HostError> {
+    fn act(&self, action: &Action, half: bool) -> Result<Vec<String>, HostError> {
         let now = self.clock.now();
         let mut inner = self.lock();
-        if inner.is_cut(action) {
-            return Err(error("its bridge is gone"));
+        if let Some(why) = inner.is_cut(action) {
+            return Err(error(why));
         }
         inner.check(action);
         inner.log.push(format!("{} {}", action.verb(), action.object()));
@@ -226,7 +226,7 @@ impl Fake {
             }
             other => inner.apply(other, half, &now),
         }
-        if half { Err(error("cut short")) } else { Ok(()) }
+        if half { Err(error("cut short")) } else { Ok(Vec::new()) }
     }
 }
 
@@ -260,7 +260,7 @@ impl Host for Fake {
         Ok(observed)
     }
 
-    async fn apply(&self, action: &Action) -> Result<(), HostError> {
+    async fn apply(&self, action: &Action) -> Result<Vec<String>, HostError> {
         let key = format!("{} {}", action.verb().rsplit(' ').next().unwrap_or_default(), action.object());
         if self.lock().log.len() > HOT {
             self.lock().breaches.push("a hot loop".to_owned());
@@ -303,6 +303,10 @@ impl Host for Fake {
             _ => -1,
         };
         ProbeResult { code, output: String::new() }
+    }
+
+    async fn health(&self, id: &ContainerId) -> Option<HealthRecord> {
+        self.lock().records.get(id).cloned()
     }
 
     async fn record_health(&self, id: &ContainerId, record: &HealthRecord) -> Result<(), HostError> {

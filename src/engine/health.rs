@@ -37,8 +37,9 @@ impl Course {
     pub fn new(started: Stamp, record: Option<&HealthRecord>) -> Self {
         let record = record.filter(|record| record.started.as_ref() == Some(&started));
         let passed = record.is_some_and(|r| matches!(r.health, Health::Healthy | Health::Unhealthy));
+        let regular = record.and_then(|r| r.regular.clone());
         let last = record.and_then(|r| r.at.clone());
-        Self { started, passed, regular: last.clone(), last, early: 0 }
+        Self { started, passed, regular, last, early: record.map_or(0, |r| r.early) }
     }
 
     /// The next probe.
@@ -54,39 +55,41 @@ impl Course {
         if early.is_before(&regular) { (early, Kind::Early) } else { (regular, Kind::Regular) }
     }
 
-    /// Takes a result in: the new record.
+    /// Takes in how a probe went that ran from `began` to `at`: the new record.
     pub fn ended(
         &mut self,
         spec: &HealthSpec,
         before: &HealthRecord,
         kind: Kind,
         result: ProbeResult,
-        at: Stamp,
+        (began, at): (&Stamp, Stamp),
     ) -> HealthRecord {
-        let mut record = HealthRecord {
-            health: before.health,
-            failing: before.failing,
-            started: Some(self.started.clone()),
-            at: Some(at.clone()),
-            last: Some(result),
-        };
-        let passed = record.last.as_ref().is_some_and(|r| r.code == 0);
+        let passed = result.code == 0;
+        let (mut health, mut failing) = (before.health, before.failing);
         if passed {
             self.passed = true;
-            (record.health, record.failing) = (Health::Healthy, 0);
-        } else if kind == Kind::Regular && (self.passed || self.started.until(&at) >= spec.start_period) {
-            record.failing = record.failing.saturating_add(1);
-            if record.failing >= spec.retries.max(1) {
+            (health, failing) = (Health::Healthy, 0);
+        } else if kind == Kind::Regular && (self.passed || self.started.until(began) >= spec.start_period) {
+            failing = failing.saturating_add(1);
+            if failing >= spec.retries.max(1) {
                 self.passed = true;
-                record.health = Health::Unhealthy;
+                health = Health::Unhealthy;
             }
         }
         match kind {
             Kind::Regular => self.regular = Some(at.clone()),
             Kind::Early => self.early = self.early.saturating_add(1),
         }
-        self.last = Some(at);
-        record
+        self.last = Some(at.clone());
+        HealthRecord {
+            health,
+            failing,
+            last: Some(result),
+            at: Some(at),
+            regular: self.regular.clone(),
+            early: self.early,
+            started: Some(self.started.clone()),
+        }
     }
 }
 
@@ -117,7 +120,7 @@ mod tests {
         for code in codes {
             let (due, kind) = course.next(spec);
             let result = ProbeResult { code: *code, output: String::new() };
-            record = course.ended(spec, &record, kind, result, due.clone());
+            record = course.ended(spec, &record, kind, result, (&due, due.clone()));
             seen.push((due.nanos / 1_000_000, kind, record.health));
         }
         seen
@@ -167,11 +170,32 @@ mod tests {
         let record = HealthRecord {
             health: Health::Healthy,
             at: Some(at(5000)),
+            regular: Some(at(5000)),
             started: Some(at(0)),
             ..HealthRecord::default()
         };
         assert_eq!(Course::new(at(0), Some(&record)).next(&spec()), (at(6000), Kind::Regular));
         let other = Course::new(at(7000), Some(&record));
         assert_eq!(other.next(&spec()), (at(7050), Kind::Early), "a record of another process does not count");
+    }
+
+    #[test]
+    fn wherever_a_supervisor_is_killed_the_next_one_probes_and_counts_as_it_would_have() {
+        let spec = HealthSpec { start_period: Duration::from_millis(1500), ..spec() };
+        let codes = [1, 1, 1, 1, 1, 1, 1, 1, 1, 0, 1, 1, 1];
+        let unbroken = run(&spec, &codes);
+        for cut in 0..codes.len() {
+            let mut course = Course::new(at(0), None);
+            let mut record = HealthRecord { health: Health::Starting, started: Some(at(0)), ..HealthRecord::default() };
+            for (index, code) in codes.iter().enumerate() {
+                if index == cut {
+                    course = Course::new(at(0), Some(&record));
+                }
+                let (due, kind) = course.next(&spec);
+                let result = ProbeResult { code: *code, output: String::new() };
+                record = course.ended(&spec, &record, kind, result, (&due, due.clone()));
+                assert_eq!((due.nanos / 1_000_000, kind, record.health), unbroken[index], "killed before probe {cut}");
+            }
+        }
     }
 }

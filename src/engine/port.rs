@@ -18,14 +18,18 @@ pub trait Host: Send + Sync + 'static {
     /// When the ledger or the kernel can't be read at all; a single bad record is quarantined and told as an event.
     fn observe(&self, desired: &Desired) -> impl Future<Output = Result<Observed, HostError>> + Send;
 
-    /// Does one thing. Idempotent: what is already so is no error.
+    /// Does one thing. Idempotent: what is already so is no error. What was asked for along with it and can't be had on
+    /// this machine is returned, a sentence each, to be told.
     ///
     /// # Errors
     /// When it could not be done; whatever was half done is undone, or found by the next `observe`.
-    fn apply(&self, action: &Action) -> impl Future<Output = Result<(), HostError>> + Send;
+    fn apply(&self, action: &Action) -> impl Future<Output = Result<Vec<String>, HostError>> + Send;
 
-    /// Runs one health probe to its end or time-out, and kills all that it left.
+    /// Runs one health probe to its end or time-out, and kills all that it left; also when the future is dropped before.
     fn probe(&self, id: &ContainerId, spec: &HealthSpec) -> impl Future<Output = ProbeResult> + Send;
+
+    /// A container's health as it was recorded last, by this supervisor or an earlier one; `None`: never, or unreadable.
+    fn health(&self, id: &ContainerId) -> impl Future<Output = Option<HealthRecord>> + Send;
 
     /// Records a container's health, so that every reader and the next supervisor see it.
     ///
@@ -81,6 +85,12 @@ pub struct HealthRecord {
     pub last: Option<ProbeResult>,
     /// When that ended.
     pub at: Option<Stamp>,
+    /// When the last probe at one of the file's own times ended.
+    #[serde(default)]
+    pub regular: Option<Stamp>,
+    /// So many probes were made between those times.
+    #[serde(default)]
+    pub early: u32,
     /// When the process that it speaks of was started; a record of an earlier process does not count.
     pub started: Option<Stamp>,
 }

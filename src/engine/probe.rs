@@ -46,19 +46,18 @@ impl Probes {
             let spec = declared.filter(|d| d.target == Target::Running).and_then(|d| d.health.as_ref());
             // A frozen process answers nothing; that says nothing of its health.
             if let (Some(spec), State::Running { .. }, Some(started)) = (spec, &container.state, &container.started) {
-                wanted.insert(id.clone(), (spec.clone(), started.clone(), container.health));
+                wanted.insert(id.clone(), (spec.clone(), started.clone()));
             }
         }
         self.tasks.retain(|id, task| {
-            wanted.get(id).is_some_and(|(spec, started, _)| *spec == task.spec && *started == task.started)
+            wanted.get(id).is_some_and(|(spec, started)| *spec == task.spec && *started == task.started)
         });
-        for (id, (spec, started, health)) in wanted {
+        for (id, (spec, started)) in wanted {
             if self.tasks.contains_key(&id) {
                 continue;
             }
-            let record = HealthRecord { health, started: Some(started.clone()), ..HealthRecord::default() };
             let (host, clock, verdict) = (host.clone(), clock.clone(), self.verdict.clone());
-            let handle = tokio::spawn(probe(host, clock, verdict, id.clone(), spec.clone(), record));
+            let handle = tokio::spawn(probe(host, clock, verdict, id.clone(), spec.clone(), started.clone()));
             self.tasks.insert(id, Task { started, spec, handle });
         }
     }
@@ -70,21 +69,26 @@ async fn probe<H: Host, C: Clock>(
     verdict: Arc<Notify>,
     id: ContainerId,
     spec: HealthSpec,
-    mut record: HealthRecord,
+    started: Stamp,
 ) {
-    let Some(started) = record.started.clone() else { return };
-    let mut course = Course::new(started.clone(), Some(&HealthRecord { at: Some(clock.now()), ..record.clone() }));
-    if record.health == Health::None {
-        course = Course::new(started, None);
-        record.health = Health::Starting;
-        save(&host, &id, &record).await;
-        verdict.notify_one();
-    }
+    // What an earlier supervisor found out of this very process goes on.
+    let known = host.health(&id).await.filter(|record| record.started.as_ref() == Some(&started));
+    let mut course = Course::new(started.clone(), known.as_ref());
+    let mut record = match known.filter(|record| record.health != Health::None) {
+        Some(record) => record,
+        None => {
+            let record = HealthRecord { health: Health::Starting, started: Some(started), ..HealthRecord::default() };
+            save(&host, &id, &record).await;
+            verdict.notify_one();
+            record
+        }
+    };
     loop {
         let (due, kind) = course.next(&spec);
         clock.sleep(clock.now().until(&due)).await;
+        let began = clock.now();
         let result = host.probe(&id, &spec).await;
-        let next = course.ended(&spec, &record, kind, result, clock.now());
+        let next = course.ended(&spec, &record, kind, result, (&began, clock.now()));
         let changed = next.health != record.health;
         record = next;
         save(&host, &id, &record).await;

@@ -1,5 +1,7 @@
 //! What the engine tells of what it does.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use serde::{Deserialize, Serialize};
 
 use crate::name::{ContainerId, ContainerName};
@@ -89,7 +91,9 @@ pub struct Settled {
     /// Containers that run but are not healthy yet.
     pub unready: Vec<ContainerName>,
     /// Containers that are unhealthy, or ended badly, each with what there is to say.
-    pub broken: Vec<String>,
+    pub broken: BTreeMap<ContainerName, String>,
+    /// Containers that keep others from starting.
+    pub culprits: BTreeSet<ContainerName>,
     /// Nothing of the project is left.
     pub empty: bool,
 }

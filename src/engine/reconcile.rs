@@ -26,14 +26,14 @@ use super::round::{Claims, Round};
 use crate::desired::{Desired, RestartPolicy, Stamp, Target};
 use crate::name::ContainerId;
 use crate::observed::{Health, Observed, State};
-use crate::plan::{Action, Plan, Step, StepId, plan};
+use crate::plan::{Plan, Step, StepId, plan};
 
 /// How a step ended.
 struct Ended {
-    step: Step,
+    step: Arc<Step>,
     /// Of this round; an older round's steps are dropped but for those under way.
     round: u64,
-    result: Result<(), HostError>,
+    result: Result<Vec<String>, HostError>,
     millis: u64,
 }
 
@@ -50,7 +50,12 @@ pub struct Loop<'a, H, C> {
     warned: BTreeSet<String>,
     settled: Option<Settled>,
     rounds: u64,
+    /// Something has changed while steps were under way: when it is looked at, with all that came after it.
+    gather: Option<Stamp>,
 }
+
+/// When many containers end at once, as at `down`, not every end is worth a look at all the others.
+const GATHER: Duration = Duration::from_millis(20);
 
 impl<'a, H: Host, C: Clock> Loop<'a, H, C> {
     /// A loop that has seen nothing yet.
@@ -66,6 +71,7 @@ impl<'a, H: Host, C: Clock> Loop<'a, H, C> {
             warned: BTreeSet::new(),
             settled: None,
             rounds: 0,
+            gather: None,
         }
     }
 
@@ -79,6 +85,7 @@ impl<'a, H: Host, C: Clock> Loop<'a, H, C> {
                 continue;
             };
             self.failures.begin(desired.generation);
+            self.gather = None;
             match self.engine.host.observe(&desired).await {
                 Ok(observed) => self.pass(&desired, &observed).await,
                 Err(error) => {
@@ -99,6 +106,7 @@ impl<'a, H: Host, C: Clock> Loop<'a, H, C> {
             self.warn(warning.clone());
         }
         self.rounds += 1;
+        tracing::debug!(generation = desired.generation, steps = plan.steps.len(), "a plan");
         let mut round = Round::new(&plan);
         self.tell_waiting(&round);
         loop {
@@ -117,6 +125,10 @@ impl<'a, H: Host, C: Clock> Loop<'a, H, C> {
     }
 
     fn begin_ready(&mut self, round: &mut Round, now: &Stamp) {
+        // What has changed may have taken the ground from under the rest of the plan.
+        if self.gather.is_some() || self.under_way.len() >= self.engine.settings.parallel {
+            return;
+        }
         for step in round.ready(|action| self.failures.holds(action, now)) {
             if self.under_way.len() >= self.engine.settings.parallel {
                 return;
@@ -128,6 +140,7 @@ impl<'a, H: Host, C: Clock> Loop<'a, H, C> {
             round.begin(step.id);
             self.busy.insert((self.rounds, step.id), claims);
             self.settled = None;
+            tracing::debug!(action = step.action.verb(), object = step.action.object(), "a step begins");
             self.engine.tell(Progress::Began { step: name(&step) });
             let (host, number) = (self.engine.host.clone(), self.rounds);
             self.under_way.spawn(async move {
@@ -143,7 +156,8 @@ impl<'a, H: Host, C: Clock> Loop<'a, H, C> {
     async fn step_or_change(&mut self, round: &mut Round, due: Option<&Stamp>) -> bool {
         let now = self.engine.clock.now();
         let again = self.failures.due();
-        let next = [due, again.as_ref()].into_iter().flatten().map(|due| now.until(due)).min();
+        let gathered = self.gather.is_some();
+        let next = [due, again.as_ref(), self.gather.as_ref()].into_iter().flatten().map(|due| now.until(due)).min();
         let timer = async {
             match next {
                 Some(time) => self.engine.clock.sleep(time).await,
@@ -165,10 +179,19 @@ impl<'a, H: Host, C: Clock> Loop<'a, H, C> {
             }
             },
             _ = self.desired.changed() => true,
-            () = self.engine.host.changed() => true,
+            () = self.engine.host.changed(), if !gathered => self.look_now(),
             () = self.engine.verdict.notified() => true,
             () = timer => true,
         }
+    }
+
+    /// Whether a change is looked at at once; else it is soon.
+    fn look_now(&mut self) -> bool {
+        let alone = self.under_way.is_empty();
+        if !alone && self.gather.is_none() {
+            self.gather = Some(self.engine.clock.now().after(GATHER));
+        }
+        alone
     }
 
     /// Takes in how a step ended; whether the plan goes on.
@@ -176,11 +199,13 @@ impl<'a, H: Host, C: Clock> Loop<'a, H, C> {
         let step = name(&ended.step);
         self.busy.remove(&(ended.round, ended.step.id));
         match ended.result {
-            Ok(()) => {
+            Ok(warnings) => {
+                let object = ended.step.action.object();
+                warnings.iter().for_each(|warning| self.warn(format!("{object}: {warning}")));
                 self.failures.clear(&ended.step.action);
                 self.engine.tell(Progress::Done { step, millis: ended.millis });
                 if ended.round != self.rounds {
-                    return false;
+                    return !self.look_now();
                 }
                 round.done(ended.step.id);
                 true
@@ -242,6 +267,7 @@ impl<'a, H: Host, C: Clock> Loop<'a, H, C> {
         let mut settled = Settled {
             generation: desired.generation,
             failures,
+            culprits: plan.failures.iter().filter_map(|failure| failure.culprit.clone()).collect(),
             empty: desired.is_empty()
                 && observed.containers.is_empty()
                 && !observed.networks.values().any(|n| n.spec.project.as_ref() == Some(&desired.project)),
@@ -263,13 +289,27 @@ fn standing(desired: &Desired, observed: &Observed, settled: &mut Settled) {
         match &container.state {
             State::Running { .. } if declared.health.is_some() => match container.health {
                 Health::Healthy => {}
-                Health::Unhealthy => settled.broken.push(format!("{name} is unhealthy")),
+                Health::Unhealthy => drop(settled.broken.insert(name.clone(), format!("{name} is unhealthy"))),
                 Health::Starting | Health::None => settled.unready.push(name.clone()),
             },
             State::Exited(exit) if exit.code == 0 && declared.restart == RestartPolicy::No => {}
-            State::Exited(exit) => settled.broken.push(format!("{name} exited with {}", exit.code)),
+            State::Exited(exit) if comes_again(declared.restart, exit.code, container.restarts) => {
+                settled.unready.push(name.clone());
+            }
+            State::Exited(exit) => {
+                settled.broken.insert(name.clone(), format!("{name} exited with {}", exit.code));
+            }
             _ => {}
         }
+    }
+}
+
+/// Whether the restart policy starts it again by and by.
+fn comes_again(policy: RestartPolicy, code: i32, restarts: u32) -> bool {
+    match policy {
+        RestartPolicy::No => false,
+        RestartPolicy::Always | RestartPolicy::UnlessStopped => true,
+        RestartPolicy::OnFailure { retries } => code != 0 && (retries == 0 || restarts < retries),
     }
 }
 
@@ -283,19 +323,10 @@ fn condition(condition: crate::desired::Condition) -> &'static str {
 }
 
 fn name(step: &Step) -> StepName {
-    let id = match &step.action {
-        Action::CreateContainer { id, .. }
-        | Action::StartContainer { id, .. }
-        | Action::StopContainer { id, .. }
-        | Action::PauseContainer { id, .. }
-        | Action::UnpauseContainer { id, .. }
-        | Action::RemoveContainer { id, .. } => Some(id.clone()),
-        _ => None,
-    };
     StepName {
         action: step.action.verb().to_owned(),
         object: step.action.object().to_owned(),
-        id,
+        id: step.action.container().cloned(),
         causes: step.causes.iter().map(|cause| cause.0.clone()).collect(),
     }
 }

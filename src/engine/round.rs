@@ -1,6 +1,7 @@
 //! The execution of one plan: which steps may begin now. Pure bookkeeping.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use crate::desired::MountSource;
 use crate::plan::{Action, Plan, Step, StepId};
@@ -8,7 +9,8 @@ use crate::plan::{Action, Plan, Step, StepId};
 /// A plan under execution.
 #[derive(Debug, Default)]
 pub struct Round {
-    steps: Vec<Step>,
+    // Specifications are large, and a ready step is looked at many times.
+    steps: Vec<Arc<Step>>,
     begun: BTreeSet<StepId>,
     done: BTreeSet<StepId>,
 }
@@ -16,11 +18,11 @@ pub struct Round {
 impl Round {
     /// Begins a plan.
     pub fn new(plan: &Plan) -> Self {
-        Self { steps: plan.steps.clone(), ..Self::default() }
+        Self { steps: plan.steps.iter().cloned().map(Arc::new).collect(), ..Self::default() }
     }
 
     /// The steps that may begin: what they come after is done, what they wait for holds, and they are not `held`.
-    pub fn ready(&self, held: impl Fn(&Action) -> bool) -> Vec<Step> {
+    pub fn ready(&self, held: impl Fn(&Action) -> bool) -> Vec<Arc<Step>> {
         self.steps
             .iter()
             .filter(|step| !self.begun.contains(&step.id) && step.waits.is_empty())
@@ -54,7 +56,7 @@ impl Round {
 
     /// Steps that wait for a condition of another container and for nothing else.
     pub fn waiting(&self) -> impl Iterator<Item = &Step> {
-        self.steps.iter().filter(|step| !step.waits.is_empty() && !self.begun.contains(&step.id))
+        self.steps.iter().map(Arc::as_ref).filter(|step| !step.waits.is_empty() && !self.begun.contains(&step.id))
     }
 
     /// Whether anything has been done.
@@ -74,11 +76,13 @@ pub fn objects(action: &Action) -> Vec<String> {
         Action::PullImage { id, .. } => vec![format!("image {id}")],
         Action::CreateNetwork { .. } | Action::RemoveNetwork { .. } => vec![format!("network {}", action.object())],
         Action::CreateVolume { .. } | Action::RemoveVolume { .. } => vec![format!("volume {}", action.object())],
+        Action::RunHooks { .. } => vec![format!("{} {}", action.verb(), action.object())],
         Action::CreateContainer { id, .. }
         | Action::StartContainer { id, .. }
         | Action::StopContainer { id, .. }
         | Action::PauseContainer { id, .. }
         | Action::UnpauseContainer { id, .. }
+        | Action::ReleaseContainer { id, .. }
         | Action::RemoveContainer { id, .. } => {
             vec![format!("container {id}"), format!("name {}", action.object())]
         }
@@ -94,7 +98,8 @@ pub struct Claims {
 }
 
 impl Claims {
-    /// The claims of an action: alone on what it acts on, and shared on what it only needs.
+    /// The claims of an action: alone on what it acts on, and shared on what it only needs. Hooks claim only themselves: a
+    /// container that hangs in one can be killed.
     pub fn of(action: &Action) -> Self {
         let mut claims = Self { alone: objects(action).into_iter().collect(), shared: BTreeSet::new() };
         let Action::CreateContainer { spec, .. } = action else { return claims };

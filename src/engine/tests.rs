@@ -11,7 +11,7 @@ use super::port::Clock;
 use super::progress::{Progress, Settled};
 use super::{Engine, Settings};
 use crate::desired::{Condition, Desired, RestartPolicy, Target};
-use crate::observed::State;
+use crate::observed::{Health, State};
 use crate::plan::plan;
 use sample::{health, mount, needs, port, project, service, volume};
 
@@ -233,6 +233,22 @@ async fn a_new_supervisor_goes_on_where_the_old_one_was_killed() {
         assert_eq!(running, 2, "killed after {killed_after}");
         rig.is_sound();
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_new_supervisor_counts_failed_probes_on() {
+    let mut rig = Rig::new();
+    let mut desired = project();
+    service(&mut desired, "db", 1, |c| c.health = Some(health()));
+    rig.host.live("db", Life { healthy: None, ..Life::default() });
+    rig.apply(desired).await;
+    rig.wait(2_500).await;
+    let health = |rig: &Rig| rig.host.world().containers.values().next().map(|c| c.health);
+    assert_eq!(health(&rig), Some(Health::Starting));
+    rig = rig.revive().await;
+    rig.wait(1_000).await;
+    assert_eq!(health(&rig), Some(Health::Unhealthy), "the third failure in a row, whoever saw the first two");
+    rig.is_sound();
 }
 
 #[tokio::test(start_paused = true)]

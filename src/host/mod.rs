@@ -1,6 +1,7 @@
 //! Everything that touches this machine.
 
 pub mod capability;
+pub mod cdi;
 pub mod cgroup;
 pub mod clock;
 pub mod container;
@@ -11,6 +12,7 @@ pub mod machine;
 pub mod net;
 pub mod paths;
 pub mod process;
+pub mod record;
 pub mod seccomp;
 pub mod volume;
 pub mod world;

@@ -61,6 +61,11 @@ impl Paths {
         self.run.join("containers").join(id)
     }
 
+    /// The socket of a container's shim: there while the shim is, or after it was killed.
+    pub fn shim_socket(&self, id: &ContainerId) -> PathBuf {
+        self.container_run(id).join(crate::host::container::SOCKET)
+    }
+
     /// All volumes.
     pub fn volumes(&self) -> PathBuf {
         self.root.join("volumes")

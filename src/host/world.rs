@@ -9,9 +9,8 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use super::clock::boot_id;
-use super::ledger::LedgerError;
-use super::ledger::record::{self, Durability};
 use super::paths::Paths;
+use super::record::{self, Durability, RecordError};
 
 /// Why a state folder can't be used from here.
 #[derive(Debug, thiserror::Error)]
@@ -38,7 +37,7 @@ pub enum WorldError {
     },
     /// Its record can't be had.
     #[error(transparent)]
-    Record(#[from] LedgerError),
+    Record(#[from] RecordError),
 }
 
 /// The namespaces of a world, by their inodes, and the boot in which these mean something.
@@ -82,7 +81,7 @@ impl World {
         let path = paths.root.join("world.json");
         let recorded = match record::read::<Namespaces>(&path) {
             // A damaged record was moved aside; it is made anew.
-            Err(LedgerError::Damaged { .. }) => None,
+            Err(RecordError::Damaged { .. }) => None,
             other => other?,
         };
         if recorded.as_ref() != Some(&own) {

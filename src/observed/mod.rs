@@ -18,6 +18,9 @@ pub struct Observed {
     pub volumes: BTreeMap<VolumeName, ObservedVolume>,
     /// Ids (config digests) of the images whose layers are all there.
     pub images: BTreeSet<Digest>,
+    /// What people must be told of: records that were damaged and put aside.
+    #[serde(default)]
+    pub warnings: Vec<String>,
 }
 
 /// A container that exists.
@@ -41,8 +44,21 @@ pub struct ObservedContainer {
     pub restarts: u32,
     /// So often in a row, each within 10 s of its start: the exponent of the delay.
     pub streak: u32,
+    /// It has a shim, and with it namespaces, links and ports.
+    pub sandbox: bool,
     /// The ports that it holds on the host, each with the number that was picked.
     pub ports: Vec<PortSpec>,
+    /// How far the hooks of its process have come.
+    pub hooks: Hooks,
+}
+
+/// How far the hooks of a process have come.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Hooks {
+    /// So many of `post_start` have ended with 0.
+    pub post_start: usize,
+    /// `pre_stop` was run, whatever came of it.
+    pub pre_stop: bool,
 }
 
 /// What the process of a container does.

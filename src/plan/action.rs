@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::desired::{Condition, ContainerSpec, NetworkSpec, Stamp, VolumeSpec};
+use crate::desired::{Condition, ContainerSpec, HookSpec, NetworkSpec, Stamp, VolumeSpec};
 use crate::name::{ContainerId, ContainerName, Digest, NetworkName, ServiceName, VolumeName};
 
 /// One call to the host.
@@ -38,14 +38,14 @@ pub enum Action {
         /// Its name.
         name: VolumeName,
     },
-    /// Make a container: its folder, sandbox, links and ports, but no process.
+    /// Make a container: its record and folders, but no process, links or ports.
     CreateContainer {
         /// Its id.
         id: ContainerId,
         /// What it is made of.
         spec: Box<ContainerSpec>,
     },
-    /// Start its process.
+    /// Start its process; its shim, links and ports are made first where it has none.
     StartContainer {
         /// Its id.
         id: ContainerId,
@@ -65,6 +65,19 @@ pub enum Action {
         /// Wait so long.
         grace: Duration,
     },
+    /// Run hooks inside it, one after the other.
+    RunHooks {
+        /// Its id.
+        id: ContainerId,
+        /// Its name.
+        name: ContainerName,
+        /// Which kind.
+        kind: HookKind,
+        /// All hooks of the kind.
+        hooks: Vec<HookSpec>,
+        /// So many of them have been run before.
+        done: usize,
+    },
     /// Freeze its processes.
     PauseContainer {
         /// Its id.
@@ -79,6 +92,14 @@ pub enum Action {
         /// Its name.
         name: ContainerName,
     },
+    /// Take its shim, links and ports from a container that has ended and is not to come back; what it wrote, its logs and
+    /// its exit code stay. The next start makes them anew.
+    ReleaseContainer {
+        /// Its id.
+        id: ContainerId,
+        /// Its name.
+        name: ContainerName,
+    },
     /// Remove a container that does not run: links, ports, folder.
     RemoveContainer {
         /// Its id.
@@ -86,6 +107,33 @@ pub enum Action {
         /// Its name.
         name: ContainerName,
     },
+}
+
+/// When a hook is run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum HookKind {
+    /// After a start. One that fails is the last that is run, and fails the start.
+    PostStart,
+    /// Before a stop. One that fails is told, and the container is stopped all the same.
+    PreStop,
+}
+
+impl Action {
+    /// The container that it acts on.
+    pub fn container(&self) -> Option<&ContainerId> {
+        match self {
+            Self::CreateContainer { id, .. }
+            | Self::StartContainer { id, .. }
+            | Self::StopContainer { id, .. }
+            | Self::PauseContainer { id, .. }
+            | Self::UnpauseContainer { id, .. }
+            | Self::RunHooks { id, .. }
+            | Self::ReleaseContainer { id, .. }
+            | Self::RemoveContainer { id, .. } => Some(id),
+            _ => None,
+        }
+    }
 }
 
 /// Why a step is taken; prints as people read it (`image a→b`, `environment.FOO changed`, `exited 137`, `missing`).
@@ -145,6 +193,9 @@ pub struct Failure {
     pub container: ContainerName,
     /// Why.
     pub reason: String,
+    /// The container that is to blame, if it is another one: what it has printed last tells more.
+    #[serde(default)]
+    pub culprit: Option<ContainerName>,
 }
 
 impl Plan {

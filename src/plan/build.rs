@@ -7,8 +7,9 @@ use sha2::{Digest as _, Sha256};
 use super::action::{Action, Cause, Failure, Plan, Step, StepId, Wait};
 use super::depend::{Standing, standing};
 use super::fate::{self, Fate, Fates, Move};
+use super::hook::preparation;
 use crate::desired::{
-    Condition, ContainerSpec, Desired, DesiredContainer, ImageSpec, MountSource, Stamp, StopSpec, Target,
+    Condition, ContainerSpec, Dependency, Desired, DesiredContainer, MountSource, Stamp, StopSpec, Target,
 };
 use crate::name::{ContainerId, ContainerName, Digest, NetworkName, ServiceName, VolumeName};
 use crate::observed::{Observed, ObservedContainer, State};
@@ -29,9 +30,11 @@ pub struct Builder<'a> {
     pub(super) images: BTreeMap<Digest, StepId>,
     stops: BTreeMap<ContainerId, StepId>,
     pub(super) removals: BTreeMap<ContainerId, StepId>,
-    starts: BTreeMap<ContainerName, StepId>,
+    pub(super) starts: BTreeMap<ContainerName, StepId>,
+    /// Containers that prepare others and have had their turn.
+    pub(super) prepared: BTreeSet<ContainerName>,
     /// Why a container can't be started.
-    failed: BTreeMap<ContainerName, String>,
+    failed: BTreeMap<ContainerName, Failure>,
 }
 
 impl<'a> Builder<'a> {
@@ -49,12 +52,14 @@ impl<'a> Builder<'a> {
             stops: BTreeMap::new(),
             removals: BTreeMap::new(),
             starts: BTreeMap::new(),
+            prepared: BTreeSet::new(),
             failed: BTreeMap::new(),
         }
     }
 
     /// Builds it: removals before additions, dependents stopped before and started after what they depend on.
     pub fn build(mut self) -> Plan {
+        self.plan.warnings.extend(self.observed.warnings.iter().cloned());
         self.compare_networks();
         let renewed = self.renewed_networks.keys().cloned().collect();
         let fates = fate::decide(self.desired, self.observed, &renewed, self.now);
@@ -80,9 +85,10 @@ impl<'a> Builder<'a> {
         id
     }
 
-    fn fail(&mut self, container: &ContainerName, reason: String) {
-        self.failed.insert(container.clone(), reason.clone());
-        self.plan.failures.push(Failure { container: container.clone(), reason });
+    fn fail(&mut self, container: &ContainerName, reason: String, culprit: Option<ContainerName>) {
+        let failure = Failure { container: container.clone(), reason, culprit };
+        self.failed.insert(container.clone(), failure.clone());
+        self.plan.failures.push(failure);
     }
 
     /// Stops in the reverse order of dependencies, then removes.
@@ -107,9 +113,11 @@ impl<'a> Builder<'a> {
             }
             if container.is_running() {
                 let stop = self.stop_spec(container);
+                let hooks = self.before_stop(container, &stop, &cause, &after);
+                let after = hooks.map_or_else(|| after.clone(), |hooks| vec![hooks]);
                 let (id, name) = (id.clone(), container.spec.name.clone());
                 let action = Action::StopContainer { id, name, signal: stop.signal, grace: stop.grace };
-                let step = self.step(action, cause.clone(), after.clone());
+                let step = self.step(action, cause.clone(), after);
                 self.stops.insert(container.id.clone(), step);
             }
             if goes {
@@ -180,11 +188,15 @@ impl<'a> Builder<'a> {
             let Some(container) = self.observed.containers.get(id) else { continue };
             let (id, name) = (id.clone(), container.spec.name.clone());
             match fate {
+                Fate::Stays(None) => self.catch_up(container),
                 Fate::Stays(Some(Move::Pause(cause))) => {
                     self.step(Action::PauseContainer { id, name }, vec![cause.clone()], Vec::new());
                 }
                 Fate::Stays(Some(Move::Unpause(cause))) => {
                     self.step(Action::UnpauseContainer { id, name }, vec![cause.clone()], Vec::new());
+                }
+                Fate::Stays(Some(Move::Release(cause))) => {
+                    self.step(Action::ReleaseContainer { id, name }, vec![cause.clone()], Vec::new());
                 }
                 Fate::Stays(Some(Move::Later(due)))
                     if self.plan.due.as_ref().is_none_or(|first| due.is_before(first)) =>
@@ -200,7 +212,7 @@ impl<'a> Builder<'a> {
     fn start(&mut self, fates: &Fates) {
         let desired = self.desired;
         let mut seen = BTreeSet::new();
-        for name in desired.containers.keys() {
+        for (name, _) in desired.containers.iter().filter(|(_, declared)| !declared.prepares) {
             self.bring_up(name, fates, &mut seen);
         }
     }
@@ -217,10 +229,21 @@ impl<'a> Builder<'a> {
         for provider in fate::providers(&declared.spec.namespaces).into_iter().cloned().collect::<Vec<_>>() {
             self.bring_up(&provider, fates, seen);
         }
+        self.bring_up_one(name, declared, None, fates);
+    }
+
+    /// What a container alone needs; `after`: what its making comes after, beside what is always before it.
+    pub(super) fn bring_up_one(
+        &mut self,
+        name: &ContainerName,
+        declared: &DesiredContainer,
+        after: Option<StepId>,
+        fates: &Fates,
+    ) {
         match fates.holders.get(name) {
             Some(id) => self.start_kept(name, declared, id, fates),
             None if is_spent(declared, name, fates, self.observed) => {}
-            None => self.create(name, declared, fates),
+            None => self.create(name, declared, after, fates),
         }
     }
 
@@ -228,7 +251,7 @@ impl<'a> Builder<'a> {
         let declared = self.desired.containers.get(name);
         declared
             .into_iter()
-            .flat_map(|d| images(&d.spec))
+            .flat_map(|d| d.spec.images())
             .filter_map(|image| self.images.get(&image.id))
             .copied()
             .collect()
@@ -240,23 +263,38 @@ impl<'a> Builder<'a> {
             Some(Fate::Stays(Some(Move::Restart(cause)))) => (cause.clone(), None),
             _ => return,
         };
-        let after: Vec<StepId> = self.stops.get(id).copied().into_iter().collect();
+        if let Some(reason) = self.lacking(&declared.spec) {
+            self.fail(name, reason, None);
+            return;
+        }
+        // Where it has lost its sandbox, its links and ports are made anew.
+        let mut after = self.before_creation(declared);
+        after.extend(self.stops.get(id));
+        self.prepare(declared, None, fates);
         self.push_start(name, declared, id.clone(), vec![cause], restart, after);
     }
 
-    fn create(&mut self, name: &ContainerName, declared: &DesiredContainer, fates: &Fates) {
+    fn create(
+        &mut self,
+        name: &ContainerName,
+        declared: &DesiredContainer,
+        after_other: Option<StepId>,
+        fates: &Fates,
+    ) {
         if let Some(reason) = self.lacking(&declared.spec) {
-            self.fail(name, reason);
+            self.fail(name, reason, None);
             return;
         }
         let id = new_id(self.desired, name, self.now);
         let mut after = self.before_creation(declared);
+        after.extend(after_other);
         // An old one of the same name, and whoever of the project holds a port that this one wants.
         after.extend(self.removals.values().copied().collect::<BTreeSet<_>>());
         let causes = fates.renewed.get(name).cloned().unwrap_or_else(|| vec!["missing".to_owned()]);
         let spec = Box::new(declared.spec.clone());
         let step = self.step(Action::CreateContainer { id: id.clone(), spec }, causes.clone(), after);
         if matches!(declared.target, Target::Running | Target::Paused) {
+            self.prepare(declared, Some(step), fates);
             self.push_start(name, declared, id, causes, None, vec![step]);
         }
     }
@@ -266,7 +304,7 @@ impl<'a> Builder<'a> {
         let mut after: Vec<StepId> =
             spec.endpoints.iter().filter_map(|e| self.networks.get(&e.network)).copied().collect();
         after.extend(volumes(spec).filter_map(|name| self.volumes.get(name)));
-        after.extend(images(spec).filter_map(|image| self.images.get(&image.id)));
+        after.extend(spec.images().filter_map(|image| self.images.get(&image.id)));
         after
     }
 
@@ -283,32 +321,42 @@ impl<'a> Builder<'a> {
         for provider in fate::providers(&declared.spec.namespaces) {
             after.extend(self.starts.get(provider));
         }
-        for dependency in &declared.depends_on {
-            for replica in self.replicas(&dependency.service) {
-                if let Some(reason) = self.judge(dependency, &replica, &mut waits, &mut after) {
-                    if dependency.required {
-                        self.fail(name, reason);
-                        return;
-                    }
-                    self.plan.warnings.push(format!("{name}: {reason}, but it is not required"));
+        for (dependency, replica) in self.before_start(declared) {
+            if let Some((reason, culprit)) = self.judge(&dependency, &replica, &mut waits, &mut after) {
+                if dependency.required {
+                    self.fail(name, reason, Some(culprit));
+                    return;
                 }
+                self.plan.warnings.push(format!("{name}: {reason}, but it is not required"));
             }
         }
-        let step = self.step(Action::StartContainer { id, name: name.clone(), restart }, causes, after);
+        let action = Action::StartContainer { id: id.clone(), name: name.clone(), restart };
+        let step = self.step(action, causes, after);
         self.plan.steps[step.0].waits = waits;
+        let step = self.after_start(declared, &id, step);
         self.starts.insert(name.clone(), step);
     }
 
-    /// Adds what a start waits for because of one replica of a dependency; `Some`: why it never will hold.
+    /// What a container's start waits for: every replica that it depends on, and what prepares it.
+    fn before_start(&self, declared: &DesiredContainer) -> Vec<(Dependency, ContainerName)> {
+        let of = |dependency: &Dependency| self.replicas(&dependency.service);
+        let needed = declared.depends_on.iter().flat_map(|one| of(one).into_iter().map(|name| (one.clone(), name)));
+        let prepared = declared.pre_start.iter().enumerate();
+        needed.chain(prepared.map(|(index, name)| (preparation(index), name.clone()))).collect()
+    }
+
+    /// Adds what a start waits for because of one replica of a dependency; `Some`: why it never will hold, and who is to
+    /// blame.
     fn judge(
         &self,
-        dependency: &crate::desired::Dependency,
+        dependency: &Dependency,
         replica: &ContainerName,
         waits: &mut Vec<Wait>,
         after: &mut Vec<StepId>,
-    ) -> Option<String> {
-        if let Some(reason) = self.failed.get(replica) {
-            return Some(format!("dependency {} can't start: {reason}", dependency.service));
+    ) -> Option<(String, ContainerName)> {
+        if let Some(failure) = self.failed.get(replica) {
+            let reason = format!("dependency {} can't start: {}", dependency.service, failure.reason);
+            return Some((reason, failure.culprit.clone().unwrap_or_else(|| replica.clone())));
         }
         let declared = self.desired.containers.get(replica)?;
         let observed =
@@ -319,7 +367,7 @@ impl<'a> Builder<'a> {
         let comes = start.is_some() || self.comes_again(declared, observed);
         match standing(dependency, declared, observed, comes) {
             Standing::Holds => None,
-            Standing::Never(reason) => Some(reason),
+            Standing::Never(reason) => Some((reason, replica.clone())),
             Standing::Waits => {
                 after.extend(start);
                 if start.is_none() || dependency.condition != Condition::ServiceStarted {
@@ -339,7 +387,8 @@ impl<'a> Builder<'a> {
         let Some(observed) = observed else { return false };
         let State::Exited(exit) = &observed.state else { return false };
         let counts = super::restart::Counts { restarts: observed.restarts, streak: observed.streak };
-        let verdict = super::restart::after_exit(declared.restart, exit, observed.started.as_ref(), counts);
+        let policy = (declared.restart, declared.restart_pace);
+        let verdict = super::restart::after_exit(policy, exit, observed.started.as_ref(), counts);
         matches!(declared.target, Target::Running | Target::Paused) && verdict != super::restart::Verdict::Stays
     }
 
@@ -367,16 +416,8 @@ impl<'a> Builder<'a> {
 /// A container of `run --rm` that has ended is not made again.
 pub(super) fn is_spent(declared: &DesiredContainer, name: &ContainerName, fates: &Fates, observed: &Observed) -> bool {
     declared.spec.oneoff
+        && !declared.prepares
         && (fates.renewed.contains_key(name) || observed.containers.values().any(|c| c.spec.name == *name))
-}
-
-/// The images that a container is made of: its own, and those that it mounts.
-pub(super) fn images(spec: &ContainerSpec) -> impl Iterator<Item = &ImageSpec> {
-    let mounted = spec.mounts.iter().filter_map(|mount| match &mount.source {
-        MountSource::Image { image, .. } => Some(image),
-        _ => None,
-    });
-    std::iter::once(&spec.image).chain(mounted)
 }
 
 /// The volumes that a container mounts.

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::hook;
 use super::restart::{Counts, Verdict, after_exit};
 use crate::desired::changes;
 use crate::desired::{Desired, DesiredContainer, NetMode, NsMode, Stamp, Target};
@@ -32,6 +33,8 @@ pub enum Move {
     Pause(String),
     /// Thaw it.
     Unpause(String),
+    /// Take its shim, links and ports: it has ended and stays so.
+    Release(String),
 }
 
 /// The fates of all containers, and which container stands for which declared name.
@@ -75,8 +78,58 @@ pub fn decide(desired: &Desired, observed: &Observed, networks: &BTreeSet<Networ
         fates.fates.insert(id.clone(), fate);
     }
     follow_namespaces(desired, observed, &mut fates);
+    follow_prepared(desired, &mut fates);
     follow_dependencies(desired, observed, &mut fates);
+    let_go(desired, observed, &mut fates);
     fates
+}
+
+/// What prepares containers that are all made anew is made anew too.
+fn follow_prepared(desired: &Desired, fates: &mut Fates) {
+    for (name, id) in fates.holders.clone() {
+        if desired.containers[&name].prepares && hook::is_stale(&name, fates, desired) {
+            let causes = vec!["what it prepares is made anew".to_owned()];
+            fates.holders.remove(&name);
+            fates.renewed.insert(name, causes.clone());
+            fates.fates.insert(id, Fate::Goes(causes));
+        }
+    }
+}
+
+/// What has ended and does not come back by itself holds no ports, addresses or shim. Not while another container lives, or
+/// is to live, in its namespaces: that one would lose its network.
+fn let_go(desired: &Desired, observed: &Observed, fates: &mut Fates) {
+    let mut released = Vec::new();
+    for (name, id) in &fates.holders {
+        let Some(there) = observed.containers.get(id) else { continue };
+        let (State::Exited(exit), true) = (&there.state, there.sandbox) else { continue };
+        let stays = fates.fates.get(id) == Some(&Fate::Stays(None)) && !desired.containers[name].auto_remove;
+        if stays && !is_needed(desired, observed, fates, name) {
+            released.push((id.clone(), Move::Release(format!("exited {}, and stays down", exit.code))));
+        }
+    }
+    fates.fates.extend(released.into_iter().map(|(id, release)| (id, Fate::Stays(Some(release)))));
+}
+
+/// Whether a container lives, or is to live, in the namespaces of `name`.
+fn is_needed(desired: &Desired, observed: &Observed, fates: &Fates, name: &ContainerName) -> bool {
+    let declared =
+        desired.containers.iter().filter(|(_, declared)| providers(&declared.spec.namespaces).contains(name));
+    let comes = declared.into_iter().any(|(other, declared)| {
+        let wanted = matches!(declared.target, Target::Running | Target::Paused);
+        wanted && fates.holders.get(other).is_none_or(|id| !is_down(observed, fates, id))
+    });
+    comes
+        || observed.containers.values().any(|other| {
+            let shares = providers(&other.spec.namespaces).contains(name);
+            shares && other.is_running() && matches!(fates.fates.get(&other.id), Some(Fate::Stays(_)))
+        })
+}
+
+/// Whether a container neither runs nor is to be started.
+fn is_down(observed: &Observed, fates: &Fates, id: &ContainerId) -> bool {
+    !runs(observed, id)
+        && matches!(fates.fates.get(id), Some(Fate::Stays(None | Some(Move::Stop(_) | Move::Release(_)))))
 }
 
 /// `depends_on.restart`: who depends so on a container that is made anew is restarted. (Of an explicit restart the edit
@@ -158,9 +211,13 @@ fn process_move(
         (_, State::Incomplete) => None,
         (Target::Stopped, State::Running { .. } | State::Paused { .. }) => Some(Move::Stop("asked to stop".into())),
         (Target::Running | Target::Paused, State::Created) => Some(Move::Start("not started yet".into(), None)),
+        (Target::Running | Target::Paused, State::Exited(exit)) if declared.prepares && exit.code == 0 => None,
         (Target::Running | Target::Paused, State::Exited(exit)) => {
             let start_before = declared.start_before.as_ref();
-            if asked(container.started.as_ref()) || start_before.is_some_and(|before| exit.at.is_before(before)) {
+            if start_before.is_some_and(|before| exit.at.is_before(before)) {
+                return Some(Move::Start(format!("exited {}, asked to start", exit.code), None));
+            }
+            if asked(container.started.as_ref()) {
                 return Some(Move::Start("asked to start".into(), None));
             }
             if exit.stopped {
@@ -170,7 +227,7 @@ fn process_move(
                 return Some(Move::Start(format!("exited {}, up asks again", exit.code), None));
             }
             let counts = Counts { restarts: container.restarts, streak: container.streak };
-            match after_exit(declared.restart, exit, container.started.as_ref(), counts) {
+            match after_exit((declared.restart, declared.restart_pace), exit, container.started.as_ref(), counts) {
                 Verdict::Stays => None,
                 Verdict::Again { due, .. } if now.is_before(&due) => Some(Move::Later(due)),
                 Verdict::Again { restarts, streak, .. } => {
@@ -199,8 +256,9 @@ fn follow_namespaces(desired: &Desired, observed: &Observed, fates: &mut Fates) 
                 if renewed && desired.containers.contains_key(provider) {
                     let cause = format!("shares namespaces of {provider}, which is made anew");
                     found = Some((name.clone(), id.clone(), Fate::Goes(vec![cause])));
-                } else if restarts(fates, provider) && !restarts(fates, name) && runs(observed, id) {
-                    let cause = format!("shares namespaces of {provider}, which is restarted");
+                } else if renews_sandbox(observed, fates, provider) && !restarts(fates, name) && runs(observed, id) {
+                    let what = if restarts(fates, provider) { "restarted" } else { "started with new ones" };
+                    let cause = format!("shares namespaces of {provider}, which is {what}");
                     found = Some((name.clone(), id.clone(), Fate::Stays(Some(Move::Restart(cause)))));
                 }
             }
@@ -214,6 +272,16 @@ fn follow_namespaces(desired: &Desired, observed: &Observed, fates: &mut Fates) 
             fates.renewed.insert(name, causes.clone());
         }
         fates.fates.insert(id, fate);
+    }
+}
+
+/// Whether a container gets new namespaces, which those who share them have to enter.
+fn renews_sandbox(observed: &Observed, fates: &Fates, name: &ContainerName) -> bool {
+    let Some(id) = fates.holders.get(name) else { return false };
+    match fates.fates.get(id) {
+        Some(Fate::Stays(Some(Move::Restart(_)))) => true,
+        Some(Fate::Stays(Some(Move::Start(..)))) => observed.containers.get(id).is_some_and(|there| !there.sandbox),
+        _ => false,
     }
 }
 

@@ -8,6 +8,7 @@
 //! | `depend` | whether a dependency holds |
 //! | `build` | the steps, and what each comes after |
 //! | `resource` | those for images, networks, volumes |
+//! | `hook` | those for hooks and for what prepares a container |
 //! | [`text`] | the one text of a plan |
 //!
 //! ```text
@@ -20,6 +21,7 @@ pub mod action;
 mod build;
 mod depend;
 mod fate;
+mod hook;
 mod resource;
 mod restart;
 pub mod text;
@@ -27,7 +29,7 @@ pub mod text;
 #[cfg(test)]
 mod tests;
 
-pub use action::{Action, Cause, Failure, Plan, Step, StepId, Wait};
+pub use action::{Action, Cause, Failure, HookKind, Plan, Step, StepId, Wait};
 
 use crate::desired::{Desired, Stamp};
 use crate::observed::Observed;

@@ -3,21 +3,23 @@
 use std::collections::BTreeSet;
 
 use super::action::Action;
-use super::build::{Builder, images, is_spent, volumes};
-use super::fate::{self, Fates};
+use super::build::{Builder, is_spent, volumes};
+use super::fate::{self, Fate, Fates, Move};
 use crate::desired::{ContainerSpec, NetworkSpec};
 use crate::name::ContainerId;
 use crate::observed::{ObservedContainer, State};
 
 impl Builder<'_> {
-    /// Fetches what the containers that are made need, before anything of theirs is stopped.
+    /// Fetches what the containers that are made or started need, before anything of theirs is stopped.
     pub(super) fn pull_images(&mut self, fates: &Fates) {
         let desired = self.desired;
         for (name, declared) in &desired.containers {
-            if fates.holders.contains_key(name) || is_spent(declared, name, fates, self.observed) {
+            let starts = |id| matches!(fates.fates.get(id), Some(Fate::Stays(Some(Move::Start(..)))));
+            let stays = fates.holders.get(name).is_some_and(|id| !starts(id));
+            if stays || is_spent(declared, name, fates, self.observed) {
                 continue;
             }
-            for image in images(&declared.spec).filter(|image| !self.observed.images.contains(&image.id)) {
+            for image in declared.spec.images().filter(|image| !self.observed.images.contains(&image.id)) {
                 if !self.images.contains_key(&image.id) {
                     let action = Action::PullImage { name: image.name.clone(), id: image.id.clone() };
                     let step = self.step(action, vec!["layers are missing".to_owned()], Vec::new());
@@ -83,10 +85,14 @@ impl Builder<'_> {
             };
             let removals: Vec<_> = network.endpoints.iter().map(|id| self.removals.get(id).copied()).collect();
             // Somebody stays on it: an orphan, or a container of another project.
-            let Some(after) = removals.into_iter().collect::<Option<Vec<_>>>() else {
+            let Some(mut after) = removals.into_iter().collect::<Option<Vec<_>>>() else {
                 self.plan.warnings.push(format!("network {name} is still in use, and stays as it is"));
                 continue;
             };
+            // Those without a link just now may be getting one from a step that is under way.
+            let users =
+                self.observed.containers.values().filter(|c| c.spec.endpoints.iter().any(|e| e.network == *name));
+            after.extend(users.filter_map(|user| self.removals.get(&user.id)));
             let step = self.step(Action::RemoveNetwork { name: name.clone() }, causes, after);
             self.networks.insert(name.clone(), step);
         }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::desired::{RestartPolicy, Stamp};
+use crate::desired::{RestartPace, RestartPolicy, Stamp};
 use crate::observed::Exit;
 
 /// A process that lived so long starts again at once, and its delays begin anew.
@@ -38,22 +38,31 @@ pub struct Counts {
 }
 
 /// Decides about a process that was started at `started` and ended as `exit`.
-pub fn after_exit(policy: RestartPolicy, exit: &Exit, started: Option<&Stamp>, counts: Counts) -> Verdict {
+pub fn after_exit(
+    (policy, pace): (RestartPolicy, RestartPace),
+    exit: &Exit,
+    started: Option<&Stamp>,
+    counts: Counts,
+) -> Verdict {
+    let lived = started.map_or(Duration::ZERO, |started| started.until(&exit.at));
+    let stable = lived >= pace.window.unwrap_or(STABLE);
+    let attempts = match pace.window {
+        Some(_) if stable => 0,
+        Some(_) => counts.streak,
+        None => counts.restarts,
+    };
     let wanted = match policy {
         RestartPolicy::No => false,
         RestartPolicy::Always | RestartPolicy::UnlessStopped => true,
-        RestartPolicy::OnFailure { retries } => exit.code != 0 && (retries == 0 || counts.restarts < retries),
+        RestartPolicy::OnFailure { retries } => exit.code != 0 && (retries == 0 || attempts < retries),
     };
     if !wanted {
         return Verdict::Stays;
     }
-    let lived = started.map_or(Duration::ZERO, |started| started.until(&exit.at));
     let restarts = counts.restarts.saturating_add(1);
-    if lived >= STABLE {
-        return Verdict::Again { due: exit.at.clone(), restarts, streak: 0 };
-    }
-    let streak = counts.streak.saturating_add(1);
-    Verdict::Again { due: exit.at.after(delay(streak)), restarts, streak }
+    let streak = if stable { 0 } else { counts.streak.saturating_add(1) };
+    let backoff = if stable { Duration::ZERO } else { delay(streak) };
+    Verdict::Again { due: exit.at.after(pace.delay.unwrap_or(backoff)), restarts, streak }
 }
 
 /// 100 ms, 200 ms, … 1 min for the first, second, … end in a row.
@@ -70,8 +79,18 @@ mod tests {
     }
 
     fn verdict(policy: RestartPolicy, code: i32, lived: u64, counts: Counts) -> Option<(u64, u32, u32)> {
+        paced(policy, RestartPace::default(), code, lived, counts)
+    }
+
+    fn paced(
+        policy: RestartPolicy,
+        pace: RestartPace,
+        code: i32,
+        lived: u64,
+        counts: Counts,
+    ) -> Option<(u64, u32, u32)> {
         let exit = Exit { code, oom: false, at: stamp(lived), stopped: false, error: None };
-        match after_exit(policy, &exit, Some(&stamp(0)), counts) {
+        match after_exit((policy, pace), &exit, Some(&stamp(0)), counts) {
             Verdict::Stays => None,
             Verdict::Again { due, restarts, streak } => Some(((due.nanos / 1_000_000) - lived, restarts, streak)),
         }
@@ -92,6 +111,19 @@ mod tests {
         }
         let spent = Counts { restarts: 3, streak: 3 };
         assert_eq!(verdict(RestartPolicy::OnFailure { retries: 3 }, 1, 50, spent), None);
+    }
+
+    #[test]
+    fn a_delay_takes_the_place_of_the_doubling_and_a_window_forgives() {
+        let second = Some(Duration::from_secs(1));
+        let slow = RestartPace { delay: second, window: None };
+        let counts = Counts { restarts: 5, streak: 5 };
+        assert_eq!(paced(RestartPolicy::Always, slow, 1, 50, counts), Some((1000, 6, 6)));
+        assert_eq!(paced(RestartPolicy::Always, slow, 1, 60_000, counts), Some((1000, 6, 0)));
+        let forgiving = RestartPace { delay: None, window: second };
+        let policy = RestartPolicy::OnFailure { retries: 2 };
+        assert_eq!(paced(policy, forgiving, 1, 50, Counts { restarts: 5, streak: 2 }), None);
+        assert_eq!(paced(policy, forgiving, 1, 1_000, Counts { restarts: 5, streak: 2 }), Some((0, 6, 0)));
     }
 
     #[test]

@@ -38,6 +38,9 @@ fn replica(service: &str, number: u32) -> DesiredContainer {
         start_before: None,
         keep_different: false,
         auto_remove: false,
+        pre_start: Vec::new(),
+        prepares: false,
+        restart_pace: Default::default(),
     }
 }
 
@@ -67,6 +70,7 @@ fn desired(containers: impl IntoIterator<Item = DesiredContainer>) -> Desired {
         volumes: BTreeMap::new(),
         remove_volumes: Default::default(),
         containers,
+        providers: Default::default(),
     }
 }
 
@@ -100,7 +104,9 @@ fn reached(desired: &Desired) -> Observed {
             health: if declared.health.is_some() { Health::Healthy } else { Health::None },
             restarts: 0,
             streak: 0,
+            sandbox: true,
             ports: Vec::new(),
+            hooks: Default::default(),
         };
         observed.containers.insert(id, container);
         observed.images.insert(declared.spec.image.id.clone());
@@ -125,6 +131,9 @@ fn change(desired: &mut Desired, service: &str, change: impl Fn(&mut ContainerSp
         declared.hash = declared.spec.hash();
     }
 }
+
+mod hooks;
+mod parts;
 
 fn exited(code: i32, secs: u64) -> State {
     State::Exited(Exit { code, oom: false, at: at(secs), stopped: false, error: None })
@@ -217,6 +226,8 @@ fn what_ended_under_restart_no_stays_down_until_the_next_up() {
     let mut desired = desired([replica("job", 1)]);
     let mut observed = reached(&desired);
     of(&mut observed, "job").state = exited(3, 70);
+    check(&desired, &observed, &["release container  p-job-1  exited 3, and stays down"]);
+    of(&mut observed, "job").sandbox = false;
     check(&desired, &observed, &["nothing to do"]);
     desired.applied = at(80);
     check(&desired, &observed, &["start container  p-job-1  exited 3, up asks again"]);
@@ -237,7 +248,7 @@ fn a_restart_policy_starts_again_when_it_is_due() {
     let again = plan(&desired, &observed, &at(100));
     assert!(matches!(again.steps[0].action, Action::StartContainer { restart: Some((3, 3)), .. }));
     of(&mut observed, "web").restarts = 3;
-    check(&desired, &observed, &["nothing to do"]);
+    check(&desired, &observed, &["release container  p-web-1  exited 137, and stays down"]);
 }
 
 #[test]
@@ -371,17 +382,108 @@ fn a_failed_dependency_is_told() {
     of(&mut observed, "web").state = State::Created;
     of(&mut observed, "db").health = Health::Unhealthy;
     check(&desired, &observed, &["error: p-web-1 can't be started: dependency db is unhealthy"]);
-    of(&mut observed, "db").state = exited(1, 70);
+    let db = of(&mut observed, "db");
+    (db.state, db.sandbox) = (exited(1, 70), false);
     check(&desired, &observed, &["error: p-web-1 can't be started: dependency db exited with 1"]);
 }
 
 #[test]
-fn users_of_a_network_namespace_are_made_anew_with_its_owner() {
+fn who_is_to_blame_is_named_through_any_number_of_dependencies() {
+    let mut desired = web_and_db();
+    let mut front = replica("front", 1);
+    front.depends_on = vec![on("web", Condition::ServiceStarted)];
+    desired.containers.insert(front.spec.name.clone(), front);
+    let mut observed = reached(&desired);
+    observed.containers.retain(|_, c| &*c.spec.service == "db");
+    of(&mut observed, "db").health = Health::Unhealthy;
+    let failures = plan(&desired, &observed, &at(100)).failures;
+    let blamed: Vec<_> = failures.iter().map(|f| (f.container.as_str(), f.culprit.as_deref())).collect();
+    assert_eq!(blamed, [("p-web-1", Some("p-db-1")), ("p-front-1", Some("p-db-1"))], "{failures:#?}");
+}
+
+#[test]
+fn a_dependency_that_is_not_required_is_told_and_not_waited_for() {
+    let mut desired = web_and_db();
+    let mut observed = reached(&desired);
+    of(&mut observed, "web").state = State::Created;
+    of(&mut observed, "db").health = Health::Unhealthy;
+    desired.containers.get_mut("p-web-1").unwrap().depends_on[0].required = false;
+    check(
+        &desired,
+        &observed,
+        &[
+            "start container  p-web-1  not started yet",
+            "warning: p-web-1: dependency db is unhealthy, but it is not required",
+        ],
+    );
+}
+
+#[test]
+fn the_conditions_hold_at_healing_too() {
+    let mut desired = web_and_db();
+    for declared in desired.containers.values_mut() {
+        declared.restart = RestartPolicy::Always;
+    }
+    let mut observed = reached(&desired);
+    for container in observed.containers.values_mut() {
+        (container.state, container.health) = (exited(137, 80), Health::None);
+    }
+    check(
+        &desired,
+        &observed,
+        &["start container  p-db-1   exited 137", "start container  p-web-1  exited 137; when db is healthy"],
+    );
+    // The database comes back later: its user waits for that as well.
+    of(&mut observed, "db").started = Some(at(99));
+    of(&mut observed, "db").state = exited(137, 100);
+    check(&desired, &observed, &["start container  p-web-1  exited 137; when db is healthy"]);
+}
+
+/// app, which lives in the network namespace of vpn.
+fn vpn_and_app() -> Desired {
     let mut desired = desired([replica("vpn", 1), replica("app", 1)]);
     change(&mut desired, "app", |spec| {
         spec.endpoints.clear();
         spec.namespaces.net = NetMode::Container("p-vpn-1".into());
     });
+    desired
+}
+
+#[test]
+fn namespaces_that_others_live_in_stay_until_the_last_of_them_has_ended() {
+    let desired = vpn_and_app();
+    let mut observed = reached(&desired);
+    of(&mut observed, "vpn").state = exited(0, 70);
+    check(&desired, &observed, &["nothing to do"]);
+    of(&mut observed, "app").state = exited(1, 80);
+    let release = [
+        "release container  p-app-1  exited 1, and stays down",
+        "release container  p-vpn-1  exited 0, and stays down",
+    ];
+    check(&desired, &observed, &release);
+}
+
+#[test]
+fn users_of_a_network_namespace_enter_the_new_one_when_its_owner_is_started_again() {
+    let mut desired = vpn_and_app();
+    desired.applied = at(90);
+    let mut observed = reached(&desired);
+    let vpn = of(&mut observed, "vpn");
+    (vpn.state, vpn.sandbox) = (exited(0, 70), false);
+    check(
+        &desired,
+        &observed,
+        &[
+            "stop container   p-app-1  shares namespaces of p-vpn-1, which is started with new ones",
+            "start container  p-vpn-1  exited 0, up asks again",
+            "start container  p-app-1  shares namespaces of p-vpn-1, which is started with new ones",
+        ],
+    );
+}
+
+#[test]
+fn users_of_a_network_namespace_are_made_anew_with_its_owner() {
+    let mut desired = vpn_and_app();
     let observed = reached(&desired);
     change(&mut desired, "vpn", |spec| spec.env = vec!["A=2".into()]);
     check(
@@ -398,81 +500,4 @@ fn users_of_a_network_namespace_are_made_anew_with_its_owner() {
             "start container   p-app-1  shares namespaces of p-vpn-1, which is made anew",
         ],
     );
-}
-
-fn volume(project: Option<&str>) -> VolumeSpec {
-    VolumeSpec {
-        name: "data".into(),
-        project: project.map(Into::into),
-        driver: "local".into(),
-        ..VolumeSpec::default()
-    }
-}
-
-fn mounted(source: MountSource) -> MountSpec {
-    MountSpec { target: "/data".into(), source, read_only: false }
-}
-
-fn data() -> MountSpec {
-    mounted(MountSource::Volume { name: "data".into(), subpath: String::new(), copy: true })
-}
-
-#[test]
-fn the_old_one_runs_until_the_new_image_is_there() {
-    let mut desired = desired([replica("web", 1)]);
-    let observed = reached(&desired);
-    change(&mut desired, "web", |spec| {
-        spec.image = ImageSpec { name: "app:2".into(), id: "sha256:next".into(), ..ImageSpec::default() };
-    });
-    let plan = plan(&desired, &observed, &at(100));
-    let after: Vec<Vec<usize>> = plan.steps.iter().map(|s| s.after.iter().map(|id| id.0).collect()).collect();
-    assert!(plan.to_string().starts_with("pull image        app:2    layers are missing\nstop container"), "{plan}");
-    assert_eq!(after[..2], [vec![], vec![0]], "{plan}");
-}
-
-#[test]
-fn an_image_that_is_mounted_is_fetched_too() {
-    let mut desired = desired([replica("web", 1)]);
-    let mut observed = reached(&desired);
-    observed.containers.clear();
-    observed.networks.values_mut().for_each(|n| n.endpoints.clear());
-    let image = ImageSpec { name: "files:1".into(), id: "sha256:files".into(), ..ImageSpec::default() };
-    change(&mut desired, "web", |spec| {
-        spec.mounts = vec![mounted(MountSource::Image { image: image.clone(), subpath: String::new() })];
-    });
-    check(
-        &desired,
-        &observed,
-        &[
-            "pull image        files:1  layers are missing",
-            "create container  p-web-1  missing",
-            "start container   p-web-1  missing",
-        ],
-    );
-}
-
-#[test]
-fn what_is_external_and_not_there_keeps_its_users_down_and_an_old_one_up() {
-    let mut desired = desired([replica("web", 1)]);
-    let mut observed = reached(&desired);
-    desired.volumes.insert("data".into(), volume(None));
-    change(&mut desired, "web", |spec| spec.mounts = vec![data()]);
-    let error = "error: p-web-1 can't be started: volume data is declared as external, but there is none: make it, or \
-                 take `external` out";
-    check(&desired, &observed, &[error]);
-    observed.containers.clear();
-    check(&desired, &observed, &[error]);
-}
-
-#[test]
-fn a_volume_that_an_orphan_uses_stays() {
-    let mut before = desired([replica("old", 1)]);
-    change(&mut before, "old", |spec| spec.mounts = vec![data()]);
-    before.volumes.insert("data".into(), volume(Some("p")));
-    let observed = reached(&before);
-    let mut desired = desired([]);
-    desired.remove_volumes = ["data".into()].into();
-    let plan = plan(&desired, &observed, &at(100));
-    assert!(plan.steps.is_empty(), "{plan}");
-    assert!(plan.to_string().contains("warning: volume data is still used by p-old-1, and stays"), "{plan}");
 }

@@ -5,7 +5,7 @@ use std::fmt::{self, Write as _};
 
 use serde::Serialize;
 
-use super::action::{Action, Plan, Step};
+use super::action::{Action, HookKind, Plan, Step};
 use crate::desired::Condition;
 
 impl fmt::Display for Plan {
@@ -65,8 +65,11 @@ impl Action {
             Action::CreateContainer { .. } => "create container",
             Action::StartContainer { .. } => "start container",
             Action::StopContainer { .. } => "stop container",
+            Action::RunHooks { kind: HookKind::PostStart, .. } => "run post_start",
+            Action::RunHooks { kind: HookKind::PreStop, .. } => "run pre_stop",
             Action::PauseContainer { .. } => "pause container",
             Action::UnpauseContainer { .. } => "unpause container",
+            Action::ReleaseContainer { .. } => "release container",
             Action::RemoveContainer { .. } => "remove container",
         }
     }
@@ -82,8 +85,10 @@ impl Action {
             Action::CreateContainer { spec, .. } => &spec.name,
             Action::StartContainer { name, .. }
             | Action::StopContainer { name, .. }
+            | Action::RunHooks { name, .. }
             | Action::PauseContainer { name, .. }
             | Action::UnpauseContainer { name, .. }
+            | Action::ReleaseContainer { name, .. }
             | Action::RemoveContainer { name, .. } => name,
         }
     }

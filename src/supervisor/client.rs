@@ -2,10 +2,15 @@
 
 use std::fs::{self, File};
 use std::io::{self, BufRead, BufReader, Read, Write};
+use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
+
+use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify};
 
 use super::protocol::{Hello, Reply, Request, VERSION};
 use super::{SupervisorError, executable_id, socket};
@@ -24,17 +29,24 @@ pub struct Client {
 }
 
 impl Client {
-    /// Connects to the supervisor of a project, if there is one.
+    /// Connects to the supervisor of a project, if there is one. One that hangs is killed, and counts as none.
     ///
     /// # Errors
-    /// When there is one that does not answer.
+    /// When there is one that does not answer and can't be killed.
     pub fn connect(paths: &Paths, project: &ProjectName) -> Result<Option<Self>, SupervisorError> {
         let folder = paths.project_run(project);
         match socket::connect(&folder) {
-            Ok(stream) => match Self::greet(stream, project) {
-                Err(SupervisorError::Talk { source, .. }) if is_over(&source) => Ok(None),
-                other => other.map(Some),
-            },
+            Ok(stream) => {
+                let hung = stream.try_clone();
+                match Self::greet(stream, project) {
+                    Err(SupervisorError::Talk { source, .. }) if is_over(&source) => Ok(None),
+                    // Its containers do not notice: the next one takes them over.
+                    Err(SupervisorError::Talk { source, .. }) if is_silent(&source) && hung.is_ok_and(|s| kill(&s)) => {
+                        Ok(None)
+                    }
+                    other => other.map(Some),
+                }
+            }
             Err(e) if matches!(e.kind(), io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused) => Ok(None),
             Err(source) => Err(SupervisorError::Connect { project: project.clone(), source }),
         }
@@ -58,6 +70,7 @@ impl Client {
             client.replace(project)?;
         }
         let end = Instant::now() + SILENCE;
+        let mut news = News::of(&folder).map_err(failed)?;
         let mut result = start(paths, project);
         loop {
             if let Some(client) = Self::connect(paths, project)? {
@@ -70,8 +83,8 @@ impl Client {
                 let source = io::Error::other("it ended at once");
                 return Err(SupervisorError::Start { project: project.clone(), source });
             }
-            std::thread::sleep(Duration::from_millis(5));
-            if result.is_err() {
+            news.wait(end.saturating_duration_since(Instant::now())).map_err(failed)?;
+            if result.is_err() && !is_held(&folder) {
                 result = start(paths, project);
             }
         }
@@ -90,7 +103,6 @@ impl Client {
         };
         send(&mut writer, &hello).map_err(failed)?;
         let hello = receive(&mut reader).map_err(failed)?;
-        reader.get_ref().set_read_timeout(None).map_err(failed)?;
         Ok(Self { reader, writer, hello })
     }
 
@@ -98,10 +110,16 @@ impl Client {
     fn replace(mut self, project: &ProjectName) -> Result<(), SupervisorError> {
         let failed = |source| SupervisorError::Talk { project: project.clone(), source };
         self.request(&Request::Leave).map_err(failed)?;
-        self.reader.get_ref().set_read_timeout(Some(SILENCE)).map_err(failed)?;
         let mut rest = Vec::new();
-        self.reader.read_to_end(&mut rest).map_err(failed)?;
-        Ok(())
+        match self.reader.read_to_end(&mut rest) {
+            Err(error) if is_silent(&error) && self.kill() => Ok(()),
+            other => other.map(|_| ()).map_err(failed),
+        }
+    }
+
+    /// Kills a supervisor that hangs. Its containers do not notice; whether it could be done.
+    pub fn kill(&self) -> bool {
+        kill(&self.writer)
     }
 
     /// Sends a request.
@@ -109,13 +127,17 @@ impl Client {
     /// # Errors
     /// When the supervisor is gone.
     pub fn request(&mut self, request: &Request) -> io::Result<()> {
+        if matches!(request, Request::Watch) {
+            // Nothing may happen for days.
+            self.reader.get_ref().set_read_timeout(None)?;
+        }
         send(&mut self.writer, request)
     }
 
     /// The next reply.
     ///
     /// # Errors
-    /// [`io::ErrorKind::UnexpectedEof`] when the supervisor is gone.
+    /// [`io::ErrorKind::UnexpectedEof`] when the supervisor is gone; see [`is_silent`] for one that hangs.
     pub fn reply(&mut self) -> io::Result<Reply> {
         receive(&mut self.reader)
     }
@@ -129,10 +151,65 @@ impl Client {
     }
 }
 
+/// Whether a supervisor has the project. Opened to read only, this makes no news.
+fn is_held(folder: &Path) -> bool {
+    let lock = File::open(folder.join("supervisor.lock"));
+    lock.is_ok_and(|lock| matches!(lock.try_lock_shared(), Err(fs::TryLockError::WouldBlock)))
+}
+
+/// Tells that a supervisor has begun to listen, or has ended: both change its run folder, as its socket comes and the
+/// kernel closes its lock.
+struct News(Inotify);
+
+impl News {
+    fn of(folder: &Path) -> io::Result<Self> {
+        let inotify = Inotify::init(InitFlags::IN_CLOEXEC | InitFlags::IN_NONBLOCK)?;
+        let news = AddWatchFlags::IN_CREATE
+            | AddWatchFlags::IN_CLOSE_WRITE
+            | AddWatchFlags::IN_DELETE
+            | AddWatchFlags::IN_DELETE_SELF;
+        inotify.add_watch(folder, news)?;
+        Ok(Self(inotify))
+    }
+
+    /// Waits for some, at most so long.
+    fn wait(&mut self, limit: Duration) -> io::Result<()> {
+        let limit = PollTimeout::try_from(limit).unwrap_or(PollTimeout::MAX);
+        match poll(&mut [PollFd::new(self.0.as_fd(), PollFlags::POLLIN)], limit) {
+            Ok(_) | Err(Errno::EINTR) => {}
+            Err(errno) => return Err(errno.into()),
+        }
+        // What comes after this is news again.
+        while self.0.read_events().is_ok_and(|events| !events.is_empty()) {}
+        Ok(())
+    }
+}
+
 /// Whether a connection has ended because the supervisor has, as it does when nothing of its project is left.
 pub fn is_over(error: &io::Error) -> bool {
     use io::ErrorKind::{BrokenPipe, ConnectionReset, UnexpectedEof};
     matches!(error.kind(), BrokenPipe | ConnectionReset | UnexpectedEof)
+}
+
+/// Whether nothing was heard of a supervisor for longer than one that lives is ever silent.
+pub fn is_silent(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut)
+}
+
+/// Kills the supervisor at the other end: the process that listens there, if it still is one of ours.
+fn kill(stream: &UnixStream) -> bool {
+    use rustix::process::{PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
+    let Ok(peer) = rustix::net::sockopt::socket_peercred(stream) else { return false };
+    let Ok(pidfd) = pidfd_open(peer.pid, PidfdFlags::empty()) else { return false };
+    // The number may be somebody else's by now; from here on the descriptor is who was looked at.
+    let line = fs::read(format!("/proc/{}/cmdline", peer.pid.as_raw_nonzero())).unwrap_or_default();
+    let ours = line.split(|byte| *byte == 0).any(|word| word == super::VERB.as_bytes());
+    if !ours || pidfd_send_signal(&pidfd, Signal::KILL).is_err() {
+        return false;
+    }
+    // Readable once it has ended, and with it its lock.
+    let limit = PollTimeout::try_from(SILENCE).unwrap_or(PollTimeout::MAX);
+    poll(&mut [PollFd::new(pidfd.as_fd(), PollFlags::POLLIN)], limit).is_ok_and(|ready| ready > 0)
 }
 
 fn send<T: serde::Serialize>(writer: &mut UnixStream, value: &T) -> io::Result<()> {

@@ -2,15 +2,18 @@
 
 use std::io;
 use std::sync::Arc;
+use std::time::Duration;
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::net::UnixStream;
 use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
+use tokio::sync::OwnedMutexGuard;
 use tokio::sync::broadcast::Receiver;
 use tokio::sync::broadcast::error::RecvError;
 
+use super::lease::Lease;
 use super::protocol::{Hello, Refusal, Reply, Request, VERSION};
 use super::server::Shared;
 use super::{executable_id, socket};
@@ -19,6 +22,9 @@ use crate::desired::{Desired, Stamp};
 use crate::engine::progress::{Progress, Settled};
 use crate::host::clock;
 use crate::host::ledger::project;
+
+/// A client that waits hears something so often; one that hears nothing for longer takes the supervisor for hung.
+const ALIVE: Duration = Duration::from_secs(3);
 
 struct Conversation {
     shared: Arc<Shared>,
@@ -70,20 +76,34 @@ impl Conversation {
     }
 
     /// Takes the lease; while another has it, the client is told who.
-    async fn wait_for_lease(&mut self) -> io::Result<()> {
-        if self.shared.lease.try_lock().is_err()
-            && let Some(holder) = self.shared.board.holder()
-        {
-            self.say(&Reply::Waiting { holder }).await?;
+    async fn take_lease(&mut self) -> io::Result<OwnedMutexGuard<Lease>> {
+        if let Ok(lease) = self.shared.lease.clone().try_lock_owned() {
+            return Ok(lease);
         }
-        Ok(())
+        let mut lease = Box::pin(self.shared.lease.clone().lock_owned());
+        let mut told = None;
+        loop {
+            // A supervisor that is about to end has no holder: it says nothing, and the client asks the next one.
+            let holder = self.shared.board.holder().filter(|holder| told != Some(holder.pid));
+            if let Some(holder) = holder {
+                told = Some(holder.pid);
+                self.say(&Reply::Waiting { holder }).await?;
+            }
+            tokio::select! {
+                lease = &mut lease => return Ok(lease),
+                gone = gone(&mut self.reader) => return Err(gone),
+                () = tokio::time::sleep(ALIVE) => self.say(&Reply::Alive).await?,
+            }
+        }
     }
 
     async fn apply(&mut self, desired: Desired, wait: bool) -> io::Result<()> {
-        self.wait_for_lease().await?;
+        let _lease = self.take_lease().await?;
         let shared = self.shared.clone();
-        let _lease = shared.lease.lock().await;
-        shared.board.put(&self.hello);
+        let _holding = shared.board.put(&self.hello);
+        if let Ok(caller) = project::caller(&shared.paths, &desired.project) {
+            (shared.level)(caller.log.as_deref());
+        }
         let current = shared.engine.desired().map_or(0, |d| d.generation);
         // Without a state of its own there is nothing that anybody could have changed meanwhile.
         let refusal = if current == 0 || desired.generation == current + 1 {
@@ -91,15 +111,13 @@ impl Conversation {
         } else {
             Some(Refusal::Conflict { current })
         };
-        shared.board.clear();
         self.answer(refusal).await
     }
 
     async fn edit(&mut self, wanted: &Edit) -> io::Result<()> {
-        self.wait_for_lease().await?;
+        let _lease = self.take_lease().await?;
         let shared = self.shared.clone();
-        let _lease = shared.lease.lock().await;
-        shared.board.put(&self.hello);
+        let _holding = shared.board.put(&self.hello);
         let mut refusal = None;
         for step in wanted.before().into_iter().chain([wanted.clone()]) {
             refusal = match shared.engine.desired() {
@@ -114,7 +132,6 @@ impl Conversation {
                 break;
             }
         }
-        shared.board.clear();
         self.answer(refusal).await
     }
 
@@ -138,6 +155,10 @@ impl Conversation {
             let told = tokio::select! {
                 told = next(&mut progress) => told,
                 gone = gone(&mut self.reader) => return Err(gone),
+                () = tokio::time::sleep(ALIVE) => {
+                    self.say(&Reply::Alive).await?;
+                    continue;
+                }
             };
             if let Progress::Settled(settled) = &told
                 && settled.generation >= generation
@@ -173,12 +194,13 @@ async fn gone(reader: &mut BufReader<OwnedReadHalf>) -> io::Error {
 
 /// `None`: not decided yet.
 fn verdict(settled: &Settled, wait: bool) -> Option<Option<Refusal>> {
-    let mut reasons = settled.failures.clone();
+    let (mut reasons, mut culprits) = (settled.failures.clone(), settled.culprits.clone());
     if wait {
-        reasons.extend(settled.broken.iter().cloned());
+        reasons.extend(settled.broken.values().cloned());
+        culprits.extend(settled.broken.keys().cloned());
     }
     if !reasons.is_empty() {
-        return Some(Some(Refusal::Failed { reasons }));
+        return Some(Some(Refusal::Failed { reasons, culprits }));
     }
     (!wait || settled.unready.is_empty()).then_some(None)
 }

@@ -6,6 +6,10 @@ use std::io::{self, Write};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
+use tracing_subscriber::EnvFilter;
+
+use super::server::LogLevel;
+use crate::host::ledger::project;
 use crate::host::paths::Paths;
 use crate::host::process;
 use crate::name::ProjectName;
@@ -66,8 +70,8 @@ pub fn run(arguments: &[OsString]) -> Result<(), DaemonError> {
     }
     process::clean_slate().map_err(call("reset signals and limits"))?;
     let lock = lock(&settings)?;
-    log_to_file(&settings)?;
-    super::server::run(settings.paths, settings.project, lock, ready)?;
+    let level = log_to_file(&settings)?;
+    super::server::run(settings.paths, settings.project, lock, level, ready)?;
     Ok(())
 }
 
@@ -101,18 +105,29 @@ fn is_named(file: &File, path: &Path) -> bool {
     id(file.metadata()) == id(fs::metadata(path))
 }
 
-fn log_to_file(settings: &Settings) -> Result<(), DaemonError> {
+/// Logs into the project's folder, as much as the last caller wanted; gives what changes that.
+fn log_to_file(settings: &Settings) -> Result<LogLevel, DaemonError> {
     let folder = settings.paths.project(&settings.project);
     fs::create_dir_all(&folder).map_err(call("make the state folder"))?;
     let path = folder.join("supervisor.log");
     let file = OpenOptions::new().create(true).append(true).open(&path).map_err(call("open the log"))?;
-    let level = std::env::var("WINDLASS_LOG").unwrap_or_else(|_| "info".into());
-    tracing_subscriber::fmt()
+    // A record that can't be read is told where it is used.
+    let caller = project::caller(&settings.paths, &settings.project).unwrap_or_default();
+    let logger = tracing_subscriber::fmt()
         .with_writer(std::sync::Mutex::new(file))
         .with_ansi(false)
-        .with_env_filter(tracing_subscriber::EnvFilter::new(level))
-        .init();
-    Ok(())
+        .with_env_filter(filter(caller.log.as_deref()))
+        .with_filter_reloading();
+    let handle = logger.reload_handle();
+    logger.init();
+    Ok(Box::new(move |level| {
+        // The subscriber lives as long as this process.
+        let _ = handle.reload(filter(level));
+    }))
+}
+
+fn filter(level: Option<&str>) -> EnvFilter {
+    EnvFilter::new(level.filter(|level| !level.is_empty()).unwrap_or("info"))
 }
 
 /// Tells the caller that the control socket is there, and lets go of its standard output.

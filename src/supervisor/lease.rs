@@ -14,14 +14,10 @@ pub struct Lease;
 pub struct Board(Mutex<Option<(Hello, Instant)>>);
 
 impl Board {
-    /// Writes a holder on the board.
-    pub fn put(&self, hello: &Hello) {
+    /// Writes a holder on the board, for as long as what comes back lives.
+    pub fn put(&self, hello: &Hello) -> Holding<'_> {
         *self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = Some((hello.clone(), Instant::now()));
-    }
-
-    /// Wipes it.
-    pub fn clear(&self) {
-        *self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = None;
+        Holding(self)
     }
 
     /// Who is on it.
@@ -32,5 +28,14 @@ impl Board {
             command: hello.command.clone(),
             seconds: since.elapsed().as_secs(),
         })
+    }
+}
+
+/// Wipes the board when its holder is done, or has gone.
+pub struct Holding<'a>(&'a Board);
+
+impl Drop for Holding<'_> {
+    fn drop(&mut self) {
+        *self.0.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = None;
     }
 }

@@ -29,7 +29,7 @@ use std::process::ExitCode;
 use crate::host::paths::Paths;
 use crate::name::ProjectName;
 
-pub use client::{Client, is_over};
+pub use client::{Client, is_over, is_silent};
 
 /// The hidden verb that runs a supervisor.
 pub const VERB: &str = "__supervisor";

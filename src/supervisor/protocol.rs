@@ -7,16 +7,20 @@
 //!    Apply | Edit | Watch | Leave ─▶
 //!    ◀────────────────────── Waiting        somebody else's change is under way: who, since when
 //!    ◀───────────────────── Progress  *     what the engine does
+//!    ◀─────────────────────── Alive  *     nothing to tell, but not hung
 //!    ◀──────────── Done | Refused | Bye
 //! ```
 //!
 //! A client that goes away ends nothing: what it asked for goes on.
+
+use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
 
 use crate::desired::Desired;
 use crate::desired::edit::Edit;
 use crate::engine::progress::Progress;
+use crate::name::ContainerName;
 
 /// The version of this protocol. It only grows; a supervisor that speaks another is replaced.
 pub const VERSION: u32 = 1;
@@ -65,6 +69,8 @@ pub enum Reply {
         /// Who made it.
         holder: Holder,
     },
+    /// Nothing happened for a while, and the supervisor lives.
+    Alive,
     /// Something happened.
     Progress {
         /// What.
@@ -107,6 +113,9 @@ pub enum Refusal {
     Failed {
         /// Why, a container each.
         reasons: Vec<String>,
+        /// The containers whose last output tells more.
+        #[serde(default)]
+        culprits: BTreeSet<ContainerName>,
     },
     /// It can't be done at all.
     #[error("{message}")]

@@ -13,9 +13,10 @@ use crate::engine::progress::Progress;
 use crate::engine::{Engine, Settings};
 use crate::host::cgroup::{Layout, Leaf};
 use crate::host::clock::SystemClock;
-use crate::host::ledger::{LedgerError, project};
+use crate::host::ledger::project;
 use crate::host::machine::{Machine, MachineError, observe};
 use crate::host::paths::Paths;
+use crate::host::record::RecordError;
 use crate::host::world::{World, WorldError};
 use crate::name::ProjectName;
 
@@ -30,7 +31,7 @@ pub enum ServerError {
     Machine(#[from] MachineError),
     /// The desired state can't be read.
     #[error(transparent)]
-    Ledger(#[from] LedgerError),
+    Record(#[from] RecordError),
     /// A call of the kernel failed.
     #[error("cannot {operation}")]
     Call {
@@ -42,6 +43,9 @@ pub enum ServerError {
     },
 }
 
+/// Changes how much is logged, as `WINDLASS_LOG` has it.
+pub type LogLevel = Box<dyn Fn(Option<&str>) + Send + Sync>;
+
 /// All that the conversations share.
 pub struct Shared {
     /// Where things are.
@@ -49,11 +53,13 @@ pub struct Shared {
     /// The engine.
     pub engine: Engine<Machine, SystemClock>,
     /// Who may change the desired state.
-    pub lease: Mutex<Lease>,
+    pub lease: Arc<Mutex<Lease>>,
     /// Who has it, for those who wait.
     pub board: Board,
     /// The machine, to close it.
     pub machine: Arc<Machine>,
+    /// Changes how much is logged.
+    pub level: LogLevel,
     /// Notified when this process is to end, with the containers left to the next.
     pub leave: Notify,
 }
@@ -62,26 +68,38 @@ pub struct Shared {
 ///
 /// # Errors
 /// When the project can't be taken over.
-pub fn run(paths: Paths, project: ProjectName, lock: File, ready: fn() -> io::Result<()>) -> Result<(), ServerError> {
+pub fn run(
+    paths: Paths,
+    project: ProjectName,
+    lock: File,
+    level: LogLevel,
+    ready: fn() -> io::Result<()>,
+) -> Result<(), ServerError> {
     let _world = World::enter(&paths)?;
     // While there is one thread, entering a cgroup waits for no grace period.
     let layout = Layout::open(&observe::cgroup_name(&paths, &project)).map_err(MachineError::from)?;
     layout.join_self(Leaf::Supervisor).map_err(MachineError::from)?;
     let call = |operation| move |source| ServerError::Call { operation, source };
+    crate::host::process::share_heap();
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .thread_keep_alive(std::time::Duration::from_secs(2))
         .enable_all()
         .build()
         .map_err(call("start the runtime"))?;
-    let result = runtime.block_on(serve(paths, project, ready));
+    let result = runtime.block_on(serve(paths, project, level, ready));
     // Whatever still blocks must not keep the project's lock.
     runtime.shutdown_background();
     drop(lock);
     result
 }
 
-async fn serve(paths: Paths, project: ProjectName, ready: fn() -> io::Result<()>) -> Result<(), ServerError> {
+async fn serve(
+    paths: Paths,
+    project: ProjectName,
+    level: LogLevel,
+    ready: fn() -> io::Result<()>,
+) -> Result<(), ServerError> {
     let call = |operation| move |source| ServerError::Call { operation, source };
     let machine = Arc::new(Machine::open(&paths, &project)?);
     machine.adopt().await?;
@@ -96,9 +114,10 @@ async fn serve(paths: Paths, project: ProjectName, ready: fn() -> io::Result<()>
     let shared = Arc::new(Shared {
         paths,
         engine,
-        lease: Mutex::default(),
+        lease: Arc::default(),
         board: Board::default(),
         machine,
+        level,
         leave: Notify::new(),
     });
     // Before the engine begins: nothing that it tells may be missed.
@@ -112,9 +131,11 @@ async fn serve(paths: Paths, project: ProjectName, ready: fn() -> io::Result<()>
         () = shared.engine.run() => {}
         () = accept(&listener, &shared) => {}
         () = spent::clear(&shared, progress) => {}
+        () = stay_small(&shared) => {}
         () = emptied(&shared) => close(&shared),
         () = shared.leave.notified() => tracing::info!("leaving the project to the next supervisor"),
     }
+    shared.machine.end_probes().await;
     Ok(())
 }
 
@@ -128,6 +149,18 @@ async fn accept(listener: &UnixListener, shared: &Arc<Shared>) {
                 tracing::warn!(%error, "a connection was not accepted");
                 tokio::time::sleep(std::time::Duration::from_millis(100)).await;
             }
+        }
+    }
+}
+
+/// Gives back what a change needed when it is over.
+async fn stay_small(shared: &Shared) {
+    let mut progress = shared.engine.subscribe();
+    loop {
+        match progress.recv().await {
+            Ok(Progress::Settled(_)) => crate::host::process::trim(),
+            Ok(_) | Err(tokio::sync::broadcast::error::RecvError::Lagged(_)) => {}
+            Err(tokio::sync::broadcast::error::RecvError::Closed) => std::future::pending().await,
         }
     }
 }

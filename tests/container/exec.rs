@@ -130,6 +130,27 @@ fn a_probe_is_killed_at_its_limit_with_all_it_started() {
 }
 
 #[test]
+fn a_probe_that_is_given_up_is_killed() {
+    isolated(|| async {
+        let world = World::new();
+        let (shim, running) = sleeper(&world).await;
+        let program = program();
+        let probe = exec::probe(program.as_fd(), request(&running, &["sleep", "777"]), Duration::from_secs(60));
+        let mut probe = Box::pin(probe);
+        let count = || async { run(&request(&running, &["sh", "-c", "ps | grep -c '[7]77'"])).await.1 };
+        while count().await == "0\n" {
+            let _ = tokio::time::timeout(Duration::from_millis(20), &mut probe).await;
+        }
+        drop(probe);
+        let end = Instant::now() + Duration::from_secs(10);
+        while count().await != "0\n" {
+            assert!(Instant::now() < end, "it goes on");
+        }
+        stop(shim).await;
+    });
+}
+
+#[test]
 fn cve_2026_53495_a_probe_that_leaves_a_child_holding_its_output_does_not_hang() {
     isolated(|| async {
         let world = World::new();

@@ -120,6 +120,7 @@ fn devices_are_made_inside() {
     isolated(|| async {
         let world = World::new();
         let device = |source: &str, target: &str| DeviceSpec {
+            node: None,
             source: source.into(),
             target: target.into(),
             permissions: "rwm".into(),

@@ -123,6 +123,7 @@ impl World {
 
     pub fn bundle(&self, spec: ContainerSpec) -> Bundle {
         let host = Resolved {
+            hooks: Vec::new(),
             state: self.state(),
             run: self.run(),
             layers: vec![self.layer()],

@@ -34,7 +34,7 @@ fn busybox() -> PathBuf {
 
 fn build(name: &str, config: &Value) -> Vec<u8> {
     let layer = layer();
-    let diff = format!("sha256:{}", windlass::host::ledger::record::hex(&Sha256::digest(&layer)));
+    let diff = format!("sha256:{}", windlass::host::record::hex(&Sha256::digest(&layer)));
     let architecture = if cfg!(target_arch = "aarch64") { "arm64" } else { "amd64" };
     let config = json!({
         "architecture": architecture, "os": "linux", "config": config,

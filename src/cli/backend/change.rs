@@ -31,6 +31,8 @@ pub struct UpWish {
     pub pull: Option<PullPolicy>,
     /// Say nothing of pulls.
     pub quiet_pull: bool,
+    /// Nothing outside may be changed (`plan`): programs that provide services are not run.
+    pub rehearsal: bool,
     /// In place of the file's grace time.
     pub timeout: Option<Duration>,
     /// One more container beside them (`run`).
@@ -124,6 +126,8 @@ pub enum Until {
 pub struct Outcome {
     /// Containers that did not reach their target.
     pub failures: Vec<Failure>,
+    /// What those who are to blame have printed last, a paragraph each.
+    pub evidence: Vec<String>,
     /// docker's code for a container that could not be started: 125, 126, 127.
     pub code: Option<u8>,
     /// What is to be told besides.

@@ -60,6 +60,9 @@ pub fn finish<B: Backend>(cx: &Context<'_, B>, outcome: &Outcome) -> Result<Exit
         let head = if name.is_empty() { String::new() } else { format!("{name}: ") };
         cx.output.say(Tone::Error, "error", &format!("{head}{}", failure.reason))?;
     }
+    for evidence in &outcome.evidence {
+        cx.output.note(evidence)?;
+    }
     if outcome.failures.is_empty() { Ok(ExitStatus::DONE) } else { Err(CliError::Exit(ExitStatus::FAILED.0)) }
 }
 
@@ -68,6 +71,7 @@ pub fn finish<B: Backend>(cx: &Context<'_, B>, outcome: &Outcome) -> Result<Exit
 /// # Errors
 /// Files that are wrong; images that can't be had.
 pub async fn compile<B: Backend>(cx: &Context<'_, B>, project: &Project, wish: &UpWish) -> Result<Desired, CliError> {
+    let wish = &UpWish { rehearsal: wish.rehearsal || cx.settings.dry_run, ..wish.clone() };
     let work = |tell| async move { cx.backend.compile(project, wish, &tell).await };
     cx.progress().show("Pulling", work).await
 }

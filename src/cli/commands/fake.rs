@@ -118,10 +118,12 @@ pub fn container(service: &str, number: u32, state: State) -> ObservedContainer 
         created: stamp(880),
         health: if service == "db" { Health::Healthy } else { Health::None },
         ports: if matches!(state, State::Running { .. }) && service == "web" { vec![port] } else { Vec::new() },
+        sandbox: matches!(state, State::Running { .. } | State::Paused { .. }),
         state,
         started,
         restarts: 0,
         streak: 0,
+        hooks: Default::default(),
     }
 }
 
@@ -153,6 +155,9 @@ pub fn always_restart(fake: &mut Fake, name: &str) {
             start_before: None,
             keep_different: false,
             auto_remove: false,
+            pre_start: Vec::new(),
+            prepares: false,
+            restart_pace: Default::default(),
             spec,
         },
     );

@@ -43,6 +43,7 @@ use super::backend::Backend;
 use super::context::Context;
 use super::error::{CliError, ExitStatus};
 use super::settings::{Settings, Verb};
+use super::signals::{Interrupts, unless_interrupted};
 
 /// Refuses flags that don't go together, before anything is done.
 ///
@@ -58,11 +59,30 @@ pub fn check(verb: &Verb, settings: &Settings) -> Result<(), CliError> {
     }
 }
 
-/// Does a verb.
+/// Does a verb; Ctrl-C ends it with docker's code. What was asked of a supervisor goes on.
 ///
 /// # Errors
 /// Whatever it could not do.
 pub async fn run<B: Backend>(cx: &Context<'_, B>, verb: Verb) -> Result<ExitStatus, CliError> {
+    if has_own_way(&verb) {
+        return dispatch(cx, verb).await;
+    }
+    unless_interrupted(&mut Interrupts::new()?, dispatch(cx, verb)).await
+}
+
+/// Verbs that do something themselves when a signal comes, and those that wait for nothing but the kernel: such a one the
+/// signal ends where it is.
+fn has_own_way(verb: &Verb) -> bool {
+    match verb {
+        Verb::Up(args) => args.is_attached(),
+        Verb::Exec(_) | Verb::Run(_) | Verb::Attach(_) | Verb::Stats(_) | Verb::Login(_) => true,
+        Verb::Ps(_) | Verb::Top(_) | Verb::Port(_) | Verb::Ls(_) | Verb::Cp(_) | Verb::Config(_) => true,
+        Verb::Images(_) | Verb::Volumes(_) | Verb::Volume(_) | Verb::Version(_) => true,
+        _ => false,
+    }
+}
+
+async fn dispatch<B: Backend>(cx: &Context<'_, B>, verb: Verb) -> Result<ExitStatus, CliError> {
     match verb {
         Verb::Up(args) => up::run(cx, &args).await,
         Verb::Down(args) => down::run(cx, &args).await,

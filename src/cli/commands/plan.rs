@@ -64,13 +64,14 @@ async fn look<B: Backend>(cx: &Context<'_, B>, args: &Plan) -> Result<ExitStatus
         scale: change::scales(&args.scale)?,
         recreate: create::recreate(args.force_recreate, args.no_recreate),
         remove_orphans: args.remove_orphans,
+        rehearsal: true,
         ..UpWish::default()
     };
     let desired = change::compile(cx, &project, &wish).await?;
     let planned = cx.backend.plan(&project.name, &Change::Declare(Box::new(desired))).await?;
     match args.format {
         Form::Text => cx.output.raw(planned.text.as_bytes())?,
-        Form::Json => cx.output.json_pretty(&planned.plan)?,
+        Form::Json => cx.output.json_pretty(&planned.plan.view())?,
     }
     Ok(match (args.detailed_exitcode, planned.plan.is_empty()) {
         _ if !planned.plan.failures.is_empty() => ExitStatus::FAILED,

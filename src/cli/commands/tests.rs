@@ -134,7 +134,7 @@ async fn plan_can_tell_by_its_exit_code() {
     let mut fake = Fake::shop();
     assert_eq!(run(&fake, &["plan"]).await.code(), 0);
     assert_eq!(run(&fake, &["plan", "--detailed-exitcode"]).await.code(), 2);
-    assert!(run(&fake, &["plan", "--format", "json"]).await.out.contains("\"action\": \"remove-volume\""));
+    assert!(run(&fake, &["plan", "--format", "json"]).await.out.contains("\"action\": \"remove volume\""));
     fake.empty_plan = true;
     assert_eq!(run(&fake, &["plan", "--detailed-exitcode"]).await.code(), 0);
 }
@@ -148,9 +148,11 @@ async fn up_detached_ends_with_1_and_the_reason_when_a_container_fails() {
         *fake.asked.borrow(),
         ["load web", r#"compile ["web"] {ServiceName("web"): 3} Force start=true"#, "declare until Done"]
     );
-    fake.outcome
-        .failures
-        .push(crate::plan::Failure { container: "shop-web-1".into(), reason: "port 80 is taken".into() });
+    fake.outcome.failures.push(crate::plan::Failure {
+        container: "shop-web-1".into(),
+        reason: "port 80 is taken".into(),
+        culprit: None,
+    });
     let ran = run(&fake, &["up", "--wait"]).await;
     assert_eq!(ran.code(), 1);
     assert!(ran.err.ends_with("error: shop-web-1: port 80 is taken\n"), "{}", ran.err);

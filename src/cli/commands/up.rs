@@ -14,7 +14,7 @@ use super::super::backend::{Backend, Change, Until, UpWish};
 use super::super::context::Context;
 use super::super::error::{CliError, ExitStatus};
 use super::super::output::logs::LogStyle;
-use super::super::signals::Interrupts;
+use super::super::signals::{Interrupts, unless_interrupted};
 use super::create::Pull;
 use super::{build, change, create};
 
@@ -138,11 +138,13 @@ impl Up {
             pull: self.pull.and_then(Pull::policy),
             quiet_pull: self.quiet_pull,
             timeout: change::seconds(self.timeout),
+            rehearsal: false,
             oneoff: None,
         })
     }
 
-    fn is_attached(&self) -> bool {
+    /// Whether it stays to show what is printed.
+    pub fn is_attached(&self) -> bool {
         !(self.detach || self.wait || self.no_start)
     }
 
@@ -182,8 +184,11 @@ pub async fn run<B: Backend>(cx: &Context<'_, B>, args: &Up) -> Result<ExitStatu
     let project = cx.load(&args.services)?;
     let services = change::services(&project, &args.services)?;
     let shown = args.shown(&project)?;
-    build::before_up(cx, &project, args.quiet_build, build::When::of(args.build, args.no_build)).await?;
-    let desired = change::compile(cx, &project, &args.wish(services)?).await?;
+    let prepare = async {
+        build::before_up(cx, &project, args.quiet_build, build::When::of(args.build, args.no_build)).await?;
+        change::compile(cx, &project, &args.wish(services)?).await
+    };
+    let desired = unless_interrupted(&mut Interrupts::new()?, prepare).await?;
     if args.is_attached() && !cx.settings.dry_run {
         let style = LogStyle { no_prefix: args.no_log_prefix, no_color: args.no_color, timestamps: args.timestamps };
         let timeout = change::seconds(args.timeout);

@@ -36,6 +36,10 @@ pub enum Kind {
     Volume,
     /// A container.
     Container,
+    /// A program that provides a service.
+    Provider,
+    /// A model.
+    Model,
     /// The project as a whole.
     Project,
 }
@@ -48,6 +52,8 @@ impl Kind {
             Self::Network => "Network",
             Self::Volume => "Volume",
             Self::Container => "Container",
+            Self::Provider => "Provider",
+            Self::Model => "Model",
             Self::Project => "Project",
         }
     }

@@ -85,6 +85,16 @@ static HOOK: Shape = Shape::fields(&[
 ])
 .required(&["command"]);
 
+static PRE_START: Shape = Shape::fields(&[
+    ("command", &COMMAND),
+    ("image", &TEXT),
+    ("user", &TEXT),
+    ("privileged", &BOOLEAN),
+    ("working_dir", &TEXT),
+    ("environment", &ENVIRONMENT),
+    ("per_replica", &BOOLEAN),
+]);
+
 static WATCH: Shape = Shape::fields(&[
     ("path", &TEXT.paths(Paths::Watch)),
     ("action", &TEXT.values(&["rebuild", "sync", "restart", "sync+restart", "sync+exec"])),
@@ -380,6 +390,7 @@ static SERVICE_FIELDS: Fields = &[
     ("volumes", &Shape::list(&VOLUME).distinct().unique(Unique::Volume)),
     ("volumes_from", &NAMES),
     ("working_dir", &TEXT),
+    ("pre_start", &Shape::list(&PRE_START)),
     ("post_start", &Shape::list(&HOOK)),
     ("pre_stop", &Shape::list(&HOOK)),
 ];

@@ -282,6 +282,26 @@ pub struct Hook {
     pub environment: BTreeMap<String, Option<String>>,
 }
 
+/// A program run to its end in a container of its own before a service is started.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(default)]
+pub struct Preparation {
+    /// Arguments; `None`: the service's, or the image's where that is another.
+    pub command: Option<Vec<String>>,
+    /// Image; `None`: the service's.
+    pub image: Option<String>,
+    /// `user[:group]`; `None`: the service's.
+    pub user: Option<String>,
+    /// All capabilities.
+    pub privileged: bool,
+    /// Working directory; `None`: the service's.
+    pub working_dir: Option<String>,
+    /// Added to the service's environment.
+    pub environment: BTreeMap<String, Option<String>>,
+    /// Once for each replica, not once for the service.
+    pub per_replica: bool,
+}
+
 /// Block device limits.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(default)]

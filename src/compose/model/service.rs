@@ -8,7 +8,7 @@ use serde::Deserialize;
 
 use super::{
     BlkioConfig, Build, CredentialSpec, Dependency, Deploy, Develop, Device, DeviceRequest, FileGrant, HealthCheck,
-    Hook, Logging, ModelGrant, Mount, Port, Provider, ServiceNetwork, Ulimit, decode,
+    Hook, Logging, ModelGrant, Mount, Port, Preparation, Provider, ServiceNetwork, Ulimit, decode,
 };
 use crate::name::ServiceName;
 
@@ -146,6 +146,8 @@ pub struct Service {
     pub platform: Option<String>,
     /// Published ports, one entry a port (or a range to pick one from).
     pub ports: Vec<Port>,
+    /// Programs run to their end before its start, in containers of their own.
+    pub pre_start: Vec<Preparation>,
     /// Commands run in the container after its start.
     pub post_start: Vec<Hook>,
     /// Commands run in the container before it is stopped.

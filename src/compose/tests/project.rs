@@ -151,7 +151,7 @@ fn paths_find_their_places() {
 fn what_is_not_done_is_told_with_its_place() {
     let stage = Stage::new(&[(
         "compose.yaml",
-        "services:\n  a:\n    image: i\n    gpus: all\n    restart: alwys\n    deploy:\n      placement: {constraints: [x]}\n",
+        "services:\n  a:\n    image: i\n    use_api_socket: true\n    restart: alwys\n    deploy:\n      placement: {constraints: [x]}\n",
     )]);
     let loaded = stage.load().expect("config passes it");
     let told: Vec<String> =
@@ -159,7 +159,7 @@ fn what_is_not_done_is_told_with_its_place() {
     assert_eq!(
         told,
         [
-            "error: `services.a.gpus` cannot be carried out: graphics processors are not done yet; name device nodes under `devices`",
+            "error: `services.a.use_api_socket` cannot be carried out: there is no API socket yet",
             "error: `services.a.restart` cannot be `alwys`",
             "warning: `services.a.deploy.placement.constraints` has no effect: there is one host",
         ]

@@ -2,7 +2,7 @@
 
 use super::mount::{self, Owner};
 use super::network::{self, Attachment};
-use super::{Compiler, Problems, endpoint, file, label, lifecycle, log, process, resource, security};
+use super::{Compiler, Problems, device, endpoint, file, hook, label, lifecycle, log, process, resource, security};
 use crate::compose::model::{self, Service};
 use crate::desired::{
     Condition, ContainerSpec, Dependency, DesiredContainer, ResolvedImage, RestartPolicy, Target, VolumeSpec,
@@ -26,6 +26,10 @@ pub struct Draft {
 /// All containers of a service, or the one of `run`. What is wrong with the service is told once.
 pub fn drafts(compiler: &Compiler<'_>, name: &ServiceName, service: &Service, problems: &mut Problems) -> Vec<Draft> {
     let at = format!("services.{name}");
+    if service.provider.is_some() {
+        // No container: a program outside provides it.
+        return Vec::new();
+    }
     let Some(image) = compiler.images.get(name) else {
         problems.add(format!("{at}.image"), "the image was not resolved");
         return Vec::new();
@@ -58,6 +62,8 @@ pub fn drafts(compiler: &Compiler<'_>, name: &ServiceName, service: &Service, pr
         let container = compiler.container_name(name, service, 1);
         draft(compiler, name, service, image, (container, 1), problems);
     }
+    let mut before = hook::prepare(compiler, name, service, &mut list, problems);
+    list.append(&mut before);
     list
 }
 
@@ -79,7 +85,8 @@ fn replicas(compiler: &Compiler<'_>, at: &str, name: &ServiceName, service: &Ser
     number
 }
 
-fn draft(
+/// One container of a service, of this name and number.
+pub(super) fn draft(
     compiler: &Compiler<'_>,
     name: &ServiceName,
     service: &Service,
@@ -117,6 +124,9 @@ fn draft(
         start_before: None,
         keep_different: false,
         auto_remove: false,
+        pre_start: Vec::new(),
+        prepares: false,
+        restart_pace: lifecycle::pace(service),
         spec,
     };
     Draft { container, attachments, anonymous: mounts.anonymous }
@@ -131,6 +141,7 @@ fn shape(
     problems: &mut Problems,
 ) -> ContainerSpec {
     let namespaces = endpoint::namespaces(compiler, at, service, problems);
+    let (devices, cdi) = device::devices(at, service, problems);
     let (argv, env) = (process::argv(service, image), process::environment(service, image));
     if argv.first().is_none_or(String::is_empty) {
         problems.add(format!("{at}.command"), "no command is given, neither here nor by the image");
@@ -153,8 +164,9 @@ fn shape(
         init: service.init.unwrap_or(false),
         read_only: service.read_only,
         shm_size: shm.unwrap_or(SHM),
-        devices: resource::devices(at, service, problems),
-        device_rules: resource::device_rules(at, service, problems),
+        devices,
+        cdi,
+        device_rules: device::device_rules(at, service, problems),
         security: security::security(at, service, compiler.request, problems),
         ulimits: security::ulimits(at, &service.ulimits, problems),
         sysctls: security::sysctls(at, service, &namespaces, problems),
@@ -164,6 +176,8 @@ fn shape(
         extra_hosts: endpoint::extra_hosts(at, service, problems),
         log: log::log(at, service, problems),
         stop: lifecycle::stop(at, service, image, problems),
+        post_start: hook::hooks(at, "post_start", &service.post_start, problems),
+        pre_stop: hook::hooks(at, "pre_stop", &service.pre_stop, problems),
         namespaces,
         ..ContainerSpec::default()
     }

@@ -15,7 +15,7 @@ pub fn namespaces(compiler: &Compiler<'_>, at: &str, service: &Service, problems
         let found = another(compiler, text);
         problems.take(format!("{at}.{key}"), found)
     };
-    let net = match service.network_mode.as_deref().unwrap_or_default() {
+    let net = match super::network::mode(compiler, service) {
         "host" => NetMode::Host,
         "none" => NetMode::None,
         mode if mode.starts_with("service:") || mode.starts_with("container:") => {

@@ -9,7 +9,8 @@ use super::network::{self, Networks};
 use super::{Compiler, Problems, Recreate, Verb, volume};
 use crate::desired::changes::port;
 use crate::desired::{
-    Condition, Dependency, Desired, DesiredContainer, MountSource, PortSpec, Protocol, SCHEMA, Target,
+    Condition, ContainerSpec, Dependency, Desired, DesiredContainer, MountSource, NetworkSpec, PortSpec, Protocol,
+    SCHEMA, Target,
 };
 use crate::name::{ContainerName, NetworkName, ServiceName};
 
@@ -32,6 +33,7 @@ pub fn join(
         for volume in anonymous {
             desired.volumes.insert(volume.name.clone(), volume);
         }
+        bind_ports(&mut container.spec, &desired.networks);
         container.hash = container.spec.hash();
         decide(compiler, &mut container);
         if moved.contains(&container.spec.name) {
@@ -75,6 +77,7 @@ fn empty(compiler: &Compiler<'_>) -> Desired {
         volumes: BTreeMap::new(),
         remove_volumes: BTreeSet::new(),
         containers: BTreeMap::new(),
+        providers: Default::default(),
     }
 }
 
@@ -84,9 +87,10 @@ fn carry(compiler: &Compiler<'_>, selected: &BTreeSet<ServiceName>, desired: &mu
     for (name, container) in compiler.request.previous.iter().flat_map(|previous| &previous.containers) {
         let service = &container.spec.service;
         let untouched = !selected.contains(service) || run == Some(service);
-        if container.spec.oneoff || (untouched && desired.services.contains(service)) {
+        let of_run = container.spec.oneoff && !container.prepares;
+        if of_run || (untouched && desired.services.contains(service)) {
             let mut container = container.clone();
-            if container.spec.oneoff && compiler.run().is_none() {
+            if of_run && compiler.run().is_none() {
                 // It is run once: an `up` never starts it again.
                 container.target = Target::Created;
             }
@@ -176,6 +180,14 @@ fn addresses(
         }
     }
     moved
+}
+
+/// Ports without an address of the host are bound to that of the network (`host_binding_ipv4`), as docker does.
+fn bind_ports(spec: &mut ContainerSpec, networks: &BTreeMap<NetworkName, NetworkSpec>) {
+    let binding = spec.endpoints.iter().find_map(|endpoint| networks.get(&endpoint.network)?.host_binding);
+    for port in &mut spec.ports {
+        port.host_ip = port.host_ip.or(binding);
+    }
 }
 
 /// What the verb says of a container: its target, and whether it is made anew.

@@ -53,6 +53,14 @@ pub fn oneoff(labels: &mut BTreeMap<String, String>, run: &Run, hash: &str) {
     labels.insert(format!("{COMPOSE_LABELS}config-hash"), hash.to_owned());
 }
 
+/// Adds what a container has that prepares others, in place of a number.
+pub fn preparing(labels: &mut BTreeMap<String, String>, index: usize, hash: &str) {
+    labels.insert(format!("{COMPOSE_LABELS}hook"), "pre_start".to_owned());
+    labels.insert(format!("{COMPOSE_LABELS}hook.index"), index.to_string());
+    labels.insert(format!("{COMPOSE_LABELS}oneoff"), "True".to_owned());
+    labels.insert(format!("{COMPOSE_LABELS}config-hash"), hash.to_owned());
+}
+
 /// Labels of a network or a volume: the file's, then compose's own. `kind` is `network` or `volume`.
 pub fn resource(
     project: &ProjectName,

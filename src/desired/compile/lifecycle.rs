@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use super::Problems;
 use crate::compose::model::{HealthCheck, Service};
-use crate::desired::{HealthSpec, ImageHealthcheck, ResolvedImage, RestartPolicy, StopSpec};
+use crate::desired::{HealthSpec, ImageHealthcheck, ResolvedImage, RestartPace, RestartPolicy, StopSpec};
 
-/// `deploy.restart_policy` takes the place of `restart`; its delay and window have no counterpart on one host.
+/// `deploy.restart_policy` takes the place of `restart`.
 pub fn restart(at: &str, service: &Service, problems: &mut Problems) -> RestartPolicy {
     if let Some(policy) = service.deploy.as_ref().and_then(|deploy| deploy.restart_policy.as_ref()) {
         let retries = u32::try_from(policy.max_attempts.unwrap_or(0)).unwrap_or(u32::MAX);
@@ -24,6 +24,16 @@ pub fn restart(at: &str, service: &Service, problems: &mut Problems) -> RestartP
     }
     let text = service.restart.as_deref().unwrap_or_default();
     problems.take(format!("{at}.restart"), policy(text)).unwrap_or_default()
+}
+
+/// `delay` and `window` of `deploy.restart_policy`.
+pub fn pace(service: &Service) -> RestartPace {
+    let policy = service.deploy.as_ref().and_then(|deploy| deploy.restart_policy.as_ref());
+    let set = |time: &Duration| !time.is_zero();
+    policy.map_or(RestartPace::default(), |policy| RestartPace {
+        delay: policy.delay.filter(set),
+        window: policy.window.filter(set),
+    })
 }
 
 fn policy(text: &str) -> Result<RestartPolicy, String> {

@@ -11,9 +11,11 @@
 
 mod address;
 mod container;
+mod device;
 mod endpoint;
 mod error;
 mod file;
+mod hook;
 mod join;
 mod label;
 mod lifecycle;

@@ -27,12 +27,23 @@ pub struct Attachment {
     pub named: bool,
 }
 
+/// `network_mode`; a service on an external network `host`, `none` or `bridge` has that mode.
+pub fn mode<'a>(compiler: &Compiler<'a>, service: &'a Service) -> &'a str {
+    if let Some(mode) = service.network_mode.as_deref().filter(|mode| !mode.is_empty()) {
+        return mode;
+    }
+    let networks = service.networks.keys().filter_map(|key| compiler.project.networks.get(key));
+    let special =
+        |network: &&'a Network| network.external && matches!(network.name.as_str(), "host" | "none" | "bridge");
+    networks.into_iter().find(special).map_or("", |network| network.name.as_str())
+}
+
 /// The networks of a service, the primary one first.
 pub fn attachments(compiler: &Compiler<'_>, at: &str, service: &Service, problems: &mut Problems) -> Vec<Attachment> {
     let plain = |key: &str, network: NetworkName, named| {
         vec![Attachment { key: key.to_owned(), network, place: ServiceNetwork::default(), named }]
     };
-    match service.network_mode.as_deref().unwrap_or_default() {
+    match mode(compiler, service) {
         "" => {}
         "bridge" | "default" => return plain("bridge", bridge_mode(compiler), false),
         "none" | "host" => return Vec::new(),
@@ -227,8 +238,7 @@ fn draft(
         ..NetworkSpec::default()
     };
     if let Some(driver) = network.driver.as_deref().filter(|driver| !matches!(*driver, "" | "bridge" | "default")) {
-        let message = format!("network driver `{driver}` is not done yet: only `bridge` is");
-        problems.add(format!("{at}.driver"), message);
+        problems.add(format!("{at}.driver"), driver_refusal(driver));
     }
     for (option, value) in &network.driver_opts {
         let result = apply_option(&mut spec, option, value);
@@ -236,6 +246,14 @@ fn draft(
     }
     let (wanted, aside) = wanted(&at, network, endpoints, problems);
     Draft { spec, wanted, aside }
+}
+
+fn driver_refusal(driver: &str) -> String {
+    match driver {
+        "host" | "none" => format!("there is one network `{driver}`: take it by `network_mode: {driver}`"),
+        "overlay" => "driver `overlay` joins the hosts of a swarm; on one host `bridge` does".to_owned(),
+        _ => format!("network driver `{driver}` is not done yet: only `bridge` is"),
+    }
 }
 
 fn apply_option(spec: &mut NetworkSpec, option: &str, value: &str) -> Result<(), String> {

@@ -122,10 +122,13 @@ pub fn wanted_files(project: &Project, source: &Source) -> BTreeSet<PathBuf> {
     files
 }
 
-/// The images that are mounted (`type: image`), as written; they must be in [`Request::mount_images`].
+/// The images that are mounted (`type: image`) or prepare a service (`pre_start`), as written; they must be in
+/// [`Request::mount_images`].
 pub fn wanted_images(project: &Project) -> BTreeSet<String> {
     let mounts = project.services.values().flat_map(|service| &service.volumes);
-    mounts.filter(|mount| mount.kind == MountKind::Image).filter_map(|mount| mount.source.clone()).collect()
+    let mounted = mounts.filter(|mount| mount.kind == MountKind::Image).filter_map(|mount| mount.source.clone());
+    let steps = project.services.values().flat_map(|service| &service.pre_start);
+    mounted.chain(steps.filter_map(|step| step.image.clone())).collect()
 }
 
 /// The volumes that the file declares and that `down -v` removes: all but the external ones.

@@ -1,10 +1,10 @@
-//! Limits of a container's cgroup, and its devices.
+//! Limits of a container's cgroup.
 
 use std::path::PathBuf;
 
 use super::Problems;
 use crate::compose::model::{BlkioConfig, ResourceLimits, Service};
-use crate::desired::{DeviceSpec, Resources};
+use crate::desired::Resources;
 
 /// Processes and threads of one container, unless the file says otherwise: enough for anything, too few for a fork bomb.
 const PIDS: i64 = 8192;
@@ -146,42 +146,4 @@ fn devices_io(at: &str, blkio: &BlkioConfig, all: &mut Resources, problems: &mut
             }
         }
     }
-}
-
-/// Device nodes.
-pub fn devices(at: &str, service: &Service, problems: &mut Problems) -> Vec<DeviceSpec> {
-    let mut devices = Vec::new();
-    for (index, device) in service.devices.iter().enumerate() {
-        let path = format!("{at}.devices[{index}]");
-        let permissions = if device.permissions.is_empty() { "rwm" } else { &device.permissions };
-        if !device.source.starts_with('/') {
-            problems.add(path, format!("`{}` is no path; devices by CDI name are not done yet", device.source));
-        } else if !permissions.chars().all(|letter| "rwm".contains(letter)) {
-            problems.add(path, format!("`{permissions}` are no permissions: letters of `rwm`"));
-        } else {
-            let target = if device.target.is_empty() { &device.source } else { &device.target };
-            devices.push(DeviceSpec {
-                source: PathBuf::from(&device.source),
-                target: super::process::clean(target),
-                permissions: permissions.to_owned(),
-            });
-        }
-    }
-    devices
-}
-
-/// Rules of the device cgroup: `c 1:3 rwm`.
-pub fn device_rules(at: &str, service: &Service, problems: &mut Problems) -> Vec<String> {
-    let number = |text: &str| text == "*" || text.parse::<u32>().is_ok();
-    let good = |rule: &str| {
-        let words: Vec<&str> = rule.split(' ').collect();
-        let [kind, device, access] = words.as_slice() else { return false };
-        let numbers = device.split_once(':').is_some_and(|(major, minor)| number(major) && number(minor));
-        matches!(*kind, "a" | "b" | "c") && numbers && !access.is_empty() && access.chars().all(|c| "rwm".contains(c))
-    };
-    for (index, rule) in service.device_cgroup_rules.iter().enumerate().filter(|(_, rule)| !good(rule)) {
-        let message = format!("`{rule}` is no rule: it has the form `c 1:3 rwm`");
-        problems.add(format!("{at}.device_cgroup_rules[{index}]"), message);
-    }
-    service.device_cgroup_rules.clone()
 }

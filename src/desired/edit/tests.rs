@@ -43,6 +43,9 @@ fn container(service: &str, needs: &[(&str, bool)], volumes: &[&str]) -> Desired
         start_before: None,
         keep_different: false,
         auto_remove: false,
+        pre_start: Vec::new(),
+        prepares: false,
+        restart_pace: Default::default(),
     }
 }
 
@@ -78,6 +81,7 @@ fn desired() -> Desired {
         volumes: volumes.into_iter().map(|volume| (volume.name.clone(), volume)).collect(),
         remove_volumes: BTreeSet::new(),
         containers: list.into_iter().map(|one| (one.spec.name.clone(), one)).collect(),
+        providers: Default::default(),
     }
 }
 

@@ -1,10 +1,10 @@
 //! What an action makes of the machine in memory, and the rules that it must keep.
 
 use super::{Inner, Life};
-use crate::desired::{ContainerSpec, MountSource, Stamp};
+use crate::desired::{ContainerSpec, EndpointSpec, MountSource, NetMode, Stamp};
 use crate::name::{ContainerId, ContainerName, VolumeName};
 use crate::observed::{Exit, Health, Observed, ObservedContainer, ObservedNetwork, ObservedVolume, State};
-use crate::plan::Action;
+use crate::plan::{Action, HookKind};
 
 fn volumes(spec: &ContainerSpec) -> impl Iterator<Item = &VolumeName> {
     spec.mounts.iter().filter_map(|mount| match &mount.source {
@@ -39,19 +39,54 @@ impl Inner {
                 }
             }
             Action::CreateContainer { spec, .. } => self.check_creation(spec),
-            Action::StartContainer { id, name, .. } => self.check_container("started", id, name, false),
+            Action::StartContainer { id, name, .. } => self.check_start(id, name),
             Action::StopContainer { id, name, .. } => self.check_container("stopped", id, name, true),
             Action::PauseContainer { id, name } => self.check_container("paused", id, name, true),
             Action::UnpauseContainer { id, name } => self.check_container("unpaused", id, name, true),
+            Action::ReleaseContainer { id, name } => self.check_release(id, name),
             Action::RemoveContainer { id, name } => self.check_container("removed", id, name, false),
+            // It may have ended meanwhile: then the hook fails with it.
+            Action::RunHooks { .. } => {}
             Action::PullImage { .. } | Action::CreateNetwork { .. } | Action::CreateVolume { .. } => {}
         }
     }
 
-    /// Whether a bridge that it needs was taken away from outside meanwhile: that is nobody's breach.
-    pub fn is_cut(&self, action: &Action) -> bool {
-        let Action::CreateContainer { spec, .. } = action else { return false };
-        spec.endpoints.iter().any(|e| self.observed.networks.get(&e.network).is_some_and(|n| !n.present))
+    /// Whether something that it needs was taken away from outside meanwhile: that is nobody's breach.
+    pub fn is_cut(&self, action: &Action) -> Option<&'static str> {
+        let Action::StartContainer { id, .. } = action else { return None };
+        let there = self.observed.containers.get(id)?;
+        let cut = |e: &EndpointSpec| self.observed.networks.get(&e.network).is_some_and(|n| !n.present);
+        if !there.sandbox && there.spec.endpoints.iter().any(cut) {
+            return Some("its bridge is gone");
+        }
+        let NetMode::Container(provider) = &there.spec.namespaces.net else { return None };
+        let shared = self.observed.containers.values().any(|c| c.spec.name == *provider && c.sandbox);
+        (!shared).then_some("what it shares namespaces with has none")
+    }
+
+    fn check_start(&mut self, id: &ContainerId, name: &ContainerName) {
+        self.check_container("started", id, name, false);
+        let Some(there) = self.observed.containers.get(id).filter(|there| !there.sandbox) else { return };
+        let mut wrong = Vec::new();
+        for endpoint in there.spec.endpoints.iter().filter(|e| !self.observed.networks.contains_key(&e.network)) {
+            wrong.push(format!("{name} started without network {}", endpoint.network));
+        }
+        for port in &there.spec.ports {
+            let holds = |other: &&ObservedContainer| other.ports.iter().any(|held| held.published == port.published);
+            if let Some(other) = self.observed.containers.values().find(holds) {
+                wrong.push(format!("{name} started while {} holds port {}", other.spec.name, port.published));
+            }
+        }
+        wrong.into_iter().for_each(|text| self.breach(text));
+    }
+
+    fn check_release(&mut self, id: &ContainerId, name: &ContainerName) {
+        self.check_container("released", id, name, false);
+        let shares = |other: &&ObservedContainer| other.spec.namespaces.net == NetMode::Container(name.clone());
+        if let Some(other) = self.observed.containers.values().find(|other| shares(other) && other.is_running()) {
+            let text = format!("{name} released under {}", other.spec.name);
+            self.breach(text);
+        }
     }
 
     fn check_volume(&mut self, name: &VolumeName) {
@@ -80,10 +115,6 @@ impl Inner {
         for other in self.observed.containers.values() {
             if other.spec.name == *name && other.state != State::Incomplete {
                 wrong.push(format!("{name} made twice"));
-            }
-            if let Some(port) = spec.ports.iter().find(|port| other.ports.iter().any(|p| p.published == port.published))
-            {
-                wrong.push(format!("{name} made while {} holds port {}", other.spec.name, port.published));
             }
         }
         wrong.into_iter().for_each(|text| self.breach(text));
@@ -129,7 +160,17 @@ impl Inner {
             }
             Action::RemoveVolume { name } if !half => drop(self.observed.volumes.remove(name)),
             Action::CreateContainer { id, spec } => self.create(id, spec, half, now),
-            Action::StopContainer { name, .. } if !half => self.end(name, None, 143, true, now),
+            Action::StopContainer { id, name, .. } if !half => {
+                self.end(name, None, 143, true, now);
+                self.release(id);
+            }
+            Action::RunHooks { id, kind, hooks, .. } if !half => {
+                let Some(container) = self.observed.containers.get_mut(id).filter(|c| c.is_running()) else { return };
+                match kind {
+                    HookKind::PostStart => container.hooks.post_start = hooks.len(),
+                    HookKind::PreStop => container.hooks.pre_stop = true,
+                }
+            }
             Action::PauseContainer { id, .. } => self.freeze(id, true),
             Action::UnpauseContainer { id, .. } => self.freeze(id, false),
             Action::RemoveContainer { id, .. } if half => {
@@ -137,17 +178,13 @@ impl Inner {
                     container.state = State::Incomplete;
                 }
             }
+            Action::ReleaseContainer { id, .. } if !half => self.release(id),
             Action::RemoveContainer { id, .. } => self.forget(id),
             _ => {}
         }
     }
 
     fn create(&mut self, id: &ContainerId, spec: &ContainerSpec, half: bool, now: &Stamp) {
-        for endpoint in &spec.endpoints {
-            if let Some(network) = self.observed.networks.get_mut(&endpoint.network) {
-                network.endpoints.insert(id.clone());
-            }
-        }
         let container = ObservedContainer {
             id: id.clone(),
             spec: spec.clone(),
@@ -158,9 +195,20 @@ impl Inner {
             health: Health::None,
             restarts: 0,
             streak: 0,
-            ports: spec.ports.clone(),
+            sandbox: false,
+            ports: Vec::new(),
+            hooks: Default::default(),
         };
         self.observed.containers.insert(id.clone(), container);
+    }
+
+    fn release(&mut self, id: &ContainerId) {
+        if let Some(container) = self.observed.containers.get_mut(id) {
+            (container.sandbox, container.ports) = (false, Vec::new());
+        }
+        self.observed.networks.values_mut().for_each(|network| {
+            network.endpoints.remove(id);
+        });
     }
 
     /// Starts it, unless it runs; the process id, and how it will live.
@@ -170,7 +218,14 @@ impl Inner {
         let container = self.observed.containers.get_mut(id).filter(|c| !c.is_running())?;
         container.state = State::Running { pid };
         container.started = Some(now.clone());
+        container.hooks = Default::default();
         (container.restarts, container.streak) = restart.unwrap_or_default();
+        (container.sandbox, container.ports) = (true, container.spec.ports.clone());
+        for endpoint in &container.spec.endpoints {
+            if let Some(network) = self.observed.networks.get_mut(&endpoint.network) {
+                network.endpoints.insert(id.clone());
+            }
+        }
         let run = self.runs.entry(container.spec.name.clone()).or_default();
         *run += 1;
         let life = self.lives.get(&container.spec.service).copied().unwrap_or_default();
@@ -199,10 +254,8 @@ impl Inner {
 
     /// Takes a container away with all its links.
     pub fn forget(&mut self, id: &ContainerId) {
+        self.release(id);
         self.observed.containers.remove(id);
         self.records.remove(id);
-        self.observed.networks.values_mut().for_each(|network| {
-            network.endpoints.remove(id);
-        });
     }
 }

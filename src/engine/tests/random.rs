@@ -8,11 +8,11 @@ use proptest::prelude::*;
 use super::Rig;
 use super::sample::{health, mount, needs, network, port, project, reached, service, volume};
 use crate::desired::edit::{Edit, edit};
-use crate::desired::{Condition, Desired, RestartPolicy};
+use crate::desired::{Condition, Desired, NetMode, RestartPolicy};
 use crate::engine::fake::{Fault, Life};
 use crate::engine::port::Clock;
 use crate::name::ServiceName;
-use crate::observed::State;
+use crate::observed::{ObservedContainer, State};
 use crate::plan::plan;
 
 const NAMES: [&str; 5] = ["a", "b", "c", "d", "e"];
@@ -147,7 +147,7 @@ fn declare(container: &mut crate::desired::DesiredContainer, stack: &[Drawn], in
         container.spec.endpoints.push(endpoint);
     }
     if drawn.shares && index > 0 && stack[0].replicas > 0 && !stack[0].ends {
-        container.spec.namespaces.net = crate::desired::NetMode::Container("app-a-1".into());
+        container.spec.namespaces.net = NetMode::Container("app-a-1".into());
         container.spec.endpoints.clear();
         container.spec.ports.clear();
         container
@@ -262,6 +262,9 @@ fn is_reached(rig: &Rig) {
         assert_eq!(there[0].hash, declared.hash, "{name}");
         let ended = matches!(&there[0].state, State::Exited(exit) if exit.code == 0);
         assert!(there[0].is_running() || ended, "{name}: {:?}", there[0].state);
+        let shared = |other: &ObservedContainer| other.spec.namespaces.net == NetMode::Container(name.clone());
+        let needed = there[0].is_running() || world.containers.values().any(shared);
+        assert!(needed || !there[0].sandbox, "{name} has ended and still holds its links and ports");
     }
     rig.is_sound();
 }

@@ -29,6 +29,7 @@ pub fn project() -> Desired {
         volumes: BTreeMap::new(),
         remove_volumes: Default::default(),
         containers: BTreeMap::new(),
+        providers: Default::default(),
     }
 }
 
@@ -87,6 +88,9 @@ fn container(service: &str, number: u32) -> DesiredContainer {
         start_before: None,
         keep_different: false,
         auto_remove: false,
+        pre_start: Vec::new(),
+        prepares: false,
+        restart_pace: Default::default(),
     }
 }
 
@@ -153,7 +157,9 @@ fn add(observed: &mut Observed, container: &DesiredContainer) {
         health: if container.health.is_some() { Health::Healthy } else { Health::None },
         restarts: 0,
         streak: 0,
+        sandbox: true,
         ports: container.spec.ports.clone(),
+        hooks: Default::default(),
     };
     observed.containers.insert(id, there);
 }

@@ -64,6 +64,11 @@ impl DeviceRule {
     pub fn of(spec: &DeviceSpec) -> Result<Self> {
         let wrong =
             |source| Error::Device { text: spec.source.display().to_string(), expected: "a device node", source };
+        let permissions = if spec.permissions.is_empty() { "rwm" } else { &spec.permissions };
+        if let Some(node) = spec.node {
+            let kind = if node.block { 'b' } else { 'c' };
+            return Ok(Self::new(kind, Some(node.major), Some(node.minor), permissions));
+        }
         let meta = std::fs::metadata(&spec.source).map_err(|source| wrong(Some(source)))?;
         let kind = match meta.file_type() {
             kind if kind.is_char_device() => 'c',
@@ -71,7 +76,6 @@ impl DeviceRule {
             _ => return Err(wrong(None)),
         };
         let (major, minor) = (libc::major(meta.rdev()), libc::minor(meta.rdev()));
-        let permissions = if spec.permissions.is_empty() { "rwm" } else { &spec.permissions };
         Ok(Self::new(kind, Some(major), Some(minor), permissions))
     }
 

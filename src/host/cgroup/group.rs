@@ -100,6 +100,16 @@ impl Cgroup {
         Ok(child)
     }
 
+    /// The groups that [`Cgroup::child`] made inside this one whose names begin so.
+    ///
+    /// # Errors
+    /// When the cgroup file system can't be read.
+    pub fn children(&self, prefix: &str) -> Result<Vec<Self>> {
+        let Some(above) = self.tracker().map(|place| place.dir.clone()) else { return Ok(Vec::new()) };
+        let names = files::folders(&above)?;
+        names.iter().filter(|name| name.starts_with(prefix)).map(|name| self.child(name)).collect()
+    }
+
     /// Moves the calling process into it.
     ///
     /// # Errors

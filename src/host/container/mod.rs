@@ -29,6 +29,7 @@ use std::process::ExitCode;
 pub use bundle::{Bundle, BundleError, Resolved};
 pub use client::{Running, Sandbox, Shim, ShimError, SpawnRequest};
 pub use protocol::{Event, StartError};
+pub(crate) use shim::SOCKET;
 
 /// The first argument of a shim.
 pub const SHIM: &str = "__shim";

@@ -1,8 +1,8 @@
-//! What a pull takes from its caller's environment: a supervisor has none of its own, so the caller hands these on.
+//! What a pull takes from its caller's environment: a supervisor has none of its own, so the caller records these for it.
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -44,6 +44,25 @@ impl Settings {
             .iter()
             .filter_map(|key| lookup(key).filter(|value| !value.is_empty()).map(|value| ((*key).to_owned(), value)));
         Self { env: env.collect() }
+    }
+
+    /// What a supervisor is left with, to fetch layers that went missing: which registries and mirrors there are and how
+    /// they are reached, with paths that hold in any folder; but no way to anybody's logins, which stay the caller's.
+    pub fn without_logins(&self) -> Self {
+        let absolute = |text: &str| std::path::absolute(text).unwrap_or_else(|_| text.into());
+        let mut env = self.env.clone();
+        for login in ["HOME", "PATH", "DOCKER_CONFIG"] {
+            env.remove(login);
+        }
+        if let Some(config) = self.user_containers().as_deref().and_then(Path::parent) {
+            env.insert("XDG_CONFIG_HOME".into(), config.to_string_lossy().into_owned());
+        }
+        for path in ["XDG_CONFIG_HOME", "CONTAINERS_REGISTRIES_CONF", "SSL_CERT_FILE"] {
+            if let Some(value) = env.get_mut(path) {
+                *value = absolute(value).to_string_lossy().into_owned();
+            }
+        }
+        Self { env }
     }
 
     pub(super) fn get(&self, key: &str) -> Option<&str> {
@@ -131,4 +150,29 @@ fn random() -> f64 {
     use std::hash::{BuildHasher, Hasher, RandomState};
     let bits = u32::try_from(RandomState::new().build_hasher().finish() & 0xffff_ffff).unwrap_or(0);
     f64::from(bits) / f64::from(u32::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_supervisor_knows_the_registries_and_nobodys_logins() {
+        let caller = |key: &str| match key {
+            "HOME" => Some("/home/ann".to_owned()),
+            "PATH" => Some("/bin".to_owned()),
+            "DOCKER_CONFIG" => Some("/home/ann/docker".to_owned()),
+            "CONTAINERS_REGISTRIES_CONF" => Some("mirrors.conf".to_owned()),
+            "https_proxy" => Some("http://proxy:3128".to_owned()),
+            _ => None,
+        };
+        let caller = Settings::from_lookup(caller);
+        assert!(caller.docker_config().is_some());
+        let left = caller.without_logins();
+        assert_eq!(left.docker_config(), None);
+        assert_eq!(left.get("PATH"), None);
+        assert_eq!(left.user_containers(), caller.user_containers());
+        assert_eq!(left.proxy("https_proxy"), Some("http://proxy:3128"));
+        assert!(Path::new(left.get("CONTAINERS_REGISTRIES_CONF").expect("kept")).is_absolute());
+    }
 }

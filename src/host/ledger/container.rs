@@ -7,12 +7,13 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
-use super::LedgerError;
-use super::record::{self, Durability};
+use super::{LedgerError, secret};
 use crate::desired::{ContainerSpec, PortSpec, Stamp};
 use crate::engine::port::HealthRecord;
 use crate::host::paths::Paths;
+use crate::host::record::{self, Durability, RecordError};
 use crate::name::{ContainerId, ProjectName};
+use crate::observed::Hooks;
 
 /// What a container is made of.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -41,34 +42,50 @@ pub struct Counters {
 pub fn begin(paths: &Paths, project: &ProjectName, id: &ContainerId) -> Result<(), LedgerError> {
     let folder = paths.project_containers(project);
     let path = folder.join(id);
-    let failed = |source| LedgerError::Write { path: path.clone(), source };
+    let failed = |source| RecordError::Write { path: path.clone(), source };
     fs::create_dir_all(&folder).map_err(failed)?;
     fs::write(&path, b"").map_err(failed)?;
     let folder = paths.container(id);
-    fs::create_dir_all(&folder).map_err(|source| LedgerError::Write { path: folder, source })
+    Ok(fs::create_dir_all(&folder).map_err(|source| RecordError::Write { path: folder, source })?)
 }
 
 /// Records that its making was finished.
 ///
 /// # Errors
-/// When it can't be written.
+/// When it can't be written; when the bytes of a secret are gone.
 pub fn finish(paths: &Paths, id: &ContainerId, made: &Made) -> Result<(), LedgerError> {
-    record::write(&paths.container(id).join("spec.json"), made, Durability::Lazy)
+    let folder = paths.container(id);
+    secret::keep(&secret::folder(&folder), [&made.spec], Durability::Lazy)?;
+    let mut recorded = made.clone();
+    secret::strip(&mut recorded.spec);
+    Ok(record::write(&folder.join("spec.json"), &recorded, Durability::Lazy)?)
 }
 
-/// What it is made of; `None`: its making was not finished.
+/// What it is made of; `None`: its making was not finished. The bytes of its secrets are not in it: see [`whole`].
 ///
 /// # Errors
 /// When the record is damaged, newer, or can't be read.
-pub fn made(paths: &Paths, id: &ContainerId) -> Result<Option<Made>, LedgerError> {
+pub fn made(paths: &Paths, id: &ContainerId) -> Result<Option<Made>, RecordError> {
     record::read(&paths.container(id).join("spec.json"))
+}
+
+/// As [`made`], with the bytes of its secrets, to start it.
+///
+/// # Errors
+/// When the record is damaged, newer, or can't be read; when the bytes of a secret are gone.
+pub fn whole(paths: &Paths, id: &ContainerId) -> Result<Option<Made>, LedgerError> {
+    let Some(mut made) = made(paths, id)? else { return Ok(None) };
+    let folder = secret::folder(&paths.container(id));
+    secret::fill(&folder, &mut made.spec);
+    secret::check(&folder, &made.spec)?;
+    Ok(Some(made))
 }
 
 /// Its restart counts.
 ///
 /// # Errors
 /// When the record is damaged, newer, or can't be read.
-pub fn counters(paths: &Paths, id: &ContainerId) -> Result<Counters, LedgerError> {
+pub fn counters(paths: &Paths, id: &ContainerId) -> Result<Counters, RecordError> {
     Ok(record::read(&paths.container_run(id).join("counters.json"))?.unwrap_or_default())
 }
 
@@ -76,7 +93,7 @@ pub fn counters(paths: &Paths, id: &ContainerId) -> Result<Counters, LedgerError
 ///
 /// # Errors
 /// When it can't be written.
-pub fn set_counters(paths: &Paths, id: &ContainerId, counters: &Counters) -> Result<(), LedgerError> {
+pub fn set_counters(paths: &Paths, id: &ContainerId, counters: &Counters) -> Result<(), RecordError> {
     record::write(&paths.container_run(id).join("counters.json"), counters, Durability::Lazy)
 }
 
@@ -84,7 +101,7 @@ pub fn set_counters(paths: &Paths, id: &ContainerId, counters: &Counters) -> Res
 ///
 /// # Errors
 /// When the record is damaged, newer, or can't be read.
-pub fn health(paths: &Paths, id: &ContainerId) -> Result<Option<HealthRecord>, LedgerError> {
+pub fn health(paths: &Paths, id: &ContainerId) -> Result<Option<HealthRecord>, RecordError> {
     record::read(&paths.container_run(id).join("health.json"))
 }
 
@@ -92,15 +109,40 @@ pub fn health(paths: &Paths, id: &ContainerId) -> Result<Option<HealthRecord>, L
 ///
 /// # Errors
 /// When it can't be written.
-pub fn set_health(paths: &Paths, id: &ContainerId, health: &HealthRecord) -> Result<(), LedgerError> {
+pub fn set_health(paths: &Paths, id: &ContainerId, health: &HealthRecord) -> Result<(), RecordError> {
     record::write(&paths.container_run(id).join("health.json"), health, Durability::Lazy)
+}
+
+/// How far the hooks of a process have come, and which process that is.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+struct HookRecord {
+    started: Option<Stamp>,
+    hooks: Hooks,
+}
+
+/// How far the hooks of the process that was started at this moment have come.
+///
+/// # Errors
+/// When the record is damaged, newer, or can't be read.
+pub fn hooks(paths: &Paths, id: &ContainerId, started: Option<&Stamp>) -> Result<Hooks, RecordError> {
+    let record: Option<HookRecord> = record::read(&paths.container_run(id).join("hooks.json"))?;
+    Ok(record.filter(|record| record.started.as_ref() == started).map(|record| record.hooks).unwrap_or_default())
+}
+
+/// Records it.
+///
+/// # Errors
+/// When it can't be written.
+pub fn set_hooks(paths: &Paths, id: &ContainerId, started: Option<&Stamp>, hooks: Hooks) -> Result<(), RecordError> {
+    let record = HookRecord { started: started.cloned(), hooks };
+    record::write(&paths.container_run(id).join("hooks.json"), &record, Durability::Lazy)
 }
 
 /// The ports that it holds, with the numbers that were picked.
 ///
 /// # Errors
 /// When the record is damaged, newer, or can't be read.
-pub fn ports(paths: &Paths, id: &ContainerId) -> Result<Vec<PortSpec>, LedgerError> {
+pub fn ports(paths: &Paths, id: &ContainerId) -> Result<Vec<PortSpec>, RecordError> {
     Ok(record::read(&paths.container_run(id).join("ports.json"))?.unwrap_or_default())
 }
 
@@ -108,7 +150,7 @@ pub fn ports(paths: &Paths, id: &ContainerId) -> Result<Vec<PortSpec>, LedgerErr
 ///
 /// # Errors
 /// When it can't be written.
-pub fn set_ports(paths: &Paths, id: &ContainerId, ports: &[PortSpec]) -> Result<(), LedgerError> {
+pub fn set_ports(paths: &Paths, id: &ContainerId, ports: &[PortSpec]) -> Result<(), RecordError> {
     record::write(&paths.container_run(id).join("ports.json"), &ports, Durability::Lazy)
 }
 
@@ -126,7 +168,7 @@ pub fn forget(paths: &Paths, project: &ProjectName, id: &ContainerId) -> Result<
     remove_file(&paths.project_containers(project).join(id))
 }
 
-fn remove_file(path: &Path) -> Result<(), LedgerError> {
+pub(super) fn remove_file(path: &Path) -> Result<(), LedgerError> {
     match fs::remove_file(path) {
         Err(source) if source.kind() != io::ErrorKind::NotFound => {
             Err(LedgerError::Remove { path: path.to_owned(), source })

@@ -4,47 +4,26 @@
 
 pub mod container;
 pub mod project;
-pub mod record;
+pub mod secret;
 
 use std::io;
 use std::path::PathBuf;
 
-/// Why a record can't be had.
+use super::record::RecordError;
+
+/// Why the ledger can't be used.
 #[derive(Debug, thiserror::Error)]
 pub enum LedgerError {
-    /// It can't be written.
-    #[error("cannot write the record {}", path.display())]
-    Write {
-        /// The record.
+    /// A record can't be written or read.
+    #[error(transparent)]
+    Record(#[from] RecordError),
+    /// A secret's or config's bytes are gone.
+    #[error("the content of `{name}` should be in {}, and is not or was changed; `windlass up` records it again", path.display())]
+    Secret {
+        /// Its name in the compose file.
+        name: String,
+        /// Where it should be.
         path: PathBuf,
-        /// Why.
-        #[source]
-        source: io::Error,
-    },
-    /// It can't be read.
-    #[error("cannot read the record {}", path.display())]
-    Read {
-        /// The record.
-        path: PathBuf,
-        /// Why.
-        #[source]
-        source: io::Error,
-    },
-    /// It is damaged, and was moved aside.
-    #[error("a record was damaged ({reason}) and is now at {}", path.display())]
-    Damaged {
-        /// Where it is now.
-        path: PathBuf,
-        /// What is wrong with it.
-        reason: String,
-    },
-    /// A newer windlass wrote it.
-    #[error("the record {} has schema {schema}: a newer windlass wrote it, use that one", path.display())]
-    Newer {
-        /// The record.
-        path: PathBuf,
-        /// Its version.
-        schema: u32,
     },
     /// It can't be removed.
     #[error("cannot remove {}", path.display())]

@@ -4,26 +4,79 @@ use std::fs;
 use std::io;
 use std::path::Path;
 
-use super::record::{self, Durability};
-use super::{LedgerError, container};
-use crate::desired::Desired;
+use serde::{Deserialize, Serialize};
+
+use super::{LedgerError, container, secret};
+use crate::desired::{ContainerSpec, Desired};
+use crate::host::image::Settings;
 use crate::host::paths::Paths;
+use crate::host::record::{self, Durability, RecordError};
 use crate::name::{ContainerId, ProjectName};
 
 /// The desired state that was last applied; `None` for a project that was never up.
 ///
 /// # Errors
 /// When the record is damaged, newer, or can't be read.
-pub fn desired(paths: &Paths, project: &ProjectName) -> Result<Option<Desired>, LedgerError> {
-    record::read(&paths.project(project).join("desired.json"))
+pub fn desired(paths: &Paths, project: &ProjectName) -> Result<Option<Desired>, RecordError> {
+    let folder = paths.project(project);
+    let mut desired: Option<Desired> = record::read(&folder.join("desired.json"))?;
+    let secrets = secret::folder(&folder);
+    for container in desired.iter_mut().flat_map(|desired| desired.containers.values_mut()) {
+        secret::fill(&secrets, &mut container.spec);
+    }
+    Ok(desired)
 }
 
-/// Records a desired state: from here on it is what the supervisor holds.
+/// Records a desired state: from here on it is what the supervisor holds. The bytes of secrets lie beside it.
 ///
 /// # Errors
 /// When it can't be written.
 pub fn set_desired(paths: &Paths, desired: &Desired) -> Result<(), LedgerError> {
-    record::write(&paths.project(&desired.project).join("desired.json"), desired, Durability::Synced)
+    let folder = paths.project(&desired.project);
+    let secrets = secret::folder(&folder);
+    // What an earlier loss took away fails the container that needs it, at its making, and not every change of the others.
+    let whole = |spec: &&ContainerSpec| secret::check(&secrets, spec).is_ok();
+    secret::keep(&secrets, specs(desired).filter(whole), Durability::Synced)?;
+    let mut recorded = desired.clone();
+    recorded.containers.values_mut().for_each(|container| secret::strip(&mut container.spec));
+    record::write(&folder.join("desired.json"), &recorded, Durability::Synced)?;
+    secret::prune(&secrets, specs(desired))
+}
+
+fn specs(desired: &Desired) -> impl Iterator<Item = &ContainerSpec> {
+    desired.containers.values().map(|container| &container.spec)
+}
+
+/// What a supervisor takes from those who apply a state, since it has no environment of its own.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Caller {
+    /// `WINDLASS_LOG`: what the supervisor writes to its log.
+    pub log: Option<String>,
+    /// Where layers that went missing are fetched from.
+    pub registries: Settings,
+}
+
+impl Caller {
+    /// Of this process.
+    pub fn own() -> Self {
+        Self { log: std::env::var("WINDLASS_LOG").ok(), registries: Settings::from_env().without_logins() }
+    }
+}
+
+/// What the last caller left; nothing where there was none.
+///
+/// # Errors
+/// When the record is damaged, newer, or can't be read.
+pub fn caller(paths: &Paths, project: &ProjectName) -> Result<Caller, RecordError> {
+    Ok(record::read(&paths.project(project).join("caller.json"))?.unwrap_or_default())
+}
+
+/// Records what a supervisor takes from its caller.
+///
+/// # Errors
+/// When it can't be written.
+pub fn set_caller(paths: &Paths, project: &ProjectName, caller: &Caller) -> Result<(), RecordError> {
+    record::write(&paths.project(project).join("caller.json"), caller, Durability::Lazy)
 }
 
 /// Every project of this world that has a record.

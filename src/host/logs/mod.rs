@@ -86,7 +86,8 @@ pub enum Error {
 }
 
 impl Error {
-    fn file(operation: &'static str, path: &Path, source: std::io::Error) -> Self {
+    /// For what failed on a file or a folder.
+    pub fn file(operation: &'static str, path: &Path, source: std::io::Error) -> Self {
         Self::File { operation, path: path.to_owned(), source }
     }
 }

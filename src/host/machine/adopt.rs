@@ -1,10 +1,17 @@
 //! Takes over what a former supervisor left: the shims that live, with their namespaces and ports. Start-up and recovery
 //! are the same code.
 
-use super::{Machine, MachineError};
-use crate::host::container::record;
+use std::sync::atomic::Ordering;
+
+use super::stop::KILLED;
+use super::{Machine, MachineError, observe};
+use crate::desired::Stamp;
+use crate::host::clock;
+use crate::host::container::exec;
+use crate::host::container::record::{EXIT, ExitRecord, PROCESS, ProcessRecord, wait_for_end};
 use crate::host::ledger::{container as ledger, project};
 use crate::host::net::Held;
+use crate::host::record::{self, Durability};
 use crate::name::ContainerId;
 
 impl Machine {
@@ -14,14 +21,19 @@ impl Machine {
     /// When the rules can't be put in order. A single container that can't be taken over is treated as lost.
     pub async fn adopt(&self) -> Result<(), MachineError> {
         let ids = project::containers(&self.paths, &self.project);
+        let applied = project::desired(&self.paths, &self.project)?.map(|desired| desired.applied);
+        let applied = Some(applied.unwrap_or_default());
         for id in &ids {
             let Ok(Some(made)) = ledger::made(&self.paths, id) else { continue };
-            if !self.paths.container_run(id).join("shim.sock").exists() {
+            if !self.paths.shim_socket(id).exists() {
                 continue;
+            }
+            if let Ok(cgroup) = self.layout.existing(id) {
+                exec::sweep(&cgroup).await;
             }
             if let Err(error) = self.adopt_sandbox(id, &made.spec).await {
                 tracing::warn!(%error, container = %made.spec.name, "its shim is lost: it is ended");
-                self.end_lost(id)?;
+                self.end_lost(id, applied.as_ref()).await?;
             }
         }
         if !ids.is_empty() {
@@ -47,12 +59,50 @@ impl Machine {
         Ok(all)
     }
 
-    /// Nothing of a container may go on whose shim is lost: nobody reads its pipes or waits for it (kernel.md 3).
-    fn end_lost(&self, id: &ContainerId) -> Result<(), MachineError> {
-        let lives = record::living(&self.paths.container_run(id)).ok().flatten().is_some();
-        if lives {
-            self.layout.existing(id)?.kill()?;
+    /// Kills the probes that are under way: their results would be nobody's.
+    pub async fn end_probes(&self) {
+        let ids: Vec<ContainerId> = self.live.read().await.keys().cloned().collect();
+        for id in ids {
+            if let Ok(cgroup) = self.layout.existing(&id) {
+                exec::sweep(&cgroup).await;
+            }
         }
-        Ok(())
+    }
+
+    /// Ends the containers whose shims were killed since the last look.
+    pub(super) async fn end_lost_shims(&self) {
+        let lives = self.live.read().await;
+        let lost = lives.iter().filter(|(_, live)| live.over.load(Ordering::Acquire));
+        let lost: Vec<_> = lost.map(|(id, live)| (id.clone(), live.spec.name.clone())).collect();
+        drop(lives);
+        for (id, container) in lost {
+            tracing::warn!(%container, "its shim is lost: it is ended");
+            if let Err(error) = self.end_lost(&id, None).await {
+                tracing::warn!(%error, %container, "a container whose shim is lost was not ended");
+            }
+        }
+    }
+
+    /// Nothing of a container may go on whose shim is lost: nobody reads its pipes or waits for it (kernel.md 3). When that
+    /// was is only known of those that are `found` so at the start: after that state was applied, and before the next one.
+    async fn end_lost(&self, id: &ContainerId, found: Option<&Stamp>) -> Result<(), MachineError> {
+        let (run, state) = (self.paths.container_run(id), self.paths.container(id));
+        self.layout.existing(id)?.kill()?;
+        let process: Option<ProcessRecord> = record::read(&run.join(PROCESS)).ok().flatten();
+        if let Some(process) = process {
+            wait_for_end(process.pid, process.ticks, KILLED).await;
+            let at = match found {
+                Some(applied) if process.started.is_before(applied) => applied.clone(),
+                Some(_) => process.started.clone(),
+                None => clock::now(),
+            };
+            let exit = observe::lost(observe::LOST, &at);
+            let end = ExitRecord { exit, started: Some(process.started) };
+            record::write(&run.join(EXIT), &end, Durability::Lazy)?;
+            record::write(&state.join(EXIT), &end, Durability::Lazy)?;
+            let path = run.join(PROCESS);
+            std::fs::remove_file(&path).map_err(MachineError::file("remove", path))?;
+        }
+        self.release(id).await
     }
 }

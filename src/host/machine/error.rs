@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use crate::engine::port::HostError;
-use crate::host::{cgroup, container, image, ledger, net, volume};
+use crate::host::{cdi, cgroup, container, image, ledger, net, record, volume};
 use crate::name::{ContainerName, NetworkName, VolumeName};
 
 /// Why this machine could not do a thing.
@@ -21,9 +21,15 @@ pub enum MachineError {
     /// Of the control groups.
     #[error(transparent)]
     Cgroup(#[from] cgroup::Error),
+    /// Of a device that is asked for by name.
+    #[error(transparent)]
+    Cdi(#[from] cdi::CdiError),
     /// Of the records.
     #[error(transparent)]
     Ledger(#[from] ledger::LedgerError),
+    /// Of a single record.
+    #[error(transparent)]
+    Record(#[from] record::RecordError),
     /// Of a shim.
     #[error(transparent)]
     Shim(#[from] container::ShimError),
@@ -66,6 +72,18 @@ pub enum MachineError {
         /// Why.
         #[source]
         source: std::io::Error,
+    },
+    /// A hook did not end with 0.
+    #[error("its {hook} (`{command}`) {}{}", if *.code < 0 { "could not be run".to_owned() } else { format!("ended with {code}") }, if .output.is_empty() { String::new() } else { format!(": {output}") })]
+    Hook {
+        /// `post_start[0]`, …
+        hook: String,
+        /// Its command.
+        command: String,
+        /// How it ended; negative: it could not be run.
+        code: i32,
+        /// What it printed.
+        output: String,
     },
     /// A task of ours was cut short.
     #[error("a task of the supervisor was cut short")]

@@ -4,6 +4,7 @@
 //! | --- | --- |
 //! | [`observe`] | what exists, from the ledger and the kernel |
 //! | [`create`], [`start`], [`stop`], [`remove`] | containers |
+//! | `hook` | programs run inside a container after its start and before its stop |
 //! | [`sandbox`] | what a container has beside its process: shim, links, ports, names |
 //! | [`adopt`] | taking over what a former supervisor left running |
 //! | [`etc`] | the texts of /etc/hosts and /etc/resolv.conf |
@@ -13,6 +14,7 @@ mod adopt;
 mod create;
 mod error;
 pub mod etc;
+mod hook;
 mod names;
 pub mod observe;
 mod probe;
@@ -52,13 +54,14 @@ pub struct Machine {
     images: Store,
     net: Net,
     names: DnsServer,
+    naming: names::Naming,
     /// The containers that have a shim.
     live: RwLock<BTreeMap<ContainerId, Arc<Live>>>,
     detaching: sandbox::Detaching,
     changed: Arc<Notify>,
     /// What shims and whoever enters a container run: a sealed copy of this program.
     executable: OwnedFd,
-    cache: observe::Cache,
+    cache: Arc<observe::Cache>,
 }
 
 impl Machine {
@@ -76,40 +79,51 @@ impl Machine {
             detaching: sandbox::Detaching::start(net.clone()),
             net,
             names: DnsServer::new("/etc/resolv.conf".into()),
+            naming: names::Naming::default(),
             live: RwLock::default(),
             changed: Arc::new(Notify::new()),
             executable: container::executable::protected()?,
-            cache: observe::Cache::default(),
+            cache: Arc::new(observe::Cache::told()),
         })
     }
 
-    async fn act(&self, action: &Action) -> Result<(), MachineError> {
+    /// Does it; what could not be had along with it is returned.
+    async fn act(&self, action: &Action) -> Result<Vec<String>, MachineError> {
         match action {
-            Action::PullImage { name, id } => self.pull(name, id).await,
+            Action::PullImage { name, id } => self.pull(name, id).await?,
             Action::CreateNetwork { spec } => {
                 for told in self.net.create(spec).await? {
                     tracing::info!(network = %spec.name, "{told}");
                 }
-                Ok(())
             }
-            Action::RemoveNetwork { name } => Ok(self.net.remove(name).await?),
-            Action::CreateVolume { spec } => Ok(volume::create(&self.paths, spec)?),
+            Action::RemoveNetwork { name } => self.net.remove(name).await?,
+            Action::CreateVolume { spec } => volume::create(&self.paths, spec)?,
             Action::RemoveVolume { name } => {
                 let (paths, name) = (self.paths.clone(), name.clone());
-                Ok(tokio::task::spawn_blocking(move || volume::remove(&paths, &name)).await??)
+                tokio::task::spawn_blocking(move || volume::remove(&paths, &name)).await??;
             }
-            Action::CreateContainer { id, spec } => self.create(id, spec).await,
-            Action::StartContainer { id, name, restart } => self.start(id, name, *restart).await,
-            Action::StopContainer { id, name, signal, grace } => self.stop(id, name, *signal, *grace).await,
-            Action::PauseContainer { id, .. } => self.pause(id),
-            Action::UnpauseContainer { id, .. } => self.unpause(id),
-            Action::RemoveContainer { id, .. } => self.remove(id).await,
+            Action::CreateContainer { id, spec } => self.create(id, spec).await?,
+            Action::StartContainer { id, name, restart } => return self.start(id, name, *restart).await,
+            Action::StopContainer { id, name, signal, grace } => self.stop(id, name, *signal, *grace).await?,
+            Action::RunHooks { id, kind, hooks, done, .. } => {
+                return self.run_hooks(id, *kind, hooks, *done).await;
+            }
+            Action::PauseContainer { id, .. } => self.pause(id)?,
+            Action::UnpauseContainer { id, .. } => self.unpause(id)?,
+            Action::ReleaseContainer { id, .. } => {
+                self.release(id).await?;
+                self.refresh_names().await;
+            }
+            Action::RemoveContainer { id, .. } => self.remove(id).await?,
         }
+        Ok(Vec::new())
     }
 
-    /// Fetches layers that went missing since the client resolved the image; without anybody's login.
+    /// Fetches layers that went missing since the client resolved the image: from where the last caller had its images,
+    /// without anybody's login.
     async fn pull(&self, name: &str, id: &crate::name::Digest) -> Result<(), MachineError> {
-        let client = Arc::new(image::Client::new(image::Settings::from_env())?);
+        let settings = ledger::project::caller(&self.paths, &self.project)?.registries;
+        let client = Arc::new(image::Client::new(settings)?);
         Ok(self.images.fetch_id(&client, name, id, &(Arc::new(image::Quiet) as image::Watcher)).await?)
     }
 
@@ -127,19 +141,30 @@ impl Machine {
 
 impl Host for Machine {
     async fn observe(&self, desired: &Desired) -> Result<Observed, HostError> {
+        self.end_lost_shims().await;
         Ok(observe::observe(&self.paths, &self.project, Some(desired), &self.cache)?)
     }
 
-    async fn apply(&self, action: &Action) -> Result<(), HostError> {
-        Ok(self.act(action).await?)
+    async fn apply(&self, action: &Action) -> Result<Vec<String>, HostError> {
+        let result = self.act(action).await;
+        if let Some(id) = action.container() {
+            self.cache.changed(id);
+        }
+        Ok(result?)
     }
 
     async fn probe(&self, id: &ContainerId, spec: &HealthSpec) -> ProbeResult {
         self.run_probe(id, spec).await
     }
 
+    async fn health(&self, id: &ContainerId) -> Option<HealthRecord> {
+        ledger::container::health(&self.paths, id).ok().flatten()
+    }
+
     async fn record_health(&self, id: &ContainerId, record: &HealthRecord) -> Result<(), HostError> {
-        ledger::container::set_health(&self.paths, id, record).map_err(|e| MachineError::from(e).into())
+        let result = ledger::container::set_health(&self.paths, id, record);
+        self.cache.changed(id);
+        result.map_err(|e| MachineError::from(e).into())
     }
 
     async fn changed(&self) {

@@ -4,6 +4,8 @@
 use std::collections::BTreeMap;
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::Duration;
 
 use tokio::sync::{RwLock, watch};
 
@@ -33,6 +35,8 @@ pub struct Live {
     pub running: RwLock<Option<Running>>,
     /// Counts the ends of its process.
     pub ends: watch::Sender<u64>,
+    /// Its shim is gone.
+    pub over: AtomicBool,
 }
 
 impl Machine {
@@ -113,14 +117,19 @@ impl Machine {
     /// Takes a container in that has a shim: its events count from now on.
     pub(super) async fn take_in(&self, id: &ContainerId, live: Arc<Live>) {
         self.live.write().await.insert(id.clone(), live.clone());
-        let changed = self.changed.clone();
+        self.cache.follow(id);
+        let (changed, cache, id) = (self.changed.clone(), self.cache.clone(), id.clone());
         tokio::spawn(async move {
             while let Some(Event::Exited(_)) = live.shim.event().await {
                 live.running.write().await.take();
+                cache.changed(&id);
                 live.ends.send_modify(|ends| *ends += 1);
                 changed.notify_one();
             }
-            // The connection has ended: the shim is lost, or was told to end.
+            // The connection has ended: the shim was told to end, or is lost, which the next observation deals with.
+            cache.unfollow(&id);
+            live.over.store(true, Ordering::Release);
+            live.ends.send_modify(|ends| *ends += 1);
             changed.notify_one();
         });
     }
@@ -157,6 +166,12 @@ impl Machine {
             // One that is gone already needs no telling.
             let _ = live.shim.shutdown().await;
         }
+        // One that was killed left its socket, which is how a container tells that it has a sandbox.
+        let socket = self.paths.shim_socket(id);
+        match std::fs::remove_file(&socket) {
+            Err(e) if e.kind() != std::io::ErrorKind::NotFound => return Err(MachineError::file("remove", socket)(e)),
+            _ => {}
+        }
         self.unlink(id, &!ports).await;
         Ok(())
     }
@@ -166,7 +181,10 @@ impl Machine {
         if !without_ports && let Err(error) = self.net.withdraw(&self.project, std::slice::from_ref(id)).await {
             tracing::warn!(%error, container = id.short(), "its ports were not withdrawn");
         }
-        self.detaching.detach(id.clone()).await;
+        // The record comes before the link: without one there is none, and a batch less to wait for.
+        if self.net.is_attached(id) {
+            self.detaching.detach(id.clone()).await;
+        }
         if let Err(error) = ledger::set_ports(&self.paths, id, &[]) {
             tracing::warn!(%error, container = id.short(), "its ports are still in its record");
         }
@@ -175,7 +193,15 @@ impl Machine {
 
 impl Live {
     fn new(shim: Shim, sandbox: Sandbox, spec: ContainerSpec, held: Vec<Held>) -> Self {
-        Self { shim, sandbox, spec, held, running: RwLock::new(None), ends: watch::Sender::new(0) }
+        Self {
+            shim,
+            sandbox,
+            spec,
+            held,
+            running: RwLock::new(None),
+            ends: watch::Sender::new(0),
+            over: AtomicBool::new(false),
+        }
     }
 
     /// A descriptor of the sandbox for another container that shares it.
@@ -196,15 +222,37 @@ fn duplicates(held: &[Held]) -> Result<Vec<OwnedFd>, MachineError> {
 /// period under a lock for every deletion of links, however many there are (peers.md, fact 2).
 pub struct Detaching {
     queue: tokio::sync::mpsc::UnboundedSender<(ContainerId, tokio::sync::oneshot::Sender<()>)>,
+    /// So many are about to come: see [`Detaching::announce`].
+    leaving: Arc<AtomicUsize>,
+}
+
+/// So long the first waits for others that are about to come; one that takes its time to stop keeps nobody longer.
+const TOGETHER: Duration = Duration::from_millis(50);
+
+/// One that is about to leave its networks, until this is dropped.
+pub struct Leaving(Arc<AtomicUsize>);
+
+impl Drop for Leaving {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::SeqCst);
+    }
 }
 
 impl Detaching {
     /// Starts the task that takes them off.
     pub fn start(net: crate::host::net::Net) -> Self {
         let (queue, mut waiting) = tokio::sync::mpsc::unbounded_channel();
+        let leaving = Arc::new(AtomicUsize::new(0));
+        let announced = leaving.clone();
         tokio::spawn(async move {
             while let Some(first) = waiting.recv().await {
                 let mut batch: Vec<(ContainerId, tokio::sync::oneshot::Sender<()>)> = vec![first];
+                let end = tokio::time::Instant::now() + TOGETHER;
+                while batch.len() < announced.load(Ordering::SeqCst)
+                    && let Ok(Some(next)) = tokio::time::timeout_at(end, waiting.recv()).await
+                {
+                    batch.push(next);
+                }
                 while let Ok(next) = waiting.try_recv() {
                     batch.push(next);
                 }
@@ -218,7 +266,13 @@ impl Detaching {
                 }
             }
         });
-        Self { queue }
+        Self { queue, leaving }
+    }
+
+    /// Tells that a container is being stopped: who leaves with others is taken off with them.
+    pub fn announce(&self) -> Leaving {
+        self.leaving.fetch_add(1, Ordering::SeqCst);
+        Leaving(self.leaving.clone())
     }
 
     async fn detach(&self, id: ContainerId) {

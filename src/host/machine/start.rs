@@ -4,12 +4,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::net::IpAddr;
 use std::os::fd::OwnedFd;
+use std::path::Path;
 use std::sync::Arc;
 
 use super::etc::{self, Surroundings};
 use super::sandbox::{Live, shared_parts};
 use super::{Machine, MachineError, stop};
 use crate::desired::{ContainerSpec, MountSource, NetMode, NsMode};
+use crate::host::cdi;
 use crate::host::cgroup::{Cgroup, DeviceRule, Devices};
 use crate::host::container::bundle::{Shared, shared};
 use crate::host::container::protocol::Part;
@@ -24,8 +26,8 @@ impl Machine {
         id: &ContainerId,
         name: &ContainerName,
         restart: Option<(u32, u32)>,
-    ) -> Result<(), MachineError> {
-        let made = ledger::made(&self.paths, id)?.ok_or_else(|| MachineError::Gone(name.clone()))?;
+    ) -> Result<Vec<String>, MachineError> {
+        let made = ledger::whole(&self.paths, id)?.ok_or_else(|| MachineError::Gone(name.clone()))?;
         let spec = made.spec;
         let (restarts, streak) = restart.unwrap_or_default();
         let run = self.paths.container_run(id);
@@ -36,10 +38,10 @@ impl Machine {
         if result.is_err() {
             self.release(id).await?;
         }
-        result?;
+        let warnings = result?;
         stop::clear_marks(&self.paths, id);
         self.refresh_names().await;
-        Ok(())
+        Ok(warnings)
     }
 
     async fn start_process(
@@ -47,21 +49,23 @@ impl Machine {
         id: &ContainerId,
         spec: &ContainerSpec,
         live: &Arc<Live>,
-    ) -> Result<(), MachineError> {
-        let bundle = Bundle::new(id.clone(), spec.clone(), self.resolve(id, spec).await?)?;
+    ) -> Result<Vec<String>, MachineError> {
+        let mut full = spec.clone();
+        let hooks = cdi::apply(&mut full, &cdi::FOLDERS.map(Path::new))?;
+        let (cgroup, mut warnings) = self.cgroup(id, &full)?;
+        let host = Resolved { hooks, ..self.resolve(id, spec, cgroup)? };
+        let bundle = Bundle::new(id.clone(), full, host)?;
         let shared = self.shared(spec).await?;
         let running = live.shim.start(&bundle, shared).await?;
-        for warning in &running.warnings {
-            tracing::warn!(container = %spec.name, "{warning}");
-        }
+        warnings.extend(running.warnings.iter().cloned());
         *live.running.write().await = Some(running);
-        Ok(())
+        Ok(warnings)
     }
 
     /// Where the parts of a container are on this machine.
-    async fn resolve(&self, id: &ContainerId, spec: &ContainerSpec) -> Result<Resolved, MachineError> {
+    fn resolve(&self, id: &ContainerId, spec: &ContainerSpec, cgroup: Cgroup) -> Result<Resolved, MachineError> {
         let paths = |layers: &[Digest]| layers.iter().map(|layer| self.images.layer_path(layer)).collect::<Vec<_>>();
-        let around = self.surroundings(id, spec).await?;
+        let around = self.surroundings(id, spec)?;
         let mut volumes = BTreeMap::new();
         let mut images = BTreeMap::new();
         for mount in &spec.mounts {
@@ -88,7 +92,8 @@ impl Machine {
             hosts: Some(etc::hosts(spec, &around)),
             resolv_conf: Some(etc::resolv_conf(spec, &around)),
             hostname: around.hostname,
-            cgroup: self.cgroup(id, spec)?,
+            cgroup,
+            hooks: Vec::new(),
             log: (spec.log.driver != "none").then(|| {
                 let replica = if spec.oneoff { id.short().to_owned() } else { spec.number.to_string() };
                 self.paths.logs(&self.project, &spec.service, &replica)
@@ -96,7 +101,7 @@ impl Machine {
         })
     }
 
-    async fn surroundings(&self, id: &ContainerId, spec: &ContainerSpec) -> Result<Surroundings, MachineError> {
+    fn surroundings(&self, id: &ContainerId, spec: &ContainerSpec) -> Result<Surroundings, MachineError> {
         let read = |path: &str| fs::read_to_string(path).unwrap_or_default();
         let own = if spec.namespaces.uts == NsMode::Host || spec.namespaces.net == NetMode::Host {
             read("/proc/sys/kernel/hostname").trim().to_owned()
@@ -111,9 +116,8 @@ impl Machine {
             _ if spec.namespaces.net == NetMode::Host => Some(IpAddr::from([127, 0, 0, 1])),
             None => None,
             Some(endpoint) => {
-                let networks = self.net.list().await?;
-                let network = networks.iter().find(|n| n.spec.name == endpoint.network);
-                network.and_then(|n| n.spec.subnets.first()).map(|subnet| subnet.gateway)
+                let network = self.net.network_now(&endpoint.network)?;
+                network.and_then(|spec| spec.subnets.first().map(|subnet| subnet.gateway))
             }
         };
         Ok(Surroundings {
@@ -125,7 +129,8 @@ impl Machine {
         })
     }
 
-    fn cgroup(&self, id: &ContainerId, spec: &ContainerSpec) -> Result<Cgroup, MachineError> {
+    /// The container's cgroup, and what could not be had of its limits.
+    fn cgroup(&self, id: &ContainerId, spec: &ContainerSpec) -> Result<(Cgroup, Vec<String>), MachineError> {
         let devices = if spec.security.privileged {
             Devices::All
         } else {
@@ -134,10 +139,7 @@ impl Machine {
             Devices::Rules(rules.chain(nodes).collect::<Result<_, _>>()?)
         };
         let created = self.layout.container(id, &spec.resources, &devices)?;
-        for warning in created.warnings {
-            tracing::warn!(container = %spec.name, "{warning}");
-        }
-        Ok(created.cgroup)
+        Ok((created.cgroup, created.warnings))
     }
 
     /// The namespaces of other containers that this one joins.

@@ -9,7 +9,7 @@ use crate::host::paths::Paths;
 use crate::name::{ContainerId, ContainerName};
 
 /// After a kill the kernel ends a process at once, unless it waits for a device.
-const KILLED: Duration = Duration::from_secs(10);
+pub(super) const KILLED: Duration = Duration::from_secs(10);
 
 /// The mark of a container whose processes are frozen.
 pub fn paused_mark(paths: &Paths, id: &ContainerId) -> PathBuf {
@@ -38,6 +38,7 @@ impl Machine {
         signal: i32,
         grace: Duration,
     ) -> Result<(), MachineError> {
+        let _leaving = self.detaching.announce();
         let mark = stopped_mark(&self.paths, id);
         fs::write(&mark, b"").map_err(MachineError::file("write", &mark))?;
         self.end_process(id, name, signal, grace).await?;
@@ -70,7 +71,8 @@ impl Machine {
             if paused_mark(&self.paths, id).exists() {
                 cgroup.thaw()?;
             }
-            if tokio::time::timeout(grace, ends.wait_for(|ends| *ends > before)).await.is_ok() {
+            let ended = tokio::time::timeout(grace, ends.wait_for(|ends| *ends > before)).await.is_ok();
+            if ended && !live.over.load(std::sync::atomic::Ordering::Acquire) {
                 return Ok(());
             }
         }

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 
 use super::owner::Owner;
 use crate::desired::Protocol;
+use crate::host::record::RecordError;
 use crate::name::{ContainerId, NetworkName};
 
 /// Why a network operation failed.
@@ -33,14 +34,9 @@ pub enum NetError {
         #[source]
         source: io::Error,
     },
-    /// A record on disk is damaged or of a newer windlass.
-    #[error("the record {} is {what}", path.display())]
-    Record {
-        /// The file.
-        path: PathBuf,
-        /// What is wrong with it.
-        what: String,
-    },
+    /// A record on disk can't be written or read.
+    #[error(transparent)]
+    Record(#[from] RecordError),
     /// A name that cannot be the name of a folder.
     #[error("`{0}` is no usable network name: letters, digits, `_`, `.` and `-`, beginning with a letter or digit")]
     Name(NetworkName),

@@ -1,6 +1,7 @@
 //! The machine's networks: making, mending and removing them, and containers coming and going. Blocking: [`super::Net`] calls it
 //! from blocking threads.
 
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::os::fd::BorrowedFd;
 use std::path::{Path, PathBuf};
@@ -154,8 +155,7 @@ impl Machine {
         };
         let mut found = Vec::new();
         for record in self.records.networks()? {
-            let endpoints = self.records.endpoints(&record.spec.name)?.into_iter().map(|endpoint| endpoint.container);
-            let endpoints = endpoints.collect();
+            let endpoints = self.records.containers_on(&record.spec.name)?.into_iter().collect();
             found.push(ObservedNetwork { present: present(&record.spec), spec: record.spec, endpoints });
         }
         Ok(found)
@@ -248,17 +248,26 @@ impl Machine {
             group: self.group,
             isolated: !network.icc,
         };
-        let mut result = link::add_veth(&mut netlink, &veth);
-        if matches!(&result, Err(error) if error.raw_os_error() == Some(libc::EEXIST)) {
-            // Left over from an earlier sandbox of this container.
-            let stale = link::find(&mut netlink, veth.host).context("look for", veth.host)?;
-            if let Some(stale) = stale.filter(|link| link.group == self.group) {
-                link::remove(&mut netlink, stale.index).context("remove", veth.host)?;
-                result = link::add_veth(&mut netlink, &veth);
-            }
+        sysctl::protected(netns, &attached.interface, attached.ipv6.is_some(), || {
+            let made = link::add_veth(&mut netlink, &veth);
+            let made = match made {
+                Err(error) if error.raw_os_error() == Some(libc::EEXIST) => {
+                    self.remove_stale(&mut netlink, veth.host)?;
+                    link::add_veth(&mut netlink, &veth)
+                }
+                made => made,
+            };
+            made.context("create the link", format!("{} of network {}", veth.host, network.name))
+        })
+    }
+
+    /// Removes a link that is left over from an earlier sandbox of a container.
+    fn remove_stale(&self, netlink: &mut Netlink, name: &str) -> Result<()> {
+        let stale = link::find(netlink, name).context("look for", name)?;
+        match stale.filter(|link| link.group == self.group) {
+            Some(stale) => link::remove(netlink, stale.index).context("remove", name),
+            None => Ok(()),
         }
-        result.context("create the link", format!("{} of network {}", veth.host, network.name))?;
-        inside::protect(netns, &attached.interface, attached.ipv6.is_some())
     }
 
     /// Takes a container's links up and makes them usable at once.
@@ -287,7 +296,7 @@ impl Machine {
         for endpoint in &endpoints {
             self.records.remove_endpoint(&endpoint.attached.network, &endpoint.container)?;
         }
-        for network in endpoints.iter().map(|endpoint| &endpoint.attached.network) {
+        for network in endpoints.iter().map(|endpoint| &endpoint.attached.network).collect::<BTreeSet<_>>() {
             let unowned = self.records.network(network)?.filter(|record| record.unowned);
             if let Some(record) = unowned
                 && self.records.endpoints(network)?.is_empty()
@@ -331,8 +340,8 @@ fn plan_link(container: &ContainerId, endpoint: &EndpointSpec, network: &Network
         }
         Ok(subnet.prefix)
     };
-    let ipv4 = endpoint.ipv4.map(|v4| Ok((v4, with_prefix(v4.into())?))).transpose()?;
-    let ipv6 = endpoint.ipv6.map(|v6| Ok((v6, with_prefix(v6.into())?))).transpose()?;
+    let ipv4 = endpoint.ipv4.map(|v4| with_prefix(v4.into()).map(|prefix| (v4, prefix))).transpose()?;
+    let ipv6 = endpoint.ipv6.map(|v6| with_prefix(v6.into()).map(|prefix| (v6, prefix))).transpose()?;
     let address = endpoint.ipv4.map(IpAddr::V4).or(endpoint.ipv6.map(IpAddr::V6));
     let mac = match (&endpoint.mac, address) {
         (Some(text), _) => address::parse_mac(text)?,

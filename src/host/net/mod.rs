@@ -161,18 +161,37 @@ impl Net {
         self.shared.machine.list()
     }
 
-    /// Every container's link to every network of the machine, on the calling thread.
+    /// What is to be told of records that were damaged and put aside since the last call.
+    pub fn damaged(&self) -> Vec<String> {
+        self.shared.machine.records.take_damaged()
+    }
+
+    /// What a network was made of, on the calling thread; `None`: there is no such network.
+    ///
+    /// # Errors
+    /// When the record can't be read.
+    pub fn network_now(&self, name: &NetworkName) -> Result<Option<NetworkSpec>> {
+        Ok(self.shared.machine.records.network(name)?.map(|record| record.spec))
+    }
+
+    /// Every container's link to every network of the machine, but for the containers that are `known`, on the calling
+    /// thread.
     ///
     /// # Errors
     /// When the records can't be read.
-    pub fn endpoints_now(&self) -> Result<Vec<Endpoint>> {
-        let records = self.shared.machine.records.all_endpoints()?;
+    pub fn endpoints_now(&self, known: impl Fn(&ContainerId) -> bool) -> Result<Vec<Endpoint>> {
+        let records = self.shared.machine.records.endpoints_but(known)?;
         let endpoint = |record: record::EndpointRecord| Endpoint {
             container: record.container,
             project: record.project,
             spec: record.spec,
         };
         Ok(records.into_iter().map(endpoint).collect())
+    }
+
+    /// Whether a container has a link, or the record of one, on the calling thread; also where that can't be found out.
+    pub fn is_attached(&self, container: &ContainerId) -> bool {
+        self.shared.machine.records.has_endpoint(container).unwrap_or(true)
     }
 
     /// As [`Net::routes`], on the calling thread.
@@ -351,8 +370,7 @@ impl Net {
             let firewall = Firewall::read().context("read", "the rules of other firewalls")?;
             let mut told: Vec<String> = networks.iter().flat_map(|network| firewall.warnings(network)).collect();
             told.extend(firewall.relay_note().filter(|_| publishes));
-            let bad = shared.machine.records.take_bad().into_iter();
-            told.extend(bad.map(|path| format!("a damaged record was put aside: {}", path.display())));
+            told.extend(shared.machine.records.take_damaged());
             Ok(told)
         })
         .await

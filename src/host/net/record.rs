@@ -6,26 +6,22 @@
 //! <root>/networks/<network>/endpoints/<container> a container's link to it, and the ports it publishes over it
 //! ```
 //!
-//! The first line of a record names its version and the checksum of the rest. A damaged one is renamed to `….bad` and told,
-//! and stops nobody.
+//! A damaged one (see `host::record`) is told, and stops nobody.
 
 use std::fs::{self, File};
-use std::io::{self, Write};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 
 use nix::fcntl::{Flock, FlockArg};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
 
 use super::error::{Context, NetError, Result};
 use super::inside::Attached;
 use crate::desired::{EndpointSpec, NetworkSpec, PortSpec};
+use crate::host::record::{self, Durability, RecordError};
 use crate::name::{ContainerId, NetworkName, ProjectName};
-
-/// The version of these records.
-const SCHEMA: u32 = 1;
 
 /// A network on disk.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -54,7 +50,7 @@ pub(crate) struct EndpointRecord {
 /// The folder of the records.
 pub(crate) struct Records {
     folder: PathBuf,
-    bad: Mutex<Vec<PathBuf>>,
+    damaged: Mutex<Vec<String>>,
 }
 
 impl Records {
@@ -62,7 +58,7 @@ impl Records {
     pub fn open(root: &Path) -> Result<Self> {
         let folder = root.join("networks");
         fs::create_dir_all(&folder).at("create", &folder)?;
-        Ok(Self { folder, bad: Mutex::default() })
+        Ok(Self { folder, damaged: Mutex::default() })
     }
 
     /// Waits for the machine-wide lock, alone.
@@ -103,11 +99,11 @@ impl Records {
     }
 
     /// Writes a network, so that it outlives a power cut.
-    pub fn put_network(&self, record: &NetworkRecord) -> Result<()> {
-        let folder = self.of(&record.spec.name)?;
+    pub fn put_network(&self, entry: &NetworkRecord) -> Result<()> {
+        let folder = self.of(&entry.spec.name)?;
         let endpoints = folder.join("endpoints");
         fs::create_dir_all(&endpoints).at("create", &endpoints)?;
-        write(&folder.join("spec"), record, true)
+        Ok(record::write(&folder.join("spec"), entry, Durability::Synced)?)
     }
 
     /// Removes a network's folder.
@@ -123,6 +119,18 @@ impl Records {
         Ok(paths.filter_map(|path| self.read(&path).transpose()).flatten().collect())
     }
 
+    /// Who is on a network, without reading their records.
+    pub fn containers_on(&self, network: &NetworkName) -> Result<Vec<ContainerId>> {
+        Ok(entries(&self.of(network)?.join("endpoints"))?.into_iter().map(ContainerId::from).collect())
+    }
+
+    /// Whether a container has an endpoint on any network.
+    pub fn has_endpoint(&self, container: &ContainerId) -> Result<bool> {
+        Ok(entries(&self.folder)?
+            .iter()
+            .any(|network| self.folder.join(network).join("endpoints").join(container).exists()))
+    }
+
     /// The endpoints of a container, on all networks.
     pub fn endpoints_of(&self, container: &ContainerId) -> Result<Vec<EndpointRecord>> {
         let mut found = Vec::new();
@@ -134,17 +142,26 @@ impl Records {
 
     /// Every endpoint of the machine.
     pub fn all_endpoints(&self) -> Result<Vec<EndpointRecord>> {
+        self.endpoints_but(|_| false)
+    }
+
+    /// Every endpoint of the machine, but for those of the containers that are `known`, whose records are not even read.
+    pub fn endpoints_but(&self, known: impl Fn(&ContainerId) -> bool) -> Result<Vec<EndpointRecord>> {
         let mut found = Vec::new();
         for network in entries(&self.folder)? {
-            found.extend(self.endpoints(&NetworkName::new(network))?);
+            let folder = self.folder.join(network).join("endpoints");
+            for container in entries(&folder)?.into_iter().map(ContainerId::from).filter(|id| !known(id)) {
+                found.extend(self.read(&folder.join(&container))?);
+            }
         }
         Ok(found)
     }
 
     /// Writes an endpoint. It need not outlive a power cut: the link doesn't either, and fifty of them would wait for the
     /// disk fifty times.
-    pub fn put_endpoint(&self, record: &EndpointRecord) -> Result<()> {
-        write(&self.of(&record.attached.network)?.join("endpoints").join(&record.container), record, false)
+    pub fn put_endpoint(&self, entry: &EndpointRecord) -> Result<()> {
+        let path = self.of(&entry.attached.network)?.join("endpoints").join(&entry.container);
+        Ok(record::write(&path, entry, Durability::Lazy)?)
     }
 
     /// Removes an endpoint.
@@ -153,9 +170,9 @@ impl Records {
         gone_is_fine(fs::remove_file(&path)).at("remove", path)
     }
 
-    /// The damaged records that were put aside since the last call.
-    pub fn take_bad(&self) -> Vec<PathBuf> {
-        std::mem::take(&mut *self.bad.lock().unwrap_or_else(|poisoned| poisoned.into_inner()))
+    /// What is to be told of records that were damaged and put aside since the last call.
+    pub fn take_damaged(&self) -> Vec<String> {
+        std::mem::take(&mut *self.damaged.lock().unwrap_or_else(|poisoned| poisoned.into_inner()))
     }
 
     fn of(&self, name: &NetworkName) -> Result<PathBuf> {
@@ -165,56 +182,14 @@ impl Records {
     }
 
     fn read<T: DeserializeOwned>(&self, path: &Path) -> Result<Option<T>> {
-        let text = match fs::read_to_string(path) {
-            Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
-                return Ok(None);
-            }
-            other => other.at("read", path)?,
-        };
-        match parse(path, &text) {
-            Err(NetError::Record { path, what }) if !what.starts_with("newer") => {
-                let aside = path.with_extension("bad");
-                gone_is_fine(fs::rename(&path, &aside)).at("rename", path)?;
-                self.bad.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).push(aside);
+        match record::read(path) {
+            Err(error @ RecordError::Damaged { .. }) => {
+                self.damaged.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).push(error.to_string());
                 Ok(None)
             }
-            other => other.map(Some),
+            other => Ok(other?),
         }
     }
-}
-
-fn parse<T: DeserializeOwned>(path: &Path, text: &str) -> Result<T> {
-    let bad = |what: String| NetError::Record { path: path.to_owned(), what };
-    let (head, body) = text.split_once('\n').ok_or_else(|| bad("cut short".into()))?;
-    let (version, sum) = head.split_once(' ').ok_or_else(|| bad("damaged".into()))?;
-    match version.parse::<u32>() {
-        Ok(version) if version > SCHEMA => return Err(bad(format!("newer (version {version}) than this windlass"))),
-        Ok(_) if sum == checksum(body) => {}
-        _ => return Err(bad("damaged".into())),
-    }
-    serde_json::from_str(body).map_err(|error| bad(format!("damaged: {error}")))
-}
-
-fn write<T: Serialize>(path: &Path, record: &T, durable: bool) -> Result<()> {
-    let body = serde_json::to_string(record).map_err(io::Error::from).at("write", path)?;
-    let temporary = path.with_extension("new");
-    let fill = || -> io::Result<()> {
-        let mut file = File::create(&temporary)?;
-        file.write_all(format!("{SCHEMA} {}\n{body}", checksum(&body)).as_bytes())?;
-        if durable {
-            file.sync_all()?;
-        }
-        fs::rename(&temporary, path)?;
-        match path.parent() {
-            Some(folder) if durable => File::open(folder)?.sync_all(),
-            _ => Ok(()),
-        }
-    };
-    fill().at("write", path)
-}
-
-fn checksum(body: &str) -> String {
-    Sha256::digest(body.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// The names in a folder, sorted, without those that are put aside or being written.
@@ -226,8 +201,7 @@ fn entries(folder: &Path) -> Result<Vec<String>> {
         other => other.at("list", folder)?,
     };
     let names = read.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
-    let mut names: Vec<String> =
-        names.filter(|name| !name.starts_with('.') && !name.ends_with(".bad") && !name.ends_with(".new")).collect();
+    let mut names: Vec<String> = names.filter(|name| !name.starts_with('.') && !name.ends_with(".bad")).collect();
     names.sort();
     Ok(names)
 }

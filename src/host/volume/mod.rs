@@ -6,9 +6,9 @@ use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use super::ledger::project::names;
-use super::ledger::record::{self, Durability};
 use super::ledger::{LedgerError, container::remove_tree};
 use super::paths::{Paths, is_plain_component};
+use super::record::{self, Durability, RecordError};
 use crate::desired::VolumeSpec;
 use crate::name::VolumeName;
 
@@ -67,7 +67,10 @@ pub enum VolumeError {
     },
     /// Its record can't be had.
     #[error(transparent)]
-    Record(#[from] LedgerError),
+    Record(#[from] RecordError),
+    /// Its folder can't be removed.
+    #[error(transparent)]
+    Ledger(#[from] LedgerError),
 }
 
 /// Makes a volume; one that is there already is left as it is.

@@ -9,7 +9,7 @@ use tokio::sync::mpsc::{self, UnboundedReceiver, UnboundedSender};
 use super::super::super::error::CliError;
 use super::super::super::progress::{Kind, Phase, Report, Tell};
 use super::super::{Change, Event, Outcome, Planned, Until};
-use super::{Real, failed, ledger};
+use super::{Real, evidence, failed, ledger};
 use crate::desired::Desired;
 use crate::desired::edit::edit;
 use crate::engine::progress::{Progress, StepName};
@@ -20,7 +20,7 @@ use crate::name::{ContainerName, ProjectName, ServiceName};
 use crate::observed::{Health, Observed};
 use crate::plan::{Failure, plan};
 use crate::supervisor::protocol::{Refusal, Reply, Request};
-use crate::supervisor::{Client, is_over};
+use crate::supervisor::{Client, is_over, is_silent};
 
 impl Real {
     /// The very plan that a change would begin with.
@@ -73,6 +73,10 @@ async fn converse(
             let hangup = Hangup(client.closer().map_err(|e| failed(&e))?);
             // A supervisor that is about to end says nothing any more; the next one knows nothing of this request.
             match client.request(&request).and_then(|()| client.reply()) {
+                Err(error) if is_silent(&error) && tries > 0 => {
+                    client.kill();
+                    tries -= 1;
+                }
                 Err(error) if is_over(&error) && tries > 0 => tries -= 1,
                 first => {
                     std::thread::spawn(move || hear(&mut client, first, &sender));
@@ -89,7 +93,11 @@ fn hear(client: &mut Client, first: io::Result<Reply>, sender: &UnboundedSender<
     let mut next = Some(first);
     loop {
         let reply = next.take().unwrap_or_else(|| client.reply());
-        let over = !matches!(reply, Ok(Reply::Progress { .. } | Reply::Waiting { .. }));
+        let over = !matches!(reply, Ok(Reply::Progress { .. } | Reply::Waiting { .. } | Reply::Alive));
+        if reply.as_ref().is_err_and(is_silent) {
+            // The shims start the next one, which carries on what was asked for.
+            client.kill();
+        }
         if sender.send(reply).is_err() || over {
             return;
         }
@@ -104,6 +112,9 @@ pub async fn apply(
     until: Until,
     tell: &Tell,
 ) -> Result<Outcome, CliError> {
+    if matches!(change, Change::Declare(_)) {
+        ledger::set_caller(paths, project, &ledger::Caller::own()).map_err(|e| failed(&e))?;
+    }
     if matches!(change, Change::Edit(_)) && ledger::desired(paths, project).map_err(|e| failed(&e))?.is_none() {
         return nothing_or_orphans(project, &change);
     }
@@ -115,9 +126,10 @@ pub async fn apply(
     let mut outcome = Outcome::default();
     while let Some(reply) = replies.recv().await {
         let reply = reply.map_err(|e| {
+            let why = if is_silent(&e) { "it hung, and was killed".to_owned() } else { e.to_string() };
             CliError::with_help(
-                format!("lost the supervisor of project `{project}`: {e}"),
-                "what was asked for goes on with the next one, which is there by itself",
+                format!("lost the supervisor of project `{project}`: {why}"),
+                "what was asked for goes on with the next one, which is there by itself; the same command waits for it",
             )
         })?;
         match reply {
@@ -127,10 +139,13 @@ pub async fn apply(
                     format!("waiting for process {} ({}, since {} s)", holder.pid, holder.command, holder.seconds);
                 tell.report(Report::new(Kind::Project, project.as_str(), Phase::Working, text));
             }
-            Reply::Refused { reason: Refusal::Failed { reasons } } => {
+            Reply::Refused { reason: Refusal::Failed { reasons, culprits } } => {
                 outcome.failures = reasons.into_iter().map(failure).collect();
+                outcome.evidence = evidence::of(paths, project, &culprits);
                 return Ok(outcome);
             }
+            Reply::Refused { reason: Refusal::Conflict { .. } } => return Err(CliError::Overtaken),
+            Reply::Alive => {}
             Reply::Refused { reason } => return Err(CliError::failed(reason.to_string())),
             Reply::Done | Reply::Bye => return Ok(outcome),
         }
@@ -149,7 +164,7 @@ fn nothing_or_orphans(project: &ProjectName, change: &Change) -> Result<Outcome,
 }
 
 fn failure(reason: String) -> Failure {
-    Failure { container: ContainerName::default(), reason }
+    Failure { container: ContainerName::default(), reason, culprit: None }
 }
 
 /// One step as a line, in docker compose's words.
@@ -193,6 +208,9 @@ fn report(tell: &Tell, step: &StepName, phase: Phase, began: bool, detail: Optio
         "remove" => ("Removing", "Removed"),
         "start" => ("Starting", "Started"),
         "stop" => ("Stopping", "Stopped"),
+        "run" => ("Running hooks", "Started"),
+        // Of no interest to people: it has ended already.
+        "release" => return,
         "pause" => ("Pausing", "Paused"),
         _ => ("Unpausing", "Unpaused"),
     };

@@ -29,6 +29,8 @@ impl Real {
     ) -> Result<Desired, CliError> {
         self.refuse_undone()?;
         let touched = touched(project, wish);
+        let provided = self.provide(project, &touched, wish.rehearsal, tell).await?;
+        let project = &self.with_provided(project, &provided, (&touched, wish.rehearsal), tell).await?;
         let (images, mount_images) = self.resolve(project, &touched, wish, tell).await?;
         let request = self.request(project, wish, mount_images)?;
         let mut leases = self.leases()?;
@@ -38,6 +40,7 @@ impl Real {
         let mut desired = compile(project, &images, &leases, &request).map_err(|errors| self.point(&errors))?;
         let generation = request.previous.as_ref().map_or(0, |previous| previous.generation);
         desired.generation = generation + 1;
+        desired.providers = provided;
         Ok(desired)
     }
 
@@ -98,6 +101,7 @@ impl Real {
                 working_dir: loaded.working_dir.clone(),
                 config_files: loaded.config_files.clone(),
                 environment_files: loaded.env_files.clone(),
+                told: self.told(),
             },
             None => Source::default(),
         }
@@ -113,7 +117,7 @@ impl Real {
             let lease = NetworkLease { spec: network.spec.clone(), endpoints: BTreeMap::new() };
             leases.networks.insert(network.spec.name, lease);
         }
-        for endpoint in net.endpoints_now().map_err(|e| failed(&e))? {
+        for endpoint in net.endpoints_now(|_| false).map_err(|e| failed(&e))? {
             let Ok(Some(made)) = ledger::made(&self.paths, &endpoint.container) else { continue };
             if let Some(network) = leases.networks.get_mut(&endpoint.spec.network) {
                 let lease = EndpointLease { ipv4: endpoint.spec.ipv4, ipv6: endpoint.spec.ipv6 };
@@ -204,7 +208,11 @@ fn policy(service: &Service, wish: &UpWish) -> Result<image::PullPolicy, CliErro
         _ => {}
     }
     match service.pull_policy.as_deref() {
-        None | Some("build" | "refresh") => Ok(image::PullPolicy::Missing),
+        None | Some("build") => Ok(image::PullPolicy::Missing),
+        Some("refresh") => match service.pull_refresh_after.as_deref().filter(|time| !time.is_empty()) {
+            Some(time) => image::PullPolicy::parse(&format!("every_{time}")).map_err(|e| failed(&e)),
+            None => Ok(image::PullPolicy::Always),
+        },
         Some(text) => image::PullPolicy::parse(text).map_err(|e| failed(&e)),
     }
 }

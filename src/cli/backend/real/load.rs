@@ -8,10 +8,11 @@ use super::super::super::error::CliError;
 use super::super::super::settings::ProjectFiles;
 use super::super::config::Digests;
 use super::super::{ConfigOutput, ConfigPart, ConfigWish, Loaded};
-use super::{Real, digests};
+use super::{Real, digests, failed, ledger};
 use crate::compose::{self, LoadOptions, config};
 use crate::desired::compile::CompileError;
 use crate::diag::{Code, Diagnostic, Diagnostics, render};
+use crate::host::record::RecordError;
 use crate::name::ProjectName;
 
 impl Real {
@@ -19,10 +20,31 @@ impl Real {
         // The others stay known, so that they are not taken for orphans.
         let options = LoadOptions { whole: true, ..options(files, services)? };
         let loaded = compose::load(&options).map_err(diagnostics)?;
-        let warnings = loaded.warnings.iter().map(|warning| render(warning, &loaded.sources)).collect();
         let project = loaded.project.clone();
+        let rendered = loaded.warnings.iter().map(|warning| (warning.once, render(warning, &loaded.sources)));
+        let mut rendered: Vec<(bool, String)> = rendered.collect();
+        if rendered.iter().any(|(once, _)| *once) {
+            match ledger::desired(&self.paths, &project.name) {
+                Ok(applied) => {
+                    let told = applied.map_or_else(Vec::new, |applied| applied.source.told);
+                    rendered.retain(|(once, text)| !once || !told.contains(text));
+                }
+                Err(error @ RecordError::Damaged { .. }) => rendered.push((false, failed(&error).to_string())),
+                // Who can't read the state has not brought the project up either.
+                Err(_) => {}
+            }
+        }
+        let warnings = rendered.into_iter().map(|(_, text)| text).collect();
         *self.loaded.borrow_mut() = Some(Rc::new(loaded));
         Ok(Loaded { project, warnings })
+    }
+
+    /// What need not be told again once the loaded files are applied.
+    pub(super) fn told(&self) -> Vec<String> {
+        let loaded = self.loaded.borrow();
+        let Some(loaded) = loaded.as_ref() else { return Vec::new() };
+        let once = loaded.warnings.iter().filter(|warning| warning.once);
+        once.map(|warning| render(warning, &loaded.sources)).collect()
     }
 
     pub(super) fn name_of(&self, files: &ProjectFiles) -> Result<ProjectName, CliError> {

@@ -1,17 +1,24 @@
 //! What containers have printed.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::os::fd::AsFd;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::thread;
-use std::time::Duration;
 
+use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::eventfd::{EfdFlags, EventFd};
+use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify};
+use tokio::runtime::Handle;
 use tokio::sync::mpsc::{self, UnboundedReceiver, UnboundedSender};
+use tokio::sync::oneshot;
 
 use super::super::super::error::CliError;
 use super::super::{LogLine, LogQuery};
 use super::failed;
 use crate::host::ledger::project::names;
-use crate::host::logs::{Entry, Follow, Options, Reader, Stream, merge};
+use crate::host::logs::{Entry, Error, Follow, FollowAll, Options, Reader, Stream, merge};
 use crate::host::paths::Paths;
 use crate::name::{ProjectName, ServiceName};
 
@@ -42,14 +49,19 @@ impl Source {
 /// Reads the logs that a query asks for; with `follow`, goes on until nobody listens or the project is taken down.
 pub fn read(paths: &Paths, project: &ProjectName, query: LogQuery) -> Result<UnboundedReceiver<LogLine>, CliError> {
     let folder = paths.project(project).join("logs");
-    let sources = sources(&folder, &query);
     let options =
         Options { tail: query.tail.map(|lines| lines as u64), since: query.since, until: query.until, stream: None };
     let (sender, receiver) = mpsc::unbounded_channel();
     if query.follow {
-        thread::spawn(move || follow(&folder, &query, options, sender));
+        let following = Following::open(folder, query, options).map_err(|e| failed(&e))?;
+        thread::spawn(move || {
+            if let Err(error) = follow(following, sender) {
+                tracing::warn!(%error, "a log is not followed any more");
+            }
+        });
         return Ok(receiver);
     }
+    let sources = sources(&folder, &query);
     let readers = sources.iter().map(|source| Reader::open(&source.folder, &options));
     let readers: Vec<Reader> = readers.collect::<Result<_, _>>().map_err(|e| failed(&e))?;
     thread::spawn(move || {
@@ -96,46 +108,96 @@ impl Parts {
     }
 }
 
-/// Follows every replica on a thread of its own, those that come later too.
-fn follow(folder: &std::path::Path, query: &LogQuery, options: Options, sender: UnboundedSender<LogLine>) {
-    let mut known = BTreeSet::new();
-    let mut options = options;
-    while !sender.is_closed() {
-        for source in sources(folder, query) {
-            if known.insert(source.label.clone()) {
-                let (sender, options) = (sender.clone(), options);
-                thread::spawn(move || follow_one(&source, options, &sender));
+/// The logs of every replica, those that come later too, until the project's are removed (`down`).
+struct Following {
+    folder: PathBuf,
+    query: LogQuery,
+    options: Options,
+    /// Tells of new replicas.
+    folders: Inotify,
+    logs: FollowAll,
+    sources: Vec<Source>,
+    parts: Parts,
+    removed: bool,
+    runtime: Handle,
+}
+
+impl Following {
+    fn open(folder: PathBuf, query: LogQuery, options: Options) -> Result<Self, Error> {
+        let failed = |source: std::io::Error| Error::file("watch", &folder, source);
+        // The first replica of a project may be still to come.
+        std::fs::create_dir_all(&folder).map_err(failed)?;
+        let folders =
+            Inotify::init(InitFlags::IN_CLOEXEC | InitFlags::IN_NONBLOCK).map_err(|errno| failed(errno.into()))?;
+        let events = AddWatchFlags::IN_CREATE | AddWatchFlags::IN_DELETE_SELF | AddWatchFlags::IN_ONLYDIR;
+        folders.add_watch(&folder, events).map_err(|errno| failed(errno.into()))?;
+        let (logs, sources, parts) = (FollowAll::new()?, Vec::new(), Parts::default());
+        let runtime = Handle::current();
+        let mut following = Self { folder, query, options, folders, logs, sources, parts, removed: false, runtime };
+        following.look()?;
+        // What comes later is followed from its beginning.
+        following.options.tail = None;
+        Ok(following)
+    }
+
+    /// Takes in the replicas that have come.
+    fn look(&mut self) -> Result<(), Error> {
+        // All events first: what comes after the look makes a new one.
+        while let Ok(events) = self.folders.read_events() {
+            let gone = AddWatchFlags::IN_DELETE_SELF | AddWatchFlags::IN_IGNORED;
+            self.removed |= events.iter().any(|event| event.mask.intersects(gone));
+            if events.is_empty() {
+                break;
             }
         }
-        // What comes later is followed from its beginning.
-        options.tail = None;
-        if !folder.parent().is_some_and(std::path::Path::exists) {
-            return;
+        for source in sources(&self.folder, &self.query) {
+            if self.sources.iter().all(|known| known.label != source.label) {
+                self.logs.add(Follow::open(&source.folder, &self.options)?)?;
+                self.sources.push(source);
+            }
         }
-        thread::sleep(Duration::from_millis(200));
+        Ok(())
+    }
+
+    /// Sends what is there; `false` when nobody listens or nothing more can come.
+    fn send(&mut self, sender: &UnboundedSender<LogLine>) -> Result<bool, Error> {
+        while let Some((index, entry)) = self.logs.read()? {
+            if let Some(entry) = self.parts.join(index, entry)
+                && sender.send(self.sources[index].line(entry)).is_err()
+            {
+                return Ok(false);
+            }
+        }
+        Ok(!self.removed)
     }
 }
 
-fn follow_one(source: &Source, options: Options, sender: &UnboundedSender<LogLine>) {
-    let Ok(mut log) = Follow::open(&source.folder, &options) else { return };
-    let mut parts = Parts::default();
-    while !sender.is_closed() {
-        match log.read() {
-            Ok(Some(entry)) => {
-                if let Some(entry) = parts.join(0, entry)
-                    && sender.send(source.line(entry)).is_err()
-                {
-                    return;
-                }
-            }
-            Ok(None) if log.has_ended() => return,
-            Ok(None) => {
-                // The time limit notices that nobody listens any more.
-                if log.wait(Some(Duration::from_secs(1))).is_err() {
-                    return;
-                }
-            }
-            Err(_) => return,
+/// Sends lines until nobody listens or the logs are removed. The kernel tells of what is new; nothing is looked at in vain.
+fn follow(mut following: Following, sender: UnboundedSender<LogLine>) -> Result<(), Error> {
+    let folder = following.folder.clone();
+    let failed = |errno: Errno| Error::file("watch", &folder, errno.into());
+    let hung_up = Arc::new(EventFd::from_flags(EfdFlags::EFD_CLOEXEC).map_err(failed)?);
+    // Ends with this function, since its own sender would keep the receiver waiting.
+    let (_until, ended) = oneshot::channel::<()>();
+    let (listener, tell) = (sender.clone(), hung_up.clone());
+    let watch = async move {
+        tokio::select! {
+            () = listener.closed() => drop(tell.write(1)),
+            _ = ended => {}
         }
+    };
+    following.runtime.spawn(watch);
+    while following.send(&sender)? {
+        let sources = [following.logs.fd(), following.folders.as_fd(), hung_up.as_fd()];
+        let mut set = sources.map(|fd| PollFd::new(fd, PollFlags::POLLIN));
+        match poll(&mut set, PollTimeout::NONE) {
+            Ok(_) | Err(Errno::EINTR) => {}
+            Err(errno) => return Err(failed(errno)),
+        }
+        if sender.is_closed() {
+            return Ok(());
+        }
+        following.look()?;
     }
+    Ok(())
 }

@@ -3,10 +3,12 @@
 mod apply;
 mod compile;
 mod digests;
+mod evidence;
 mod load;
 mod logs;
 mod machine;
 mod oneoff;
+mod provider;
 mod pull;
 mod session;
 mod store;
@@ -45,6 +47,8 @@ pub struct Real {
     compatibility: bool,
     /// What was loaded last: later errors point into its files.
     loaded: RefCell<Option<Rc<compose::Loaded>>>,
+    /// What was compiled last, to compile it anew when somebody else was faster.
+    wished: RefCell<Option<Rc<(Project, UpWish)>>>,
     cache: observe::Cache,
 }
 
@@ -59,6 +63,7 @@ impl Real {
             parallel: settings.parallel,
             compatibility: settings.project.compatibility,
             loaded: RefCell::new(None),
+            wished: RefCell::new(None),
             cache: observe::Cache::default(),
         })
     }
@@ -66,6 +71,13 @@ impl Real {
     fn observed(&self, project: &ProjectName) -> Result<Observed, CliError> {
         let desired = ledger::desired(&self.paths, project).map_err(|e| failed(&e))?;
         observe::observe(&self.paths, project, desired.as_ref(), &self.cache).map_err(|e| failed(&e))
+    }
+
+    /// Compiles what was compiled last, on what is applied now.
+    async fn compile_again(&self, tell: &Tell) -> Result<Desired, CliError> {
+        let wished = self.wished.borrow().clone();
+        let Some(wished) = wished else { return Err(CliError::Overtaken) };
+        self.compile_project(&wished.0, &wished.1, tell).await
     }
 
     fn images(&self) -> Result<Store, CliError> {
@@ -96,6 +108,7 @@ impl Backend for Real {
     }
 
     async fn compile(&self, project: &Project, wish: &UpWish, tell: &Tell) -> Result<Desired, CliError> {
+        *self.wished.borrow_mut() = Some(Rc::new((project.clone(), wish.clone())));
         self.compile_project(project, wish, tell).await
     }
 
@@ -126,7 +139,24 @@ impl Backend for Real {
         until: Until,
         tell: &Tell,
     ) -> Result<Outcome, CliError> {
-        apply::apply(&self.paths, project, change, until, tell).await
+        let gone = match &change {
+            Change::Edit(super::Edit::Down { services, .. }) => self.applied(project)?.map(|it| (it, services.clone())),
+            _ => None,
+        };
+        let mut change = change;
+        let outcome = loop {
+            let declares = matches!(change, Change::Declare(_));
+            match apply::apply(&self.paths, project, change, until, tell).await {
+                Err(CliError::Overtaken) if declares => {
+                    change = Change::Declare(Box::new(self.compile_again(tell).await?));
+                }
+                other => break other?,
+            }
+        };
+        if let Some((before, services)) = gone {
+            provider::take_down(&before, &services, tell).await?;
+        }
+        Ok(outcome)
     }
 
     async fn run(&self, project: &ProjectName, desired: Desired, name: &str, tell: &Tell) -> Result<Session, CliError> {

@@ -2,6 +2,7 @@
 
 use super::super::super::error::CliError;
 use super::super::super::progress::Tell;
+use super::super::Backend as _;
 use super::super::{Change, RunWish, Session, Until};
 use super::apply::{self, Ends};
 use super::{Real, failed};
@@ -94,31 +95,44 @@ impl Real {
     pub(super) async fn run_oneoff(
         &self,
         project: &ProjectName,
-        mut desired: Desired,
+        desired: Desired,
         name: &str,
         tell: &Tell,
     ) -> Result<Session, CliError> {
-        let declared = desired.containers.get_mut(name);
-        let declared = declared.ok_or_else(|| CliError::failed(format!("container {name} was not declared")))?;
-        declared.target = Target::Created;
-        let (tty, stdin) = (declared.spec.tty, declared.spec.stdin_open);
-        self.must_settle(project, &desired, tell).await?;
+        let mut next = desired;
+        let (tty, stdin) = loop {
+            let declared = next.containers.get_mut(name);
+            let declared = declared.ok_or_else(|| CliError::failed(format!("container {name} was not declared")))?;
+            declared.target = Target::Created;
+            let streams = (declared.spec.tty, declared.spec.stdin_open);
+            match self.must_settle(project, next, tell).await {
+                Err(CliError::Overtaken) => next = self.compile_again(tell).await?,
+                settled => break settled.map(|()| streams)?,
+            }
+        };
         let observed = self.observed(project)?;
         let made = observed.containers.values().find(|container| container.spec.name.as_str() == name);
         let id = made.map(|container| container.id.clone());
         let id = id.ok_or_else(|| CliError::failed(format!("container {name} was not made")))?;
         let attached = attach(&self.paths.container_run(&id), stdin).await.map_err(|e| failed(&e))?;
         let ends = Ends::listen(&self.paths, project)?;
-        desired.generation += 1;
-        if let Some(declared) = desired.containers.get_mut(name) {
-            declared.target = Target::Running;
+        // From what holds now: somebody else may have changed the rest meanwhile.
+        loop {
+            let mut next = self.applied(project)?.ok_or(CliError::Overtaken)?;
+            next.generation += 1;
+            if let Some(declared) = next.containers.get_mut(name) {
+                declared.target = Target::Running;
+            }
+            match self.must_settle(project, next, tell).await {
+                Err(CliError::Overtaken) => {}
+                settled => break settled?,
+            }
         }
-        self.must_settle(project, &desired, tell).await?;
         self.session(&id, attached, tty, stdin, Box::pin(ends.of(name.to_owned()))).await
     }
 
-    async fn must_settle(&self, project: &ProjectName, desired: &Desired, tell: &Tell) -> Result<(), CliError> {
-        let change = Change::Declare(Box::new(desired.clone()));
+    async fn must_settle(&self, project: &ProjectName, desired: Desired, tell: &Tell) -> Result<(), CliError> {
+        let change = Change::Declare(Box::new(desired));
         let outcome = apply::apply(&self.paths, project, change, Until::Done, tell).await?;
         let Some(failure) = outcome.failures.first() else { return Ok(()) };
         let error = HostError { message: failure.reason.clone(), transient: false, code: None };

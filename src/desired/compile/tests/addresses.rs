@@ -192,7 +192,7 @@ networks:
     };
     assert_eq!(
         bad("driver: overlay"),
-        ["networks.n.driver: network driver `overlay` is not done yet: only `bridge` is"]
+        ["networks.n.driver: driver `overlay` joins the hosts of a swarm; on one host `bridge` does"]
     );
     assert!(bad("driver_opts: {parent: eth0}")[0].starts_with("networks.n.driver_opts.parent: "));
     assert!(bad("ipam: {config: [{subnet: x}]}")[0].starts_with("networks.n.ipam.config[0].subnet: "));

@@ -40,6 +40,7 @@ fn labels_are_composes_and_no_image_can_forge_them() {
         working_dir: "/w".into(),
         config_files: vec!["/w/a.yaml".into(), "/w/b.yaml".into()],
         environment_files: vec!["/w/.env".into()],
+        told: Vec::new(),
     };
     let yaml = "
 services:
@@ -375,7 +376,8 @@ fn hosts_and_resolvers() {
 #[test]
 fn what_cannot_be_honoured_is_told_at_its_place() {
     for (yaml, path) in [
-        ("    devices: [{source: 'nvidia.com/gpu=all', target: 'nvidia.com/gpu=all'}]", "devices[0]: "),
+        ("    devices: [{source: 'nvidia.com/gpu', target: 'nvidia.com/gpu'}]", "devices[0]: "),
+        ("    gpus: [{driver: other}]", "gpus[0]: "),
         ("    device_cgroup_rules: ['x']", "device_cgroup_rules[0]: "),
     ] {
         let error = error(yaml);

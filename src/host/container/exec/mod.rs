@@ -23,7 +23,7 @@ use crate::host::cgroup::Cgroup;
 
 pub use client::{Exec, Streams, start};
 pub(super) use inside::main;
-pub use probe::probe;
+pub use probe::{captured, probe, sweep};
 
 /// What to run in which container.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

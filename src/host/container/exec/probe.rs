@@ -1,4 +1,5 @@
-//! Health probes: a program in a container with a time limit and bounded output, of which nothing stays behind.
+//! Programs in a container whose end and first output somebody waits for: health probes, with a time limit, of which
+//! nothing stays behind; and hooks, without either.
 
 use std::fs;
 use std::io;
@@ -7,7 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use rustix::fs::{Mode, OFlags};
-use tokio::time::{Instant, timeout_at};
+use tokio::time::Instant;
 
 use super::super::protocol::StartError;
 use super::super::sys;
@@ -21,26 +22,25 @@ const OUTPUT: usize = 4096;
 /// (CVE-2026-53495).
 const DRAIN: Duration = Duration::from_millis(100);
 
+/// What the names of the probes' groups begin with.
+const PREFIX: &str = "windlass-probe-";
+
 static NEXT: AtomicU64 = AtomicU64::new(0);
 
 /// How a probe went.
 pub type Outcome = crate::engine::port::ProbeResult;
 
 /// Runs `spec` (without terminal) and returns its exit code and the first 4 KiB of its output; -1 if it did not end in
-/// `limit` or could not be started. Whatever it started is killed.
+/// `limit` or could not be started. Whatever it started is killed; also when the future is dropped.
 pub async fn probe(program: BorrowedFd<'_>, mut spec: ExecSpec, limit: Duration) -> Outcome {
     let deadline = Instant::now() + limit;
     spec.tty = None;
     spec.bound = true;
-    // A group of its own below the container's: a kill reaches what has left the probe's session too.
-    let number = NEXT.fetch_add(1, Ordering::Relaxed);
-    let container = spec.cgroup.clone();
-    if let Ok(group) = container.child(&format!("probe-{}-{number}", std::process::id())) {
-        spec.cgroup = group;
-    }
+    let group = Group::below(&spec.cgroup);
+    spec.cgroup.clone_from(&group.own);
     let mut output = Vec::new();
-    let result = run(program, &spec, deadline, &mut output).await;
-    end(&container, &spec.cgroup).await;
+    let result = run(program, &spec, Some(deadline), &mut output).await;
+    group.end().await;
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     match result {
         Ok(Some(code)) => Outcome { code, output: text(&output) },
@@ -53,14 +53,68 @@ pub async fn probe(program: BorrowedFd<'_>, mut spec: ExecSpec, limit: Duration)
     }
 }
 
-/// Kills all that is left in the probe's `group`, and removes the folders of it that are not the container's.
-async fn end(container: &Cgroup, group: &Cgroup) {
-    if group == container {
-        return;
+/// Runs `spec` (without terminal) to its end, however long that takes; its exit code and the first 4 KiB of its output.
+/// What it left running goes on.
+pub async fn captured(program: BorrowedFd<'_>, spec: &ExecSpec) -> Outcome {
+    let mut output = Vec::new();
+    let result = run(program, spec, None, &mut output).await;
+    let text = String::from_utf8_lossy(&output).into_owned();
+    match result {
+        Ok(code) => Outcome { code: code.unwrap_or(-1), output: text },
+        Err(error) => Outcome { code: if error.code == 125 { -1 } else { error.code }, output: error.to_string() },
     }
-    let _ = group.kill();
-    let own = group.places().iter().filter(|place| !container.places().contains(place));
-    for place in own {
+}
+
+/// Kills what the probes of a supervisor that is gone left in a container: nobody waits for it.
+pub async fn sweep(container: &Cgroup) {
+    for own in container.children(PREFIX).unwrap_or_default() {
+        Group { container: container.clone(), own, over: false }.end().await;
+    }
+}
+
+/// A control group below the container's: a kill reaches what has left the probe's session too. Dropping it kills.
+struct Group {
+    container: Cgroup,
+    own: Cgroup,
+    over: bool,
+}
+
+impl Group {
+    /// Without one of its own, where none can be made, it is the container's, and is never killed.
+    fn below(container: &Cgroup) -> Group {
+        let number = NEXT.fetch_add(1, Ordering::Relaxed);
+        let own = container.child(&format!("{PREFIX}{}-{number}", std::process::id()));
+        let own = own.unwrap_or_else(|_| container.clone());
+        Group { over: own == *container, container: container.clone(), own }
+    }
+
+    /// Kills all that is left in it, and removes its folders.
+    async fn end(mut self) {
+        if std::mem::replace(&mut self.over, true) {
+            return;
+        }
+        let _ = self.own.kill();
+        remove(&self.container, &self.own).await;
+    }
+}
+
+impl Drop for Group {
+    fn drop(&mut self) {
+        if self.over {
+            return;
+        }
+        // The probe was cut short.
+        let _ = self.own.kill();
+        let (container, own) = (std::mem::take(&mut self.container), std::mem::take(&mut self.own));
+        if let Ok(runtime) = tokio::runtime::Handle::try_current() {
+            runtime.spawn(async move { remove(&container, &own).await });
+        }
+    }
+}
+
+/// Removes the folders of a probe's group that are not the container's.
+async fn remove(container: &Cgroup, own: &Cgroup) {
+    for place in own.places().iter().filter(|place| !container.places().contains(place)) {
         // The dead leave a moment later; what can't be removed then goes with the container's group.
         for wait in [0, 1, 2, 5, 10, 20, 50, 100, 200] {
             tokio::time::sleep(Duration::from_millis(wait)).await;
@@ -74,36 +128,47 @@ async fn end(container: &Cgroup, group: &Cgroup) {
 async fn run(
     program: BorrowedFd<'_>,
     spec: &ExecSpec,
-    deadline: Instant,
+    deadline: Option<Instant>,
     output: &mut Vec<u8>,
 ) -> Result<Option<i32>, StartError> {
     let failed = |cause: io::Error| StartError::new("probe", cause);
     let (reader, streams) = streams().map_err(failed)?;
     let reader = sys::watch(reader).map_err(failed)?;
-    let started = timeout_at(deadline, client::start(program, spec, Some(streams))).await;
-    let Ok(exec) = started else { return Ok(None) };
+    let deadline = async {
+        match deadline {
+            Some(deadline) => tokio::time::sleep_until(deadline).await,
+            None => std::future::pending().await,
+        }
+    };
+    tokio::pin!(deadline);
+    let exec = tokio::select! {
+        exec = client::start(program, spec, Some(streams)) => exec,
+        () = &mut deadline => return Ok(None),
+    };
     let exec = exec?;
-    let ended = timeout_at(deadline, async {
-        let wait = exec.wait();
-        tokio::pin!(wait);
-        loop {
-            tokio::select! {
-                code = &mut wait => return code.map(Some),
-                more = read(&reader, output) => if !more { return wait.await.map(Some) },
-            }
-        }
-    })
-    .await;
-    match ended {
-        Ok(code) => {
-            // What the program wrote last is in the pipe still.
-            let _ = tokio::time::timeout(DRAIN, async { while read(&reader, output).await {} }).await;
-            exec.abandon().await;
-            code
-        }
-        Err(_) => {
-            exec.abandon().await;
-            Ok(None)
+    let code = tokio::select! {
+        code = end_of(&exec, &reader, output) => code.map(Some),
+        () = &mut deadline => Ok(None),
+    };
+    if !matches!(code, Ok(None)) {
+        // What the program wrote last is in the pipe still.
+        let _ = tokio::time::timeout(DRAIN, async { while read(&reader, output).await {} }).await;
+    }
+    exec.abandon().await;
+    code
+}
+
+async fn end_of(
+    exec: &client::Exec,
+    reader: &tokio::io::unix::AsyncFd<OwnedFd>,
+    output: &mut Vec<u8>,
+) -> Result<i32, StartError> {
+    let wait = exec.wait();
+    tokio::pin!(wait);
+    loop {
+        tokio::select! {
+            code = &mut wait => return code,
+            more = read(reader, output) => if !more { return wait.await },
         }
     }
 }

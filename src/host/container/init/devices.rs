@@ -29,6 +29,17 @@ pub(crate) fn look(spec: &ContainerSpec) -> Step<Vec<Node>> {
         collect(Path::new("/dev"), Path::new("/dev"), &mut nodes, true).map_err(doing("read the host's /dev"))?;
     }
     for device in &spec.devices {
+        if let Some(node) = device.node {
+            nodes.push(Node {
+                target: PathBuf::from(&device.target),
+                kind: if node.block { FileType::BlockDevice } else { FileType::CharacterDevice },
+                device: rustix::fs::makedev(node.major, node.minor),
+                mode: node.mode,
+                uid: node.uid,
+                gid: node.gid,
+            });
+            continue;
+        }
         let at = format!("find the device {}", device.source.display());
         let before = nodes.len();
         collect(&device.source, Path::new(&device.target), &mut nodes, false).map_err(doing(&at))?;

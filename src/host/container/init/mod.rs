@@ -83,6 +83,8 @@ pub(crate) enum Report {
     Terminal,
     /// The root folder comes along.
     Root,
+    /// The root is in place: it waits until the bundle's hooks have been run.
+    Hooks,
     /// It failed.
     Failed(StartError),
 }
@@ -123,6 +125,7 @@ fn set_up(job: Job<'_>) -> Result<Infallible, (OwnedFd, StartError)> {
         groups: &spec.groups,
         tty: spec.tty,
         security: &spec.security,
+        filter: bundle.filter.as_ref(),
         ulimits: &spec.ulimits,
         reaper: spec.init,
     };
@@ -172,6 +175,11 @@ fn inside(bundle: &Bundle, brought: Brought<'_>, status: &OwnedFd) -> Result<Own
         hostname::set(&host.hostname, spec.domainname.as_deref()).at("host name")?;
     }
     rootfs::pivot(&root).at("root file system")?;
+    if !host.hooks.is_empty() {
+        report(status, &Report::Hooks, Vec::new()).at("hooks")?;
+        // The shim answers, or kills this process where a hook fails.
+        Packet::receive(status.as_fd()).map_err(doing("wait for the hooks")).at("hooks")?;
+    }
     let folder = cwd::open(&root, &spec.cwd, true).at("working directory")?;
     if spec.read_only {
         tree::make_read_only(root.as_fd(), false).map_err(doing("make the root read-only")).at("root file system")?;

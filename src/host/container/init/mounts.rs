@@ -20,18 +20,15 @@ pub(crate) fn mount(root: &OwnedFd, mounts: &[MountSpec], sources: Vec<Option<So
         super::procguard::check(mount)?;
         let at = |what: &str| format!("{what} {}", mount.target);
         let is_folder = source.as_ref().is_none_or(|source| source.is_folder);
+        // Before the mount point is made, which would look like the image's own.
+        let content = content(image.as_ref().unwrap_or(root), mount)?;
         let target = inroot::mount_point(root.as_fd(), Path::new(&mount.target), is_folder)
             .map_err(doing(at("make the mount point")))?;
         match (&mount.source, source) {
             (MountSource::Volume { copy: true, name, .. }, Some(source)) => {
                 let volume = host.volumes.get(name).ok_or_else(|| Problem::new(at("find the volume of")))?;
-                let image = image.as_ref().unwrap_or(root);
-                match inroot::open(image.as_fd(), Path::new(&mount.target), rustix::fs::OFlags::RDONLY) {
-                    Ok(content) if source.is_folder => copy_up::fill(&content, &source.folder, volume)?,
-                    Ok(_) => {}
-                    // The image has nothing there.
-                    Err(cause) if cause.kind() == std::io::ErrorKind::NotFound => {}
-                    Err(cause) => return Err(doing(at("open the image's"))(cause)),
+                if let Some(content) = content.filter(|_| source.is_folder) {
+                    copy_up::fill(&content, &source.folder, volume)?;
                 }
                 tree::attach(&source.tree, &target).map_err(doing(at("mount on")))?;
             }
@@ -50,6 +47,18 @@ pub(crate) fn mount(root: &OwnedFd, mounts: &[MountSpec], sources: Vec<Option<So
         }
     }
     Ok(())
+}
+
+/// What the image has where a new volume is mounted; `None`: nothing, or nothing is to be taken over.
+fn content(image: &OwnedFd, mount: &MountSpec) -> Step<Option<OwnedFd>> {
+    if !matches!(mount.source, MountSource::Volume { copy: true, .. }) {
+        return Ok(None);
+    }
+    match inroot::open(image.as_fd(), Path::new(&mount.target), rustix::fs::OFlags::RDONLY) {
+        Ok(content) => Ok(Some(content)),
+        Err(cause) if cause.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        Err(cause) => Err(doing(format!("open the image's {}", mount.target))(cause)),
+    }
 }
 
 /// The root without what is mounted below it: a new volume takes over what the image has at its place, also where a bind

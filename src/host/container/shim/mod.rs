@@ -12,6 +12,7 @@
 //!        └ time              revive.rs   no supervisor: start one
 //! ```
 
+mod hook;
 mod log;
 mod peers;
 mod process;
@@ -79,7 +80,8 @@ pub(super) struct Shim {
 pub(super) fn main(arguments: impl Iterator<Item = OsString>) -> ExitCode {
     match begin(arguments) {
         Ok(mut shim) => {
-            while !shim.ending {
+            // What attached clients have not taken yet is theirs: a supervisor releases a container as soon as it has ended.
+            while !shim.ending || shim.has_unsent() {
                 shim.turn();
             }
             ExitCode::SUCCESS
@@ -236,7 +238,9 @@ impl Shim {
         if let Some(process) = &self.process {
             process.poll_set(&mut sources, &mut set, self.peers_have_room());
         }
-        let timeout = self.revive.timeout().unwrap_or(PollTimeout::NONE);
+        // At the end a client that takes nothing is waited for, but not for ever.
+        let none = if self.ending { PollTimeout::from(1000_u16) } else { PollTimeout::NONE };
+        let timeout = self.revive.timeout().unwrap_or(none);
         if poll(&mut set, timeout).is_err() {
             return Vec::new();
         }

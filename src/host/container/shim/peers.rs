@@ -94,6 +94,11 @@ impl Shim {
         self.peers.iter().all(|peer| !peer.attached || peer.bytes < ROOM)
     }
 
+    /// Whether somebody has not taken all yet; whoever takes nothing for long is dropped.
+    pub(super) fn has_unsent(&self) -> bool {
+        self.peers.iter().any(|peer| peer.attached && !peer.waiting.is_empty() && peer.since.elapsed() < PATIENCE)
+    }
+
     pub(super) fn peer_ready(&mut self, number: u64, flags: PollFlags) {
         if flags.contains(PollFlags::POLLOUT)
             && let Some(peer) = self.peer(number)

@@ -6,16 +6,19 @@ use std::os::fd::{AsFd, OwnedFd};
 
 use nix::poll::{PollFd, PollFlags};
 
+use super::super::bundle::OciHook;
 use super::super::init::Report;
 use super::super::protocol::{Event, Message, Part, Reply, StartError};
-use super::super::record::{self, EXIT, ExitRecord, PROCESS, ProcessRecord};
+use super::super::record::{EXIT, ExitRecord, PROCESS, ProcessRecord};
 use super::super::sys;
 use super::super::wire::Packet;
 use super::log::Log;
 use super::streams::Streams;
-use super::{Shim, Source};
+use super::{Shim, Source, hook};
 use crate::desired::Stamp;
 use crate::host::cgroup::Cgroup;
+use crate::host::clock;
+use crate::host::record::{self, Durability};
 use crate::observed::Exit;
 
 /// How far it is.
@@ -46,6 +49,8 @@ pub(super) struct Process {
     pub(super) log: Log,
     /// PID 1 is this program itself.
     pub(super) reaper: bool,
+    /// Run when init has put its root in place.
+    pub(super) hooks: Vec<OciHook>,
     pub(super) cgroup: Cgroup,
     /// Kills for want of memory before it was started.
     pub(super) oom: u64,
@@ -120,6 +125,7 @@ impl Shim {
         };
         match report {
             Ok((Report::Warning(text), _)) => process.warnings.push(text),
+            Ok((Report::Hooks, _)) => *failure = hook::run(&process.hooks, &self.place.run, process.pid, status).err(),
             Ok((Report::Root, fds)) => process.root = fds.into_iter().next(),
             Ok((Report::Terminal, fds)) => {
                 if let Some(master) = fds.into_iter().next() {
@@ -145,7 +151,7 @@ impl Shim {
         let record = process.record();
         let warnings = std::mem::take(&mut process.warnings);
         let handed = process.hand_out();
-        let reply = match record::write(&self.place.run, PROCESS, &record) {
+        let reply = match record::write(&self.place.run.join(PROCESS), &record, Durability::Lazy) {
             Err(cause) => Reply::Failed(StartError::new("records", cause)),
             Ok(()) => Reply::Started { process: record, warnings, parts: Vec::new() },
         };
@@ -177,7 +183,7 @@ impl Shim {
         let mut exit = Exit {
             code: super::super::init::reaper::exit_code(status),
             oom,
-            at: record::now(),
+            at: clock::now(),
             stopped: false,
             error: None,
         };
@@ -196,14 +202,14 @@ impl Shim {
                 self.broadcast(|peer| peer.supervisor || peer.attached, || Packet::message(&event, Vec::new()));
             }
         }
-        super::start::trim();
+        crate::host::process::trim();
     }
 
     /// Writes the exit record: into the run folder first, which is memory; a slow disk can only delay the second.
     fn record_exit(&mut self, record: ExitRecord) {
-        let _ = record::write(&self.place.run, EXIT, &record);
+        let _ = record::write(&self.place.run.join(EXIT), &record, Durability::Lazy);
         let _ = fs::remove_file(self.place.run.join(PROCESS));
-        let _ = record::write(&self.place.state, EXIT, &record);
+        let _ = record::write(&self.place.state.join(EXIT), &record, Durability::Lazy);
         self.exit = Some(record);
     }
 

@@ -11,7 +11,7 @@ use rustix::pipe::PipeFlags;
 use super::super::bundle::{Bundle, Shared};
 use super::super::init::{self, Job};
 use super::super::protocol::{Part, StartError};
-use super::super::record::{self, EXIT};
+use super::super::record::EXIT;
 use super::super::sys::{self, Cloned};
 use super::Shim;
 use super::log::Log;
@@ -19,6 +19,7 @@ use super::process::{Process, Stage};
 use super::streams::Streams;
 use crate::desired::{NetMode, NsMode, SCHEMA};
 use crate::host::cgroup::Entry;
+use crate::host::clock;
 
 impl Shim {
     /// Starts the process of `bundle`. The answer to `caller` follows when init has ended its work.
@@ -73,18 +74,19 @@ impl Shim {
             pid,
             ticks,
             pidfd,
-            started: record::now(),
+            started: clock::now(),
             stage: Stage::SettingUp { status, caller, failure: None },
             warnings: Vec::new(),
             root: None,
             streams: mine,
             log,
             reaper: bundle.spec.init,
+            hooks: bundle.host.hooks.clone(),
             cgroup,
             oom,
         });
         // The bundle was large, and nothing else will need so much.
-        trim();
+        crate::host::process::trim();
         Ok(())
     }
 
@@ -161,15 +163,6 @@ fn clone(bundle: &Bundle, shared: &BTreeMap<Shared, OwnedFd>, entry: &Entry) -> 
         sys::setns(home.as_fd(), libc::CLONE_NEWPID).map_err(failed("leave the other process namespace"))?;
     }
     cloned.map_err(failed("clone3"))
-}
-
-/// Gives free memory back to the kernel.
-pub(super) fn trim() {
-    #[cfg(target_env = "gnu")]
-    // SAFETY: malloc_trim only touches the allocator's own free memory.
-    unsafe {
-        libc::malloc_trim(0);
-    }
 }
 
 /// A pipe whose shim end does not block.

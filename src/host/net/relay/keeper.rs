@@ -12,6 +12,7 @@ use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
 use nix::sys::socket::{
     AddressFamily, Backlog, MsgFlags, Shutdown, SockFlag, SockType, UnixAddr, bind, connect, listen, recv, setsockopt,
@@ -234,11 +235,14 @@ impl Keeper {
 
 /// Waits for a relay that has been told to end, and kills one that does not.
 fn reap(child: &mut Child) {
-    for _ in 0..200 {
-        if !matches!(child.try_wait(), Ok(None)) {
-            return;
-        }
-        std::thread::sleep(Duration::from_millis(10));
+    let pid = i32::try_from(child.id()).ok().and_then(rustix::process::Pid::from_raw);
+    let flags = rustix::process::PidfdFlags::empty();
+    if let Some(Ok(pidfd)) = pid.map(|pid| rustix::process::pidfd_open(pid, flags)) {
+        // Readable once it has ended.
+        let _ = poll(&mut [PollFd::new(pidfd.as_fd(), PollFlags::POLLIN)], PollTimeout::from(2000_u16));
+    }
+    if !matches!(child.try_wait(), Ok(None)) {
+        return;
     }
     let _ = child.kill();
     let _ = child.wait();

@@ -190,3 +190,17 @@ fn a_link_carries_packets_as_soon_as_it_is_finished() {
     }
     assert!(slowest.as_millis() < 500, "a lost first packet costs a second: {slowest:?}");
 }
+
+#[test]
+fn a_link_without_ipv6_has_none_and_what_the_container_makes_itself_may() {
+    let world = World::new();
+    let (old, new) = (network(1), network6(2));
+    world.network(&old);
+    world.network(&new);
+    let container = world.container(5, &[&old, &new]);
+    let inside = |key: &str| container.place.run(|| parameter(key));
+    assert_eq!(inside(&format!("ipv6/conf/{}/disable_ipv6", container.links[0].interface)), "1");
+    assert_eq!(inside(&format!("ipv6/conf/{}/disable_ipv6", container.links[1].interface)), "0");
+    assert_eq!(inside(&format!("ipv6/conf/{}/accept_ra", container.links[1].interface)), "0");
+    assert_eq!(inside("ipv6/conf/default/disable_ipv6"), "0");
+}

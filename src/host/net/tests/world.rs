@@ -93,6 +93,9 @@ impl World {
         let mut netlink = Netlink::route().expect("a socket");
         let flags = netlink_packet_core::NLM_F_CREATE | netlink_packet_core::NLM_F_EXCL;
         netlink.request(netlink_packet_route::RouteNetlinkMessage::NewLink(message), flags).expect("a veth");
+        // Or their link-local addresses can't be used for a second or two.
+        sh("echo 0 >/proc/sys/net/ipv6/conf/out0/accept_dad");
+        place.sh("echo 0 >/proc/sys/net/ipv6/conf/eth0/accept_dad");
         sh("ip addr add 192.0.2.1/24 dev out0");
         sh("ip addr add 2001:db8:2::1/64 dev out0 nodad");
         sh("ip link set out0 up");

@@ -1,4 +1,9 @@
-//! One record: a file with a header line (schema version, checksum) and a JSON body, replaced as a whole.
+//! Records: everything that windlass remembers of a project, a container, a network, a volume. The one way to write and to
+//! read them.
+//!
+//! A record is a file that is replaced as a whole (temporary name, rename): a line with the version of its layout and the
+//! checksum of the rest, then a line of JSON. One that does not fit its checksum is moved aside as `<name>.bad` and named
+//! by the error; one that a newer windlass wrote is refused and left alone.
 
 use std::fs::{self, File};
 use std::io::{self, Write};
@@ -8,10 +13,46 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use sha2::{Digest, Sha256};
 
-use super::LedgerError;
+use crate::desired::SCHEMA;
 
-/// The newest layout of records that this program reads; a newer one belongs to a newer windlass.
-const SCHEMA: u32 = 1;
+/// Why a record can't be had.
+#[derive(Debug, thiserror::Error)]
+pub enum RecordError {
+    /// It can't be written.
+    #[error("cannot write the record {}", path.display())]
+    Write {
+        /// The record.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// It can't be read.
+    #[error("cannot read the record {}", path.display())]
+    Read {
+        /// The record.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// It is damaged, and was moved aside.
+    #[error("a record was damaged ({reason}) and is now at {}", path.display())]
+    Damaged {
+        /// Where it is now.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// A newer windlass wrote it.
+    #[error("the record {} has schema {schema}: a newer windlass wrote it, use that one", path.display())]
+    Newer {
+        /// The record.
+        path: PathBuf,
+        /// Its version.
+        schema: u32,
+    },
+}
 
 #[derive(serde::Serialize, serde::Deserialize)]
 struct Header {
@@ -32,8 +73,8 @@ pub enum Durability {
 ///
 /// # Errors
 /// When the file can't be written, for instance for want of space; the old record is then still whole.
-pub fn write<T: Serialize>(path: &Path, value: &T, durability: Durability) -> Result<(), LedgerError> {
-    let failed = |source| LedgerError::Write { path: path.to_owned(), source };
+pub fn write<T: Serialize>(path: &Path, value: &T, durability: Durability) -> Result<(), RecordError> {
+    let failed = |source| RecordError::Write { path: path.to_owned(), source };
     let body = serde_json::to_vec(value).map_err(|e| failed(e.into()))?;
     let header = Header { schema: SCHEMA, sha256: hex(&Sha256::digest(&body)) };
     let mut text = serde_json::to_vec(&header).map_err(|e| failed(e.into()))?;
@@ -43,7 +84,11 @@ pub fn write<T: Serialize>(path: &Path, value: &T, durability: Durability) -> Re
     replace(path, &text, durability).map_err(failed)
 }
 
-fn replace(path: &Path, text: &[u8], durability: Durability) -> io::Result<()> {
+/// Puts a file in the place of another, whole or not at all; mode 0600.
+///
+/// # Errors
+/// When it can't be written; what was there is then still whole.
+pub fn replace(path: &Path, text: &[u8], durability: Durability) -> io::Result<()> {
     let folder = path.parent().unwrap_or(Path::new("/"));
     let mut file = match tempfile::Builder::new().prefix(".new-").tempfile_in(folder) {
         Err(e) if e.kind() == io::ErrorKind::NotFound => {
@@ -66,18 +111,18 @@ fn replace(path: &Path, text: &[u8], durability: Durability) -> io::Result<()> {
 /// Reads a record; `None` if there is none.
 ///
 /// # Errors
-/// [`LedgerError::Damaged`] for a record that is torn or no record at all: it has then been moved aside, and the caller
-/// goes on without it. [`LedgerError::Newer`] for one that a newer windlass wrote.
-pub fn read<T: DeserializeOwned>(path: &Path) -> Result<Option<T>, LedgerError> {
+/// [`RecordError::Damaged`] for a record that is torn or no record at all: it has then been moved aside, and the caller
+/// goes on without it. [`RecordError::Newer`] for one that a newer windlass wrote.
+pub fn read<T: DeserializeOwned>(path: &Path) -> Result<Option<T>, RecordError> {
     let text = match fs::read(path) {
         Ok(text) => text,
-        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
-        Err(source) => return Err(LedgerError::Read { path: path.to_owned(), source }),
+        Err(e) if matches!(e.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => return Ok(None),
+        Err(source) => return Err(RecordError::Read { path: path.to_owned(), source }),
     };
     match parse(&text) {
         Ok(value) => Ok(Some(value)),
-        Err(Bad::Newer(schema)) => Err(LedgerError::Newer { path: path.to_owned(), schema }),
-        Err(Bad::Damaged(reason)) => Err(LedgerError::Damaged { path: quarantine(path), reason }),
+        Err(Bad::Newer(schema)) => Err(RecordError::Newer { path: path.to_owned(), schema }),
+        Err(Bad::Damaged(reason)) => Err(RecordError::Damaged { path: quarantine(path), reason }),
     }
 }
 
@@ -161,7 +206,7 @@ mod tests {
         let folder = folder();
         let path = folder.path().join("record");
         fs::write(&path, "{\"schema\":99,\"sha256\":\"\"}\n7\n").expect("written");
-        assert!(matches!(read::<u32>(&path), Err(LedgerError::Newer { schema: 99, .. })));
+        assert!(matches!(read::<u32>(&path), Err(RecordError::Newer { schema: 99, .. })));
         assert!(path.exists());
     }
 }

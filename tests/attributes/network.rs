@@ -1,0 +1,145 @@
+//! Networks, and a service's place in them.
+
+use crate::stack::{Stack, refused};
+
+#[test]
+fn a_place_in_a_network_is_as_the_file_says() {
+    let stack = Stack::up(
+        r#"
+services:
+  web:
+    image: test
+    domainname: example.org
+    hostname: web
+    networks:
+      front:
+        ipv4_address: 10.71.0.77
+        mac_address: "02:42:0a:47:00:4d"
+        interface_name: net7
+        link_local_ips: [169.254.7.7]
+        aliases: [www]
+        priority: 10
+      back: { gw_priority: 5 }
+  peer: { image: test, networks: [front, back] }
+networks:
+  front:
+    driver_opts: { com.docker.network.driver.mtu: 1400, com.docker.network.bridge.name: wl-front-test }
+    ipam: { config: [{ subnet: 10.71.0.0/16, ip_range: 10.71.9.0/24, gateway: 10.71.0.9, aux_addresses: { other: 10.71.9.1 } }] }
+  back:
+    enable_ipv6: true
+    ipam: { config: [{ subnet: 10.72.0.0/24 }, { subnet: "fd00:72::/64" }] }
+"#,
+    );
+    let link = stack.line("web", "ip addr show net7");
+    for says in ["inet 10.71.0.77/16", "169.254.7.7", "02:42:0a:47:00:4d", "mtu 1400"] {
+        assert!(link.contains(says), "{says}: {link}");
+    }
+    let default = stack.line("web", "ip route | grep default");
+    assert!(default.contains("via 10.72.0.1"), "the gateway of the highest gw_priority: {default}");
+    let route = stack.line("peer", "ip -o addr");
+    assert!(
+        route.contains("10.71.9.") && !route.contains("10.71.9.1/"),
+        "from the range, not what is set aside: {route}"
+    );
+    assert!(route.contains("fd00:72::"), "{route}");
+    stack.inside("peer", "ping -c 1 -W 2 www").ok().says("10.71.0.77");
+    stack.inside("web", "ping -c 1 -W 2 10.71.0.9").ok();
+    stack.world.sh("ip link show wl-front-test").ok();
+    stack.inside("web", "cat /etc/hosts").ok().says("web.example.org web");
+    stack.inside("web", "cat /proc/sys/kernel/domainname").ok().says("example.org");
+    stack.down();
+}
+
+#[test]
+fn internal_networks_lead_nowhere_and_icc_can_be_off() {
+    let stack = Stack::up(
+        r#"
+services:
+  a: { image: test, networks: [apart] }
+  b: { image: test, networks: { apart: { ipv4_address: 10.73.0.6 } } }
+  c: { image: test, networks: [inner] }
+  d: { image: test, networks: [inner] }
+networks:
+  apart:
+    driver_opts: { com.docker.network.bridge.enable_icc: "false", com.docker.network.bridge.enable_ip_masquerade: "false" }
+    ipam: { config: [{ subnet: 10.73.0.0/24 }] }
+  inner: { internal: true }
+"#,
+    );
+    stack.inside("a", "ping -c 1 -W 1 10.73.0.6").code(1);
+    stack.inside("c", "ping -c 1 -W 2 d").ok();
+    assert_eq!(stack.inside("c", "ip route | grep default").stdout, "", "no way out");
+    stack.down();
+}
+
+#[test]
+fn published_ports_are_bound_where_the_network_says() {
+    let stack = Stack::up(
+        r#"
+services:
+  web: { image: test, command: [httpd, -f, -p, "80", -h, /etc], ports: ["8085:80"] }
+networks:
+  default: { driver_opts: { com.docker.network.bridge.host_binding_ipv4: 127.0.0.1 } }
+"#,
+    );
+    stack.world.sh("curl -fsS --retry 20 --retry-all-errors --retry-delay 1 http://127.0.0.1:8085/passwd").ok();
+    stack.world.sh("ss -Hltn | grep 8085").ok().says("127.0.0.1:8085");
+    stack.down();
+}
+
+#[test]
+fn no_network_the_hosts_and_anothers() {
+    let stack = Stack::up(
+        r#"
+services:
+  none: { image: test, network_mode: none }
+  host: { image: test, network_mode: host }
+  named: { image: test, networks: [outside] }
+  web: { image: test }
+  beside: { image: test, network_mode: "service:web", ipc: "service:web", pid: "service:web" }
+networks:
+  outside: { external: true, name: host }
+"#,
+    );
+    assert_eq!(stack.line("none", "ls /sys/class/net"), "lo");
+    let outside = stack.world.sh("readlink /proc/self/ns/net").ok().stdout.trim().to_owned();
+    assert_eq!(stack.line("host", "readlink /proc/self/ns/net"), outside);
+    assert_eq!(stack.line("named", "readlink /proc/self/ns/net"), outside);
+    for kind in ["net", "ipc", "pid"] {
+        let of = |service: &str| stack.line(service, &format!("readlink /proc/self/ns/{kind}"));
+        assert_eq!(of("web"), of("beside"), "{kind}");
+    }
+    stack.down();
+}
+
+#[test]
+fn names_that_only_the_container_knows() {
+    let stack = Stack::up(
+        r#"
+services:
+  db: { image: test, container_name: the-db }
+  web:
+    image: test
+    links: ["db:database"]
+    external_links: ["the-db:outer"]
+    extra_hosts: ["up:host-gateway", "far=10.9.9.9"]
+    dns: [10.9.9.8]
+    dns_search: [example.org]
+    dns_opt: ["ndots:3"]
+  other: { image: test }
+"#,
+    );
+    stack.inside("web", "ping -c 1 -W 2 database && ping -c 1 -W 2 outer && ping -c 1 -W 2 db").ok();
+    stack.inside("other", "ping -c 1 -W 2 database").code(1);
+    stack.inside("web", "cat /etc/hosts").ok().says("10.9.9.9\tfar");
+    stack.inside("web", "cat /etc/resolv.conf").ok().says("search example.org").says("ndots:3");
+    stack.down();
+}
+
+#[test]
+fn network_drivers_that_one_host_does_not_have_are_told() {
+    for (driver, says) in [("overlay", "swarm"), ("host", "network_mode: host"), ("none", "network_mode: none")] {
+        let file = format!("services:\n  web: {{image: test, networks: [x]}}\nnetworks:\n  x:\n    driver: {driver}\n");
+        refused(&file, &["compose.yaml:5:", says]);
+    }
+}
