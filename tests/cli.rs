@@ -106,12 +106,9 @@ fn what_is_not_done_says_so() {
         "export web",
         "publish x",
         "push",
-        "watch",
-        "up --watch",
         "up --menu",
         "build --push",
         "build --check",
-        "config --models",
     ] {
         let arguments: Vec<&str> = line.split(' ').collect();
         world.windlass(&folder, &arguments).code(1).says("is not done yet");

@@ -267,6 +267,8 @@ pub enum Verb {
     Cp(verbs::cp::Cp),
     /// Check the compose files and print them in canonical form
     Config(verbs::config::Config),
+    /// Tell what a code of an error or a warning means
+    Explain(verbs::explain::Explain),
     /// Pull images of services
     Pull(verbs::pull::Pull),
     /// Build images of services
@@ -302,7 +304,7 @@ const GROUPS: &[(&str, &[&str])] = &[
     ),
     ("Look at it", &["ps", "logs", "top", "stats", "events", "port", "images", "volumes", "ls"]),
     ("Reach in", &["exec", "run", "attach", "cp"]),
-    ("Files and images", &["config", "pull", "build", "image", "volume", "login", "logout"]),
+    ("Files and images", &["config", "explain", "pull", "build", "image", "volume", "login", "logout"]),
     ("Windlass", &["demo", "version", "help"]),
 ];
 

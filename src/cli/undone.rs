@@ -132,7 +132,6 @@ const FLAGS: &[(&str, &[Flag])] = &[
             ("sbom", None, true),
         ],
     ),
-    ("config", &[("lock-image-digests", None, false), ("models", None, false), ("resolve-image-digests", None, false)]),
     ("up", &[("menu", None, false), ("watch", Some('w'), false)]),
 ];
 

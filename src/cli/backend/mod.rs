@@ -52,7 +52,7 @@ pub trait Backend {
     ///
     /// # Errors
     /// As [`Backend::load`]; a service that is not there; a form that is not known.
-    fn config(&self, files: &ProjectFiles, wish: &ConfigWish) -> Result<ConfigOutput, CliError>;
+    fn config(&self, files: &ProjectFiles, wish: &ConfigWish) -> impl Future<Output = Result<ConfigOutput, CliError>>;
 
     /// Resolves images (by the network, where it must) and decides everything.
     fn compile(&self, project: &Project, wish: &UpWish, tell: &Tell)

@@ -9,6 +9,7 @@ use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
 use crate::compose::model::Project;
 use crate::desired::{ContainerSpec, Desired, ImageSpec, PortSpec, Protocol, RestartPolicy, Stamp};
+use crate::diag::{Code, Diagnostic, Diagnostics, SourceMap};
 use crate::name::{ContainerId, ProjectName};
 use crate::observed::{Exit, Health, Observed, ObservedContainer, State};
 
@@ -216,9 +217,10 @@ impl Backend for &Fake {
         Ok(files.name.as_deref().unwrap_or("shop").into())
     }
 
-    fn config(&self, _: &ProjectFiles, wish: &ConfigWish) -> Result<ConfigOutput, CliError> {
+    async fn config(&self, _: &ProjectFiles, wish: &ConfigWish) -> Result<ConfigOutput, CliError> {
         self.ask(format!("config {:?}", wish.what));
-        Ok(ConfigOutput { text: "name: shop\n".into(), warnings: vec!["warning: old".into()] })
+        let old = Diagnostics::new(vec![Diagnostic::new(Code::Version, "old")], SourceMap::default());
+        Ok(ConfigOutput { text: "name: shop\n".into(), warnings: old })
     }
 
     async fn compile(&self, _: &Project, wish: &UpWish, _: &Tell) -> Result<Desired, CliError> {

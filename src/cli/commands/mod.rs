@@ -9,6 +9,7 @@ pub mod demo;
 pub mod down;
 pub mod events;
 pub mod exec;
+pub mod explain;
 pub mod image;
 pub mod images;
 pub mod kill;
@@ -107,7 +108,8 @@ async fn dispatch<B: Backend>(cx: &Context<'_, B>, verb: Verb) -> Result<ExitSta
         Verb::Run(args) => run::run(cx, &args).await,
         Verb::Attach(args) => attach::run(cx, &args).await,
         Verb::Cp(args) => cp::run(cx, &args),
-        Verb::Config(args) => config::run(cx, &args),
+        Verb::Config(args) => config::run(cx, &args).await,
+        Verb::Explain(args) => explain::run(cx.output, &args),
         Verb::Pull(args) => pull::run(cx, &args).await,
         Verb::Build(args) => build::run(cx, &args).await,
         Verb::Images(args) => images::run(cx, &args),
@@ -149,6 +151,7 @@ pub fn name(verb: &Verb) -> &'static str {
         Verb::Attach(_) => "attach",
         Verb::Cp(_) => "cp",
         Verb::Config(_) => "config",
+        Verb::Explain(_) => "explain",
         Verb::Pull(_) => "pull",
         Verb::Build(_) => "build",
         Verb::Images(_) => "images",

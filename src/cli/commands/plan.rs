@@ -50,6 +50,13 @@ pub enum Form {
 /// # Errors
 /// Files that are wrong; images that can't be resolved.
 pub async fn run<B: Backend>(cx: &Context<'_, B>, args: &Plan) -> Result<ExitStatus, CliError> {
+    match look(cx, args).await {
+        Err(error) if args.format == Form::Json => Err(error.as_json(cx.output)),
+        done => done,
+    }
+}
+
+async fn look<B: Backend>(cx: &Context<'_, B>, args: &Plan) -> Result<ExitStatus, CliError> {
     let project = cx.load(&args.services)?;
     let wish = UpWish {
         services: change::services(&project, &args.services)?,

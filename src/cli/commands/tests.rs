@@ -414,7 +414,7 @@ async fn a_password_never_shows() {
 async fn config_prints_what_compose_gives() {
     let fake = Fake::shop();
     let ran = run(&fake, &["config"]).await;
-    assert_eq!((ran.out.as_str(), ran.err.as_str()), ("name: shop\n", "warning: old\n"));
+    assert_eq!((ran.out.as_str(), ran.err.as_str()), ("name: shop\n", "warning[W0508]: old\n"));
     assert_eq!(run(&fake, &["config", "-q"]).await.out, "");
     run(&fake, &["config", "--hash", "web"]).await;
     assert_eq!(fake.asked.borrow().last().map(String::as_str), Some(r#"config Hash("web")"#));

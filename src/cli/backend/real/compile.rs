@@ -13,7 +13,7 @@ use crate::compose;
 use crate::compose::model::{Project, Service};
 use crate::desired::compile::{self, Request, Verb, compile};
 use crate::desired::{Desired, EndpointLease, Leases, NetworkLease, ResolvedImage, Source};
-use crate::diag::render;
+use crate::diag::Diagnostics;
 use crate::graph::Graph;
 use crate::host::clock;
 use crate::host::image::{self, Client, Store};
@@ -52,8 +52,7 @@ impl Real {
         if refused.is_empty() {
             return Ok(());
         }
-        let texts: Vec<String> = refused.iter().map(|one| render(one, &loaded.sources)).collect();
-        Err(CliError::Diagnostics(texts.join("\n")))
+        Err(CliError::Diagnostics(Box::new(Diagnostics::new(refused, loaded.sources.clone()))))
     }
 
     fn request(

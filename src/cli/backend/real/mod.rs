@@ -2,6 +2,7 @@
 
 mod apply;
 mod compile;
+mod digests;
 mod evidence;
 mod load;
 mod logs;
@@ -102,8 +103,8 @@ impl Backend for Real {
         self.name_of(files)
     }
 
-    fn config(&self, files: &ProjectFiles, wish: &ConfigWish) -> Result<ConfigOutput, CliError> {
-        load::config(files, wish)
+    async fn config(&self, files: &ProjectFiles, wish: &ConfigWish) -> Result<ConfigOutput, CliError> {
+        load::config(files, wish).await
     }
 
     async fn compile(&self, project: &Project, wish: &UpWish, tell: &Tell) -> Result<Desired, CliError> {

@@ -2,6 +2,7 @@
 
 mod challenge;
 mod http;
+mod tag;
 mod token;
 
 use std::collections::HashMap;
