@@ -44,6 +44,23 @@ pub fn print_raw(options: &LoadOptions, format: Format) -> Result<String, Diagno
     Ok(text(&tree.root, format, false))
 }
 
+/// The loaded project in canonical form, as [`print`] writes it, for programs.
+pub fn value(loaded: &Loaded) -> serde_json::Value {
+    // What was printed as JSON reads as JSON; dollar signs are doubled for files only.
+    let mut value = serde_json::from_str(&print(loaded, Format::Json)).unwrap_or_default();
+    unescape(&mut value);
+    value
+}
+
+fn unescape(value: &mut serde_json::Value) {
+    match value {
+        serde_json::Value::String(text) => *text = text.replace("$$", "$"),
+        serde_json::Value::Array(list) => list.iter_mut().for_each(unescape),
+        serde_json::Value::Object(map) => map.values_mut().for_each(unescape),
+        _ => {}
+    }
+}
+
 fn text(root: &Node, format: Format, typed: bool) -> String {
     match format {
         Format::Yaml => yaml::print(root, &PROJECT, typed),
@@ -77,7 +94,7 @@ pub fn variables(options: &LoadOptions) -> Result<BTreeMap<String, Use>, Diagnos
     Ok(found)
 }
 
-fn collect(node: &Node, found: &mut BTreeMap<String, Use>) {
+pub(super) fn collect(node: &Node, found: &mut BTreeMap<String, Use>) {
     match &node.kind {
         Kind::Str(text) => template::variables(text, found),
         Kind::List(list) => list.iter().for_each(|item| collect(item, found)),

@@ -85,6 +85,7 @@ fn environment(loader: &mut Loader, entry: &Node, dir: &std::path::Path, scope: 
     };
     match env::read_files(&files, &scope.environment) {
         Ok(values) => {
+            loader.env_files.extend(files);
             let mut environment = scope.environment.clone();
             for (key, value) in values {
                 environment.entry(key).or_insert(value);

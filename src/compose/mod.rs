@@ -8,6 +8,7 @@
 mod attributes;
 mod bind;
 mod check;
+pub mod compare;
 pub mod config;
 mod defaults;
 mod disk;
@@ -24,6 +25,7 @@ mod node;
 mod normalize;
 mod out;
 mod paths;
+pub mod reads;
 mod reset;
 mod scalar;
 mod schema;
@@ -47,6 +49,7 @@ pub use interpolate::Environment;
 use load::{Loader, Scope};
 use model::Project;
 use node::{Map, Node};
+pub use paths::relative as relative_path;
 
 /// What to load, and how.
 #[derive(Clone, Default)]
@@ -104,6 +107,8 @@ pub struct Loaded {
     pub config_files: Vec<PathBuf>,
     /// The env files that were read for variables.
     pub env_files: Vec<PathBuf>,
+    /// Those that included projects have of their own.
+    included_env_files: Vec<PathBuf>,
     /// All variables: the caller's and those of the env files.
     pub environment: Environment,
 }
@@ -191,6 +196,7 @@ pub fn load(options: &LoadOptions) -> Result<Loaded, Diagnostics> {
         working_dir: found.dir,
         config_files: found.inputs.into_iter().map(|input| input.path).collect(),
         env_files: found.env_files,
+        included_env_files: loader.env_files,
         environment: found.environment,
     })
 }

@@ -6,12 +6,14 @@ pub mod config;
 pub mod cp;
 pub mod create;
 pub mod demo;
+pub mod diff;
 pub mod down;
 pub mod events;
 pub mod exec;
 pub mod image;
 pub mod images;
 pub mod kill;
+pub mod lock;
 pub mod login;
 pub mod logout;
 pub mod logs;
@@ -51,6 +53,8 @@ use super::signals::{Interrupts, unless_interrupted};
 pub fn check(verb: &Verb, settings: &Settings) -> Result<(), CliError> {
     match verb {
         Verb::Up(args) => args.check(),
+        Verb::Create(args) => args.lock.check(args.build, args.pull.and_then(create::Pull::policy)),
+        Verb::Lock(args) => args.check(),
         Verb::Exec(args) => args.check(),
         Verb::Cp(args) => args.check(),
         Verb::Run(args) => args.check(settings),
@@ -108,6 +112,8 @@ async fn dispatch<B: Backend>(cx: &Context<'_, B>, verb: Verb) -> Result<ExitSta
         Verb::Attach(args) => attach::run(cx, &args).await,
         Verb::Cp(args) => cp::run(cx, &args),
         Verb::Config(args) => config::run(cx, &args),
+        Verb::Lock(args) => lock::run(cx, &args).await,
+        Verb::Diff(args) => diff::run(cx, &args),
         Verb::Pull(args) => pull::run(cx, &args).await,
         Verb::Build(args) => build::run(cx, &args).await,
         Verb::Images(args) => images::run(cx, &args),
@@ -149,6 +155,8 @@ pub fn name(verb: &Verb) -> &'static str {
         Verb::Attach(_) => "attach",
         Verb::Cp(_) => "cp",
         Verb::Config(_) => "config",
+        Verb::Lock(_) => "lock",
+        Verb::Diff(_) => "diff",
         Verb::Pull(_) => "pull",
         Verb::Build(_) => "build",
         Verb::Images(_) => "images",
