@@ -12,7 +12,7 @@ pub struct Difference {
     pub path: String,
     /// On which side it is.
     pub change: Change,
-    /// The first side's value; none where it is not there, hidden, or a whole mapping.
+    /// The first side's value; none where it is not there, hidden, or a whole service.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub a: Option<Value>,
     /// The second side's value.
@@ -37,12 +37,35 @@ pub enum Change {
 /// Fields whose values are hidden: passwords are often among them.
 const HIDDEN: [&str; 6] = ["environment", "labels", "annotations", "args", "content", "driver_opts"];
 
+/// Mappings whose keys are the user's: a key without a value says something there.
+const NAMED: [&str; 8] =
+    ["services", "networks", "volumes", "secrets", "configs", "models", "depends_on", "environment"];
+
 /// What differs between two projects as [`super::config::value`] gives them. With `values`, those of environment
 /// variables, labels, build arguments and inline configs are in it; secrets never are.
 pub fn compare(a: &Value, b: &Value, values: bool) -> Vec<Difference> {
     let mut found = Vec::new();
-    Walk { values, found: &mut found }.node(&mut Vec::new(), a, b);
+    let (a, b) = (normal("", a), normal("", b));
+    Walk { values, found: &mut found }.node(&mut Vec::new(), a.as_ref(), b.as_ref());
     found
+}
+
+/// A value without what says nothing: nulls and empty things that the canonical form has in some places.
+fn normal(key: &str, value: &Value) -> Option<Value> {
+    let is_named = NAMED.contains(&key);
+    match value {
+        Value::Null => None,
+        Value::Object(map) => {
+            let members = map.iter().filter_map(|(key, value)| match normal(key, value) {
+                None if is_named => Some((key.clone(), Value::Object(Map::new()))),
+                member => Some((key.clone(), member?)),
+            });
+            Some(Value::Object(members.collect())).filter(|map| map.as_object().is_some_and(|map| !map.is_empty()))
+        }
+        Value::Array(list) if list.is_empty() => None,
+        Value::Array(list) => Some(Value::Array(list.iter().filter_map(|item| normal("", item)).collect())),
+        value => Some(value.clone()),
+    }
 }
 
 struct Walk<'a> {
@@ -51,58 +74,54 @@ struct Walk<'a> {
 }
 
 impl Walk<'_> {
-    fn node(&mut self, path: &mut Vec<String>, a: &Value, b: &Value) {
-        if a == b || is_nothing(a) && is_nothing(b) {
+    fn node(&mut self, path: &mut Vec<String>, a: Option<&Value>, b: Option<&Value>) {
+        if a == b {
             return;
         }
-        match (mapping(a), mapping(b)) {
-            (Some(a), Some(b)) => self.members(path, &a, &b),
-            // A whole service or volume is one difference; smaller things are told field by field.
-            (Some(members), None) if path.len() > 2 && is_nothing(b) => self.members(path, &members, &Map::new()),
-            (None, Some(members)) if path.len() > 2 && is_nothing(a) => self.members(path, &Map::new(), &members),
+        // A whole service, volume, port or mount is one difference; smaller things are told field by field.
+        let is_whole = path.len() == 2 || path.last().is_some_and(|last| last.starts_with('['));
+        let nothing = Map::new();
+        match (a.map(mapping), b.map(mapping)) {
+            (Some(Some(a)), Some(Some(b))) => self.members(path, &a, &b),
+            (Some(Some(members)), None) if !is_whole && !members.is_empty() => self.members(path, &members, &nothing),
+            (None, Some(Some(members))) if !is_whole && !members.is_empty() => self.members(path, &nothing, &members),
             _ => self.leaf(path, a, b),
         }
     }
 
     fn members(&mut self, path: &mut Vec<String>, a: &Map<String, Value>, b: &Map<String, Value>) {
-        if path.len() > 2 && (a.is_empty() && b.values().all(is_nothing) || b.is_empty() && a.values().all(is_nothing))
-        {
-            return self.leaf(path, &present(a), &present(b));
-        }
         let keys: BTreeSet<&String> = a.keys().chain(b.keys()).collect();
         for key in keys {
             path.push(key.clone());
-            self.node(path, a.get(key).unwrap_or(&Value::Null), b.get(key).unwrap_or(&Value::Null));
+            self.node(path, a.get(key), b.get(key));
             path.pop();
         }
     }
 
-    fn leaf(&mut self, path: &[String], a: &Value, b: &Value) {
-        let change = match (is_nothing(a), is_nothing(b)) {
-            (true, _) => Change::Added,
-            (_, true) => Change::Removed,
+    fn leaf(&mut self, path: &[String], a: Option<&Value>, b: Option<&Value>) {
+        let change = match (a, b) {
+            (None, _) => Change::Added,
+            (_, None) => Change::Removed,
             _ => Change::Changed,
         };
-        let hidden =
-            !self.values && path.iter().skip(2).any(|key| HIDDEN.contains(&key.as_str())) && !names_a_variable(path);
-        let shown =
-            |value: &Value| Some(value.clone()).filter(|value| !hidden && !is_nothing(value) && !value.is_object());
+        let secret = path.iter().skip(2).any(|key| HIDDEN.contains(&key.as_str())) && !names_a_variable(path);
+        let hidden = !self.values && secret;
+        let shown = |value: Option<&Value>| if hidden { None } else { value.and_then(|value| plain(path, value)) };
         self.found.push(Difference { path: text(path), change, a: shown(a), b: shown(b), hidden });
     }
+}
+
+/// What is shown of a value: all of a plain one, the plain members of an item of a list, nothing of a whole service.
+fn plain(path: &[String], value: &Value) -> Option<Value> {
+    let Value::Object(map) = value else { return Some(value.clone()) };
+    let is_item = path.last().is_some_and(|last| last.starts_with('['));
+    let members = map.iter().filter(|(_, value)| !value.is_object() && !value.is_array());
+    is_item.then(|| Value::Object(members.map(|(key, value)| (key.clone(), value.clone())).collect()))
 }
 
 /// `secrets.x.environment` is a name.
 fn names_a_variable(path: &[String]) -> bool {
     matches!(path, [section, _, key] if matches!(section.as_str(), "secrets" | "configs") && key == "environment")
-}
-
-fn is_nothing(value: &Value) -> bool {
-    value.is_null()
-}
-
-/// A mapping that is there, though it is empty.
-fn present(map: &Map<String, Value>) -> Value {
-    if map.is_empty() { Value::Null } else { Value::Object(map.clone()) }
 }
 
 /// The members of a mapping, or of a list of mappings by what tells them apart: a mount's target, a rule's path.

@@ -10,7 +10,7 @@ use super::super::context::Context;
 use super::super::error::{CliError, ExitStatus};
 
 /// Longer values are told of, not shown.
-const WIDEST: usize = 100;
+const WIDEST: usize = 120;
 
 /// Flags of `diff`.
 #[derive(Args, Debug)]
@@ -109,5 +109,11 @@ fn line(one: &Difference) -> String {
 }
 
 fn text(value: &Value) -> String {
-    value.as_str().map_or_else(|| value.to_string(), str::to_owned)
+    match value {
+        Value::String(text) => text.clone(),
+        Value::Object(map) => {
+            map.iter().map(|(key, value)| format!("{key}={}", text(value))).collect::<Vec<_>>().join(" ")
+        }
+        value => value.to_string(),
+    }
 }

@@ -54,6 +54,14 @@ fn values_are_shown_when_asked_for_but_never_of_whole_services() {
 }
 
 #[test]
+fn a_key_without_a_value_says_something_where_keys_are_the_users() {
+    let project = |service: Value| json!({ "services": { "web": service } });
+    let a = project(json!({ "networks": { "default": null }, "entrypoint": null, "deploy": { "placement": {} } }));
+    let b = project(json!({ "networks": { "default": null, "front": null } }));
+    assert_eq!(lines(&a, &b, false), r#"{"path":"services.web.networks.front","change":"added","hidden":false}"#);
+}
+
+#[test]
 fn the_same_is_no_difference_and_both_ways_are_mirrored() {
     assert!(compare(&dev(), &dev(), false).is_empty());
     let (there, back) = (compare(&dev(), &prod(), false), compare(&prod(), &dev(), false));

@@ -12,7 +12,7 @@ use super::super::{LockCheck, LockUse, LockWish, Relocked};
 use super::{Real, context, failed};
 use crate::compose::model::{FileObject, Project};
 use crate::compose::{self, LoadOptions, reads};
-use crate::host::image::{Client, Settings};
+use crate::host::image::{Client, Pace, Settings};
 use crate::lock::{self, Inputs, Lock, Pin, RegistryError};
 use crate::name::ServiceName;
 
@@ -55,8 +55,9 @@ impl Real {
     fn command(&self, verb: &str) -> String {
         let options = self.options.borrow();
         let files = options.files.iter().map(|file| format!("-f {file} ")).collect::<String>();
+        let env = options.env_files.iter().map(|file| format!("--env-file {file} ")).collect::<String>();
         let lock = self.lock_file.iter().map(|file| format!("--lock-file {} ", file.display())).collect::<String>();
-        format!("windlass {files}{lock}{verb}")
+        format!("windlass {files}{env}{lock}{verb}")
     }
 
     /// The lock file that holds for what was loaded, unless it is left aside.
@@ -70,7 +71,10 @@ impl Real {
             let check = self.lock_check(how == LockUse::Locked).await?;
             if !check.drift.is_empty() {
                 let lines = check.drift.iter().map(|drift| format!("\n  {drift}")).collect::<String>();
-                let update = self.command("lock --update");
+                let is_moved =
+                    |drift: &lock::Drift| matches!(drift.moved, lock::Move::Changed { .. }) && drift.kind == "image";
+                let verb = if check.drift.iter().any(is_moved) { "lock --update" } else { "lock" };
+                let update = self.command(verb);
                 return Err(CliError::with_help(
                     format!("the project is not as {} has it:{lines}", self.shown(&check.path)),
                     format!("`{update}` locks it as it is now; without `--locked`, what is locked is used"),
@@ -208,7 +212,8 @@ impl Real {
         let wanted = lock::wanted(&loaded.project);
         let named = |users: &BTreeSet<ServiceName>| services.is_empty() || services.iter().any(|s| users.contains(s));
         let references: Vec<&String> = wanted.iter().filter(|(_, users)| named(users)).map(|(name, _)| name).collect();
-        let client = client()?;
+        let pace = Pace { attempts: 1, ..Pace::default() };
+        let client = Client::with_pace(Settings::from_env(), pace).map_err(|e| failed(&e))?;
         let Ok((moved, errors)) = tokio::time::timeout(PATIENCE, lock::moved(&lock, references, &client)).await else {
             return Ok(vec!["can't tell whether tags have moved: the registries did not answer within 3 s".to_owned()]);
         };
