@@ -46,8 +46,13 @@ pub fn print_raw(options: &LoadOptions, format: Format) -> Result<String, Diagno
 
 /// The loaded project in canonical form, as [`print`] writes it, for programs.
 pub fn value(loaded: &Loaded) -> serde_json::Value {
-    // What was printed as JSON reads as JSON; dollar signs are doubled for files only.
-    let mut value = serde_json::from_str(&print(loaded, Format::Json)).unwrap_or_default();
+    value_of(&print(loaded, Format::Json))
+}
+
+/// A project that was printed as JSON; nothing if it is no such thing.
+pub fn value_of(text: &str) -> serde_json::Value {
+    let mut value = serde_json::from_str(text).unwrap_or_default();
+    // Dollar signs are doubled so that the text can be loaded again.
     unescape(&mut value);
     value
 }

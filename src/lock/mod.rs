@@ -146,4 +146,14 @@ impl Lock {
             images,
         }
     }
+
+    /// All that it holds but images.
+    pub fn inputs(&self) -> Inputs {
+        Inputs {
+            variables: self.variables.clone(),
+            env_files: self.env_files.clone(),
+            configs: self.configs.clone(),
+            builds: self.builds.clone(),
+        }
+    }
 }

@@ -2,8 +2,7 @@
 
 use clap::Args;
 
-use crate::lock::{Inputs, Move};
-use crate::lock::{Lock as LockFile, LockedImage, inputs_drift};
+use crate::lock::{Inputs, Lock as LockFile, LockedImage, Move, inputs_drift};
 
 use super::super::backend::{Backend, LockUse, LockWish, PullPolicy, Relocked};
 use super::super::context::Context;
@@ -125,13 +124,7 @@ fn changes(relocked: &Relocked) -> Vec<String> {
     }
     let gone = old.images.keys().filter(|name| !new.images.contains_key(*name));
     lines.extend(gone.map(|name| format!("- image {name}")));
-    let inputs = Inputs {
-        variables: new.variables.clone(),
-        env_files: new.env_files.clone(),
-        configs: new.configs.clone(),
-        builds: new.builds.clone(),
-    };
-    lines.extend(inputs_drift(old, &inputs).into_iter().map(|drift| {
+    lines.extend(inputs_drift(old, &new.inputs()).into_iter().map(|drift| {
         let mark = match drift.moved {
             Move::Added => '+',
             Move::Removed => '-',

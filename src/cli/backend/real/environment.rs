@@ -44,7 +44,7 @@ impl Real {
     fn running(&self, project: &ProjectName) -> Result<Value, CliError> {
         let applied = ledger::desired(&self.paths, project).map_err(|e| failed(&e))?;
         let applied = applied.ok_or_else(|| super::apply::nothing_up(project))?;
-        let mut model = applied.source.model.clone();
+        let mut model = config::value_of(&applied.source.model);
         if model.is_null() {
             return Err(CliError::with_help(
                 format!("project `{project}` was brought up by a windlass that did not note what it declares"),
