@@ -285,8 +285,8 @@ fn a_bad_lock_file_is_told_at_its_place_and_can_be_left_aside() {
 fn environments_are_compared_with_each_other_and_with_what_runs() {
     let world = quiet();
     load(&world);
-    let base =
-        "services:\n  web:\n    image: test\n    stop_signal: SIGKILL\n    environment: {LEVEL: '${LEVEL:-info}'}\n";
+    let base = "services:\n  web:\n    image: test\n    stop_signal: SIGKILL\n    environment: {LEVEL: '${LEVEL:-info}'}\n    \
+                configs: [site]\nconfigs: {site: {content: inline-text}}\n";
     let files = [
         ("compose.yaml", base),
         (
@@ -314,6 +314,7 @@ fn environments_are_compared_with_each_other_and_with_what_runs() {
     windlass(&["diff", "compose.yaml", "running"]).code(1).says("nothing of project `envs` is up");
     windlass(&["-f", "compose.yaml", "up", "-d"]).ok();
     windlass(&["diff", "compose.yaml", "running"]).ok().says("the same");
+    world.sh("grep -q inline-text root/projects/envs/desired.json").code(1);
     windlass(&["-f", "compose.yaml", "scale", "web=2"]).ok();
     windlass(&["diff", "running", "compose.yaml"]).code(2).says("- services.web.scale: 2");
     windlass(&["diff", "compose.yaml,prod.yaml", "running"]).code(2).says("- services.web.mem_limit: 67108864");

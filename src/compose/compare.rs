@@ -42,7 +42,7 @@ const NAMED: [&str; 8] =
     ["services", "networks", "volumes", "secrets", "configs", "models", "depends_on", "environment"];
 
 /// What differs between two projects as [`super::config::value`] gives them. With `values`, those of environment
-/// variables, labels, build arguments and inline configs are in it; secrets never are.
+/// variables, labels and build arguments are in it; secrets and the text of inline configs never are.
 pub fn compare(a: &Value, b: &Value, values: bool) -> Vec<Difference> {
     let mut found = Vec::new();
     let (a, b) = (normal("", a), normal("", b));

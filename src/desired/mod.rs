@@ -118,6 +118,9 @@ pub struct Source {
     pub config_files: Vec<PathBuf>,
     /// The `--env-file`s, absolute.
     pub environment_files: Vec<PathBuf>,
+    /// What was told about these files and need not be told again.
+    #[serde(default)]
+    pub told: Vec<String>,
     /// The files' canonical form as it was applied, JSON, for `diff`; nothing here is made of it.
     #[serde(default)]
     pub model: String,

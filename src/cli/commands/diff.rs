@@ -30,7 +30,7 @@ pub struct Diff {
     /// How it is printed
     #[arg(long, value_enum, default_value_t, value_name = "FORM")]
     pub format: Form,
-    /// Show the values of environment variables, labels, build arguments and inline configs too
+    /// Show the values of environment variables, labels and build arguments too
     #[arg(long)]
     pub show_values: bool,
 }

@@ -105,7 +105,7 @@ impl Real {
                 config_files: loaded.config_files.clone(),
                 environment_files: loaded.env_files.clone(),
                 told: self.told(),
-                model: compose::config::print(loaded, compose::config::Format::Json),
+                model: compose::config::record(loaded),
             },
             None => Source::default(),
         }

@@ -9,7 +9,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::super::super::error::CliError;
 use crate::compose::model::Build;
-use crate::host::ledger::record::hex;
+use crate::host::record::hex;
 use crate::lock::{Ignore, Pin};
 
 /// The digest of all that a build reads from this machine; `None`: its context is an address. `lock_file` is no part of

@@ -2,9 +2,9 @@
 
 mod apply;
 mod compile;
-mod evidence;
 mod context;
 mod environment;
+mod evidence;
 mod load;
 mod locking;
 mod logs;
