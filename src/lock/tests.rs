@@ -4,7 +4,7 @@ use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::*;
-use crate::compose::model::{Mount, MountKind, Project, Service};
+use crate::compose::model::{Mount, MountKind, Preparation, Project, Service};
 
 fn pin(digit: char) -> Pin {
     Pin::try_from(format!("sha256:{}", digit.to_string().repeat(64))).unwrap()
@@ -80,17 +80,19 @@ fn a_damaged_newer_or_foreign_file_is_refused_at_its_place() {
 fn references_of_services_and_mounts_are_locked_but_not_what_is_built_or_never_pulled() {
     let mut project = Project::default();
     let service = |image: Option<&str>| Service { image: image.map(str::to_owned), ..Service::default() };
+    let step = |image: &str| Preparation { image: Some(image.into()), ..Preparation::default() };
     let mount = Mount { kind: MountKind::Image, source: Some("data:1".into()), ..Mount::default() };
     let all = [
         ("db", service(Some("redis:7"))),
         ("cache", Service { volumes: vec![mount], ..service(Some("redis:7")) }),
         ("web", Service { build: Some(Default::default()), ..service(Some("web:dev")) }),
+        ("api", Service { pre_start: vec![step("tool:1"), step("web:dev")], ..service(None) }),
         ("own", Service { pull_policy: Some("never".into()), ..service(Some("mine")) }),
     ];
     project.services.extend(all.map(|(name, service)| (name.into(), service)));
     let wanted = wanted(&project);
     let names: Vec<&String> = wanted.keys().collect();
-    assert_eq!(names, ["data:1", "redis:7"]);
+    assert_eq!(names, ["data:1", "redis:7", "tool:1"]);
     assert_eq!(wanted["redis:7"], ["cache", "db"].map(Into::into).into());
 }
 
