@@ -50,6 +50,45 @@ fn checked(options: &LoadOptions) -> Result<super::Tree, Diagnostics> {
     if tree.loader.failed() { Err(tree.loader.diagnostics()) } else { Ok(tree) }
 }
 
+/// The loaded project in canonical form, as JSON that may be kept: the text of inline configs is a digest in it, as no
+/// record holds what may be secret there.
+pub fn record(loaded: &Loaded) -> String {
+    let text = print(loaded, Format::Json);
+    let configs = loaded.tree.get("configs").and_then(Node::as_map);
+    if !configs.is_some_and(|configs| configs.values().any(|config| config.get("content").is_some())) {
+        return text;
+    }
+    // What was printed as JSON reads as JSON.
+    let mut value: serde_json::Value = serde_json::from_str(&text).unwrap_or_default();
+    let configs = value.get_mut("configs").and_then(serde_json::Value::as_object_mut);
+    for content in configs.into_iter().flat_map(|map| map.values_mut()).filter_map(|config| config.get_mut("content")) {
+        *content = hash::text(content.as_str().unwrap_or_default()).into();
+    }
+    value.to_string()
+}
+
+/// What [`record`] keeps, for programs.
+pub fn value(loaded: &Loaded) -> serde_json::Value {
+    value_of(&record(loaded))
+}
+
+/// A project that [`record`] has kept; nothing if it is no such thing.
+pub fn value_of(text: &str) -> serde_json::Value {
+    let mut value = serde_json::from_str(text).unwrap_or_default();
+    // Dollar signs are doubled so that the text can be loaded again.
+    unescape(&mut value);
+    value
+}
+
+fn unescape(value: &mut serde_json::Value) {
+    match value {
+        serde_json::Value::String(text) => *text = text.replace("$$", "$"),
+        serde_json::Value::Array(list) => list.iter_mut().for_each(unescape),
+        serde_json::Value::Object(map) => map.values_mut().for_each(unescape),
+        _ => {}
+    }
+}
+
 fn text(root: &Node, format: Format, typed: bool) -> String {
     match format {
         Format::Yaml => yaml::print(root, &PROJECT, typed),
@@ -85,7 +124,7 @@ pub fn variables(options: &LoadOptions) -> Result<BTreeMap<String, Use>, Diagnos
     Ok(found)
 }
 
-fn collect(node: &Node, found: &mut BTreeMap<String, Use>) {
+pub(super) fn collect(node: &Node, found: &mut BTreeMap<String, Use>) {
     match &node.kind {
         Kind::Str(text) => template::variables(text, found),
         Kind::List(list) => list.iter().for_each(|item| collect(item, found)),

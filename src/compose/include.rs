@@ -96,6 +96,7 @@ fn variables(loader: &mut Loader, entry: &Node, dir: &std::path::Path, scope: &S
     };
     match scope.variables.read(&files) {
         Ok(more) => {
+            loader.env_files.extend(files);
             let mut variables = Variables::clone(&scope.variables);
             variables.add(more);
             Some(variables)

@@ -41,6 +41,8 @@ pub struct Loader {
     pub stdin: Option<String>,
     /// Files read already, to look for the project's name.
     pub parsed: BTreeMap<PathBuf, Vec<syntax::Document>>,
+    /// Env files that included projects have read.
+    pub env_files: Vec<PathBuf>,
     /// Files that services extend, already read.
     pub extended: BTreeMap<(PathBuf, PathBuf), Extended>,
 }
@@ -82,6 +84,7 @@ impl Loader {
             keep_variables: options.no_interpolate,
             stdin: options.stdin.clone(),
             parsed: BTreeMap::new(),
+            env_files: Vec::new(),
             extended: BTreeMap::new(),
         }
     }

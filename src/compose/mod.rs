@@ -8,6 +8,7 @@
 mod attributes;
 mod bind;
 mod check;
+pub mod compare;
 pub mod config;
 mod defaults;
 mod disk;
@@ -25,6 +26,7 @@ mod node;
 mod normalize;
 mod out;
 mod paths;
+pub mod reads;
 mod reset;
 mod scalar;
 mod schema;
@@ -50,6 +52,7 @@ pub use env::Environment;
 use load::{Loader, Scope};
 use model::Project;
 use node::{Map, Node};
+pub use paths::relative as relative_path;
 
 /// What to load, and how.
 #[derive(Clone, Default)]
@@ -109,6 +112,8 @@ pub struct Loaded {
     pub config_files: Vec<PathBuf>,
     /// The env files that were read for variables.
     pub env_files: Vec<PathBuf>,
+    /// Those that included projects have of their own.
+    included_env_files: Vec<PathBuf>,
     /// All variables: the caller's and those of the env files.
     pub variables: env::Variables,
     /// The variables in values.
@@ -195,6 +200,7 @@ pub fn load(options: &LoadOptions) -> Result<Loaded, Diagnostics> {
         return Err(loader.diagnostics());
     }
     let (traces, history) = (std::mem::take(&mut loader.traces), std::mem::take(&mut loader.history));
+    let included_env_files = std::mem::take(&mut loader.env_files);
     let told = loader.diagnostics();
     Ok(Loaded {
         project,
@@ -208,6 +214,7 @@ pub fn load(options: &LoadOptions) -> Result<Loaded, Diagnostics> {
         variables: found.variables,
         traces,
         history: history.unwrap_or_default(),
+        included_env_files,
     })
 }
 

@@ -200,6 +200,9 @@ codes! {
     Unusable "E0803" "a value that cannot be used here"
         "The file is right, but what it asks for does not fit the image, the addresses, the files or the kernel of this machine."
         "The message says what to change.";
+    LockFile "E0901" "a lock file that cannot be used"
+        "`windlass.lock` is damaged, half merged, or written by a newer windlass; it is never taken for something else than it says."
+        "Take it from version control again, or remove it and run `windlass lock`; `--no-lock` leaves it aside.";
 }
 
 impl Code {

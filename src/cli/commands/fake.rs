@@ -10,7 +10,7 @@ use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use crate::compose::model::Project;
 use crate::desired::{ContainerSpec, Desired, ImageSpec, PortSpec, Protocol, RestartPolicy, Stamp};
 use crate::diag::{Code, Diagnostic, Diagnostics, SourceMap};
-use crate::name::{ContainerId, ProjectName};
+use crate::name::{ContainerId, ProjectName, ServiceName};
 use crate::observed::{Exit, Health, Observed, ObservedContainer, State};
 
 use super::super::backend::*;
@@ -223,6 +223,12 @@ impl Backend for &Fake {
         Ok(ConfigOutput { text: "name: shop\n".into(), warnings: old })
     }
 
+    fn environment(&self, side: &Side, _: &ProjectFiles) -> Result<Environment, CliError> {
+        let image = if *side == Side::Running { "web:1" } else { "web:2" };
+        let model = serde_json::json!({ "services": { "web": { "image": image, "environment": { "A": image } } } });
+        Ok(Environment { model, warnings: Vec::new() })
+    }
+
     async fn compile(&self, _: &Project, wish: &UpWish, _: &Tell) -> Result<Desired, CliError> {
         let services: Vec<&str> = wish.services.iter().map(|name| name.as_str()).collect();
         self.ask(format!("compile {services:?} {:?} {:?} start={}", wish.scale, wish.recreate, !wish.no_start));
@@ -320,7 +326,22 @@ impl Backend for &Fake {
         self.usage.get(id).cloned().ok_or_else(|| CliError::failed("gone"))
     }
 
-    async fn pull(&self, images: &[PullWish], _: &Tell) -> Vec<Result<(), CliError>> {
+    async fn lock(&self, _: &ProjectFiles, wish: &LockWish) -> Result<Relocked, CliError> {
+        self.ask(format!("lock {wish:?}"));
+        let new = crate::lock::Lock::new(Default::default(), Default::default());
+        Ok(Relocked { path: "windlass.lock".into(), old: None, new, notes: Vec::new() })
+    }
+
+    async fn check_lock(&self, _: &ProjectFiles) -> Result<LockCheck, CliError> {
+        let drift = crate::lock::Drift { kind: "image", name: "db:1".into(), moved: crate::lock::Move::Added };
+        Ok(LockCheck { path: "windlass.lock".into(), drift: vec![drift] })
+    }
+
+    async fn moved_upstream(&self, _: &[ServiceName]) -> Result<Vec<String>, CliError> {
+        Ok(Vec::new())
+    }
+
+    async fn pull(&self, images: &[PullWish], _: LockUse, _: &Tell) -> Vec<Result<(), CliError>> {
         let one = |wish: &PullWish| match wish.name.starts_with("bad") {
             true => Err(CliError::failed("no such image")),
             false => Ok(()),

@@ -6,6 +6,7 @@ pub mod config;
 pub mod cp;
 pub mod create;
 pub mod demo;
+pub mod diff;
 pub mod down;
 pub mod events;
 pub mod exec;
@@ -13,6 +14,7 @@ pub mod explain;
 pub mod image;
 pub mod images;
 pub mod kill;
+pub mod lock;
 pub mod login;
 pub mod logout;
 pub mod logs;
@@ -52,6 +54,8 @@ use super::signals::{Interrupts, unless_interrupted};
 pub fn check(verb: &Verb, settings: &Settings) -> Result<(), CliError> {
     match verb {
         Verb::Up(args) => args.check(),
+        Verb::Create(args) => args.lock.check(args.build, args.pull.and_then(create::Pull::policy)),
+        Verb::Lock(args) => args.check(),
         Verb::Exec(args) => args.check(),
         Verb::Cp(args) => args.check(),
         Verb::Run(args) => args.check(settings),
@@ -110,6 +114,8 @@ async fn dispatch<B: Backend>(cx: &Context<'_, B>, verb: Verb) -> Result<ExitSta
         Verb::Cp(args) => cp::run(cx, &args),
         Verb::Config(args) => config::run(cx, &args).await,
         Verb::Explain(args) => explain::run(cx.output, &args),
+        Verb::Lock(args) => lock::run(cx, &args).await,
+        Verb::Diff(args) => diff::run(cx, &args),
         Verb::Pull(args) => pull::run(cx, &args).await,
         Verb::Build(args) => build::run(cx, &args).await,
         Verb::Images(args) => images::run(cx, &args),
@@ -152,6 +158,8 @@ pub fn name(verb: &Verb) -> &'static str {
         Verb::Cp(_) => "cp",
         Verb::Config(_) => "config",
         Verb::Explain(_) => "explain",
+        Verb::Lock(_) => "lock",
+        Verb::Diff(_) => "diff",
         Verb::Pull(_) => "pull",
         Verb::Build(_) => "build",
         Verb::Images(_) => "images",

@@ -16,6 +16,7 @@ use super::super::error::{CliError, ExitStatus};
 use super::super::output::logs::LogStyle;
 use super::super::signals::{Interrupts, unless_interrupted};
 use super::create::Pull;
+use super::lock::LockFlags;
 use super::{build, change, create};
 
 use attached::{Attached, Ends};
@@ -88,6 +89,9 @@ pub struct Up {
     /// Make anonymous volumes anew
     #[arg(short = 'V', long)]
     pub renew_anon_volumes: bool,
+    /// Whether the lock file holds
+    #[command(flatten)]
+    pub lock: LockFlags,
     /// Number of replicas of a service
     #[arg(long, value_name = "SERVICE=N")]
     pub scale: Vec<String>,
@@ -122,7 +126,7 @@ impl Up {
         if self.wait_timeout.is_some() && !self.wait {
             return Err(CliError::usage("`--wait-timeout` goes with `--wait`"));
         }
-        Ok(())
+        self.lock.check(self.build, self.pull.and_then(Pull::policy))
     }
 
     fn wish(&self, services: Vec<ServiceName>) -> Result<UpWish, CliError> {
@@ -139,6 +143,7 @@ impl Up {
             quiet_pull: self.quiet_pull,
             timeout: change::seconds(self.timeout),
             rehearsal: false,
+            lock: self.lock.of(),
             oneoff: None,
         })
     }
@@ -185,7 +190,7 @@ pub async fn run<B: Backend>(cx: &Context<'_, B>, args: &Up) -> Result<ExitStatu
     let services = change::services(&project, &args.services)?;
     let shown = args.shown(&project)?;
     let prepare = async {
-        build::before_up(cx, &project, args.quiet_build, build::When::of(args.build, args.no_build)).await?;
+        build::before_up(cx, &project, args.quiet_build, args.lock.builds(args.build, args.no_build)).await?;
         change::compile(cx, &project, &args.wish(services)?).await
     };
     let desired = unless_interrupted(&mut Interrupts::new()?, prepare).await?;

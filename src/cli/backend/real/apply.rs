@@ -42,7 +42,7 @@ impl Real {
     }
 }
 
-fn nothing_up(project: &ProjectName) -> CliError {
+pub(super) fn nothing_up(project: &ProjectName) -> CliError {
     CliError::with_help(
         format!("nothing of project `{project}` is up"),
         "`windlass up` brings it up; `windlass ls -a` shows what there is",

@@ -21,7 +21,7 @@ pub async fn of(names: BTreeSet<String>) -> Result<BTreeMap<String, String>, Cli
             match reference.digest {
                 // docker compose leaves out the tag beside a digest.
                 Some(_) => reference.tag = None,
-                None => reference.digest = Some(client.digest(&reference).await.map_err(|e| failed(&e))?),
+                None => reference.digest = Some(client.digest_of(&reference).await.map_err(|e| failed(&e))?),
             }
             Ok((name, reference.to_string()))
         }

@@ -36,6 +36,7 @@ impl Real {
         }
         let warnings = rendered.into_iter().map(|(_, text)| text).collect();
         *self.loaded.borrow_mut() = Some(Rc::new(loaded));
+        *self.options.borrow_mut() = options;
         Ok(Loaded { project, warnings })
     }
 

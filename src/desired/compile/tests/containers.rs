@@ -40,7 +40,7 @@ fn labels_are_composes_and_no_image_can_forge_them() {
         working_dir: "/w".into(),
         config_files: vec!["/w/a.yaml".into(), "/w/b.yaml".into()],
         environment_files: vec!["/w/.env".into()],
-        told: Vec::new(),
+        ..Source::default()
     };
     let yaml = "
 services:

@@ -2,7 +2,6 @@
 
 mod challenge;
 mod http;
-mod tag;
 mod token;
 
 use std::collections::HashMap;
