@@ -33,6 +33,8 @@ pub mod engine;
 pub mod graph;
 pub mod host;
 #[forbid(unsafe_code)]
+pub mod lock;
+#[forbid(unsafe_code)]
 pub mod name;
 #[forbid(unsafe_code)]
 pub mod observed;

@@ -14,14 +14,15 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("diag", &[]),
     ("compose", &[]),
     ("graph", &["compose"]),
+    ("lock", &["compose"]),
     ("desired", &["compose", "graph"]),
     ("observed", &["desired"]),
     ("plan", &["desired", "observed"]),
     ("engine", &["plan", "desired", "observed"]),
-    ("host", &["engine", "plan", "desired", "observed"]),
+    ("host", &["engine", "plan", "desired", "observed", "lock"]),
     ("supervisor", &["engine", "host", "plan", "desired", "observed"]),
     ("watch", &["compose"]),
-    ("cli", &["compose", "graph", "desired", "observed", "plan", "engine", "host", "supervisor", "watch"]),
+    ("cli", &["compose", "graph", "lock", "desired", "observed", "plan", "engine", "host", "supervisor", "watch"]),
 ];
 
 /// Files outside the kernel layer that read files: the source of compose files and what they name.

@@ -2,6 +2,7 @@
 
 use std::process::ExitCode;
 
+use crate::diag::Diagnostics;
 use crate::engine::port::HostError;
 
 use super::output::{Output, Tone};
@@ -72,9 +73,9 @@ pub enum CliError {
         /// What to do about it.
         help: Option<String>,
     },
-    /// Errors in the compose files, rendered with their places in them.
+    /// Errors in the compose files, with their places in them.
     #[error("{0}")]
-    Diagnostics(String),
+    Diagnostics(Box<Diagnostics>),
     /// Somebody else changed the project since this verb read it: it computes its change anew.
     #[error("the project was changed meanwhile; try again")]
     Overtaken,
@@ -138,6 +139,21 @@ impl CliError {
         }
     }
 
+    /// As [`CliError::print`] does for people: errors in the files as JSON on standard error, for editors and CI. The rest is
+    /// left to `print`.
+    ///
+    /// # Errors
+    /// What is left to say.
+    pub fn as_json(self, output: &Output) -> CliError {
+        match self {
+            Self::Diagnostics(found) => match output.note(&found.to_json().to_string()) {
+                Ok(()) => Self::Exit(ExitStatus::FAILED.0),
+                Err(error) => error,
+            },
+            other => other,
+        }
+    }
+
     /// Prints the error on standard error, and gives the exit code.
     pub fn print(&self, output: &Output) -> ExitCode {
         // Nothing can be done about a standard error that can't be written to.
@@ -151,7 +167,7 @@ impl CliError {
             Self::Exit(_) | Self::Interrupted | Self::BrokenPipe => Ok(()),
             Self::Clap(error) if error.exit_code() == 0 => output.styled(&error.render()),
             Self::Clap(error) => output.styled_error(&error.render()),
-            Self::Diagnostics(text) => output.note(text.trim_end()),
+            Self::Diagnostics(found) => output.note(found.to_string().trim_end()),
             _ => {
                 output.say(Tone::Error, "error", &self.to_string())?;
                 match self.help() {

@@ -49,6 +49,9 @@ pub struct Global {
     /// Folder that relative paths start from (default: that of the first compose file)
     #[arg(long, value_name = "DIR")]
     pub project_directory: Option<PathBuf>,
+    /// Lock file (default: windlass.lock beside the first compose file)
+    #[arg(long, value_name = "FILE", env = "WINDLASS_LOCK_FILE", hide_env = true)]
+    pub lock_file: Option<PathBuf>,
     /// Colours and cursor movements
     #[arg(long, value_enum, default_value_t, value_name = "WHEN", env = "COMPOSE_ANSI", hide_env = true)]
     pub ansi: Ansi,
@@ -153,6 +156,8 @@ pub struct ProjectFiles {
 pub struct Settings {
     /// The project.
     pub project: ProjectFiles,
+    /// `--lock-file`.
+    pub lock_file: Option<PathBuf>,
     /// Folders of all state, and of sockets and locks.
     pub paths: Paths,
     /// Most things done at the same time; `None`: no limit.
@@ -199,6 +204,7 @@ impl Settings {
                 compatibility: global.compatibility,
                 all_resources: global.all_resources,
             },
+            lock_file: global.lock_file.clone(),
             paths: Paths::new(global.root.clone(), global.run.clone()),
             parallel,
             dry_run: global.dry_run,
@@ -267,6 +273,12 @@ pub enum Verb {
     Cp(verbs::cp::Cp),
     /// Check the compose files and print them in canonical form
     Config(verbs::config::Config),
+    /// Tell what a code of an error or a warning means
+    Explain(verbs::explain::Explain),
+    /// Write windlass.lock: the digest of every image
+    Lock(verbs::lock::Lock),
+    /// Compare two environments, field by field
+    Diff(verbs::diff::Diff),
     /// Pull images of services
     Pull(verbs::pull::Pull),
     /// Build images of services
@@ -307,7 +319,7 @@ const GROUPS: &[(&str, &[&str])] = &[
     ),
     ("Look at it", &["ps", "logs", "top", "stats", "events", "port", "images", "volumes", "ls"]),
     ("Reach in", &["exec", "run", "attach", "cp"]),
-    ("Files and images", &["config", "pull", "build", "image", "volume", "login", "logout"]),
+    ("Files and images", &["config", "explain", "lock", "diff", "pull", "build", "image", "volume", "login", "logout"]),
     ("Windlass", &["demo", "version", "help"]),
 ];
 

@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::io::{self, IsTerminal, Read, Write};
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, IntoRawFd, OwnedFd};
 use std::sync::{Mutex, Once, PoisonError};
 use std::thread::JoinHandle;
 
@@ -259,6 +259,8 @@ fn feed(to: OwnedFd, detach_keys: &[u8], detach: oneshot::Sender<()>) {
             return;
         }
         if typed {
+            // Closed, it would be the end of the process's input, which ends a shell. We end soon, and it with us.
+            let _ = to.into_raw_fd();
             let _ = detach.send(());
             return;
         }

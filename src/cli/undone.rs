@@ -121,7 +121,6 @@ const FLAGS: &[(&str, &[Flag])] = &[
             ("sbom", None, true),
         ],
     ),
-    ("config", &[("lock-image-digests", None, false), ("models", None, false), ("resolve-image-digests", None, false)]),
     ("up", &[("menu", None, false)]),
 ];
 

@@ -3,11 +3,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
-use super::interpolate::Environment;
+use super::env::Environment;
 use super::model::{Project, Sensitive};
 use super::node::{Kind, Map, Node};
 use super::{disk, dotenv, env, scalar};
-use crate::diag::Diagnostic;
+use crate::diag::{Code, Diagnostic};
 use crate::name::ServiceName;
 
 /// The services of a tree.
@@ -76,9 +76,12 @@ fn env_files(service: &mut Node, environment: &Environment, texts: &mut Texts, d
             Err(_) if is_optional(entry) && !disk::is_file(file) => continue,
             Err(problem) => {
                 diags.push(
-                    Diagnostic::error(format!("cannot read the env_file `{}`: {problem}", file.display()))
-                        .at(path.span, "")
-                        .help("make the file, or say `required: false`"),
+                    Diagnostic::new(
+                        Code::Unreadable,
+                        format!("cannot read the env_file `{}`: {problem}", file.display()),
+                    )
+                    .at(path.span, "")
+                    .help("make the file, or say `required: false`"),
                 );
                 continue;
             }
@@ -91,7 +94,10 @@ fn env_files(service: &mut Node, environment: &Environment, texts: &mut Texts, d
             None | Some("") => dotenv::parse(&text, &lookup),
             Some("raw") => dotenv::parse_raw(&text, &lookup),
             Some(other) => {
-                diags.push(Diagnostic::error(format!("`{other}` is no format of an env_file (raw)")).at(path.span, ""));
+                diags.push(
+                    Diagnostic::new(Code::UnknownWord, format!("`{other}` is no format of an env_file (raw)"))
+                        .at(path.span, ""),
+                );
                 continue;
             }
         };
@@ -100,7 +106,7 @@ fn env_files(service: &mut Node, environment: &Environment, texts: &mut Texts, d
                 values.extend(parsed.values);
                 diags.extend(parsed.unset.iter().map(|name| {
                     let text = format!("the variable `{name}` is not set, so it is empty in `{}`", file.display());
-                    Diagnostic::warning(text).at(path.span, "")
+                    Diagnostic::new(Code::UnsetVariable, text).at(path.span, "")
                 }));
             }
             Err(error) => diags.push(env::describe(file, &error).at(path.span, "")),
@@ -125,7 +131,7 @@ fn label_files(service: &mut Node, environment: &Environment, texts: &mut Texts,
             Ok(text) => text,
             Err(problem) => {
                 let text = format!("cannot read the label_file `{}`: {problem}", file.display());
-                diags.push(Diagnostic::error(text).at(path.span, ""));
+                diags.push(Diagnostic::new(Code::Unreadable, text).at(path.span, ""));
                 continue;
             }
         };
@@ -166,7 +172,7 @@ pub fn select(tree: &mut Node, names: &[String], diags: &mut Vec<Diagnostic>) {
                     .extend(service.get("depends_on").and_then(Node::as_map).into_iter().flat_map(Map::keys).cloned());
             }
             None if names.contains(&name) => diags.push(
-                Diagnostic::error(format!("no such service: `{name}`"))
+                Diagnostic::new(Code::NoSuchService, format!("no such service: `{name}`"))
                     .did_you_mean(&name, map.keys().map(String::as_str)),
             ),
             _ => {}
@@ -213,7 +219,7 @@ pub fn project(tree: &Node, environment: &Environment) -> Result<Project, Diagno
     let mut project: Project = serde_path_to_error::deserialize(value).map_err(|error| {
         let path = error.path().to_string();
         let node = tree.nearest(&path);
-        Diagnostic::error(format!("`{path}`: {}", error.inner())).at(node.span, "")
+        Diagnostic::new(Code::BadValue, format!("`{path}`: {}", error.inner())).at(node.span, "")
     })?;
     for object in project.secrets.values_mut().chain(project.configs.values_mut()) {
         object.value = object.environment.as_ref().and_then(|name| environment.get(name)).map(Sensitive::new);

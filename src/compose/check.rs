@@ -1,15 +1,16 @@
 //! Whether the things of a project fit together: references, circles, values said twice (spec.md section 1, step 7).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::bind::services;
 use super::node::{Kind, Map, Node};
-use crate::diag::Diagnostic;
+use crate::diag::{Code, Diagnostic};
 
 /// Checks the enabled services of a finished tree against each other and against `disabled` ones.
-pub fn check(tree: &Node, disabled: &Map, diags: &mut Vec<Diagnostic>) {
+/// Those in `bad` have something wrong with them already, and are not looked at.
+pub fn check(tree: &Node, disabled: &Map, bad: &BTreeSet<String>, diags: &mut Vec<Diagnostic>) {
     let mut names: BTreeMap<&str, &str> = BTreeMap::new();
-    for (name, service) in services(tree) {
+    for (name, service) in services(tree).filter(|(name, _)| !bad.contains(*name)) {
         let mut check = Check { tree, disabled, name, service, diags };
         check.image();
         check.networks();
@@ -26,17 +27,20 @@ pub fn check(tree: &Node, disabled: &Map, diags: &mut Vec<Diagnostic>) {
             && let Some(other) = names.insert(text, name)
         {
             diags.push(
-                Diagnostic::error(format!("the services `{other}` and `{name}` have the same container name `{text}`"))
-                    .at(node.span, "a container's name is unique"),
+                Diagnostic::new(
+                    Code::SameContainerName,
+                    format!("the services `{other}` and `{name}` have the same container name `{text}`"),
+                )
+                .at(node.span, "a container's name is unique"),
             );
         }
     }
     circles(tree, diags);
     for (name, secret) in tree.get("secrets").and_then(Node::as_map).into_iter().flatten() {
         let has = |key| secret.get(key).is_some();
-        if !has("external") && !has("file") && !has("environment") {
+        if has("driver") && !has("external") && !has("file") && !has("environment") {
             let text = format!("the secret `{name}` has neither `file` nor `environment`");
-            diags.push(Diagnostic::error(text).at(secret.place(), ""));
+            diags.push(Diagnostic::new(Code::MissingKey, text).at(secret.place(), ""));
         }
     }
 }
@@ -50,15 +54,15 @@ struct Check<'a> {
 }
 
 impl Check<'_> {
-    fn error(&mut self, text: String, at: &Node, label: &str) {
-        self.diags.push(Diagnostic::error(text).at(at.place(), label));
+    fn error(&mut self, code: Code, text: String, at: &Node, label: &str) {
+        self.diags.push(Diagnostic::new(code, text).at(at.place(), label));
     }
 
     fn image(&mut self) {
         let has = |key| self.service.get(key).is_some();
         if !has("image") && !has("build") && !has("provider") {
             let text = format!("service `{}` has neither `image` nor `build`", self.name);
-            self.error(text, self.service, "an image or a build is needed here");
+            self.error(Code::MissingKey, text, self.service, "an image or a build is needed here");
         }
     }
 
@@ -89,7 +93,7 @@ impl Check<'_> {
             && other != own
         {
             let text = format!("service `{}` has two addresses on its primary network", self.name);
-            self.diags.push(Diagnostic::error(text).at(own.span, "here").at(other.span, "and here"));
+            self.diags.push(Diagnostic::new(Code::Contradiction, text).at(own.span, "here").at(other.span, "and here"));
         }
     }
 
@@ -97,8 +101,11 @@ impl Check<'_> {
     fn unknown(&mut self, section: &str, what: &str, name: &str, at: &Node) {
         let known: Vec<&str> =
             self.tree.get(section).and_then(Node::as_map).into_iter().flat_map(Map::keys).map(String::as_str).collect();
-        let diag = Diagnostic::error(format!("service `{}` uses the unknown {what} `{name}`", self.name))
-            .at(at.place(), format!("no {what} has this name"));
+        let diag = Diagnostic::new(
+            Code::UnknownReference,
+            format!("service `{}` uses the unknown {what} `{name}`", self.name),
+        )
+        .at(at.place(), format!("no {what} has this name"));
         let diag = match crate::diag::nearest(name, known.iter().copied()) {
             Some(near) => diag.help(format!("did you mean `{near}`?")),
             None => diag.help(format!("declare it at the top level, under `{section}`")),
@@ -116,7 +123,7 @@ impl Check<'_> {
             && !networks.is_empty()
         {
             let text = format!("service `{}` has both `network_mode` and `networks`", self.name);
-            self.error(text, mode, "only one of them");
+            self.error(Code::Exclusive, text, mode, "only one of them");
         }
         for (network, node) in networks.into_iter().flatten() {
             if !self.known("networks", network) {
@@ -134,16 +141,19 @@ impl Check<'_> {
             if self.disabled.contains_key(other) {
                 if required {
                     let text = format!("service `{}` depends on `{other}`, whose profile is off", self.name);
-                    self.error(text, node, "enable the profile, or say `required: false`");
+                    self.error(Code::DependencyOff, text, node, "enable the profile, or say `required: false`");
                 } else {
                     let text = format!("service `{}` does not wait for `{other}`, whose profile is off", self.name);
-                    self.diags.push(Diagnostic::warning(text).at(node.place(), ""));
+                    self.diags.push(Diagnostic::new(Code::OptionalOff, text).at(node.place(), ""));
                 }
             } else {
                 let known = services(self.tree).map(|(name, _)| name.as_str());
-                let diag = Diagnostic::error(format!("service `{}` depends on unknown service `{other}`", self.name))
-                    .at(node.place(), "no service has this name")
-                    .did_you_mean(other, known);
+                let diag = Diagnostic::new(
+                    Code::UnknownReference,
+                    format!("service `{}` depends on unknown service `{other}`", self.name),
+                )
+                .at(node.place(), "no service has this name")
+                .did_you_mean(other, known);
                 self.diags.push(diag);
             }
         }
@@ -168,7 +178,7 @@ impl Check<'_> {
                 super::paths::clean_target(tmpfs.as_str().unwrap_or_default().split(':').next().unwrap_or_default());
             if targets.contains_key(&target) {
                 let text = format!("service `{}` has two mounts on `{target}`", self.name);
-                self.error(text, tmpfs, "a volume is there already");
+                self.error(Code::TwoMounts, text, tmpfs, "a volume is there already");
             }
         }
     }
@@ -179,7 +189,7 @@ impl Check<'_> {
         let platforms = items(build, "platforms");
         if !platforms.is_empty() && !platforms.contains(platform) {
             let text = format!("service `{}` runs on a platform that it is not built for", self.name);
-            self.error(text, platform, "add it to `build.platforms`");
+            self.error(Code::Contradiction, text, platform, "add it to `build.platforms`");
         }
     }
 
@@ -218,7 +228,9 @@ impl Check<'_> {
                 && there.get(other).is_none_or(|there| there != here)
             {
                 let text = format!("service `{}` says `{key}` and `deploy.resources` differently", self.name);
-                self.diags.push(Diagnostic::error(text).at(here.span, "here").at(there.place(), "and here"));
+                self.diags.push(
+                    Diagnostic::new(Code::Contradiction, text).at(here.span, "here").at(there.place(), "and here"),
+                );
             }
         }
         self.scale(deploy.get("replicas"));
@@ -230,17 +242,20 @@ impl Check<'_> {
             && scale != replicas
         {
             let text = format!("service `{}` says `scale` and `deploy.replicas` differently", self.name);
-            self.diags.push(Diagnostic::error(text).at(scale.span, "here").at(replicas.span, "and here"));
+            self.diags
+                .push(Diagnostic::new(Code::Contradiction, text).at(scale.span, "here").at(replicas.span, "and here"));
         }
         let Some((node, Kind::Int(count))) = scale.or(replicas).map(|node| (node, &node.kind)) else { return };
         if *count < 0 {
-            self.error(format!("service `{}` cannot have {count} replicas", self.name), node, "");
+            self.error(Code::OutOfRange, format!("service `{}` cannot have {count} replicas", self.name), node, "");
         }
         if *count > 1
             && let Some(name) = self.service.get("container_name")
         {
             let text = format!("service `{}` cannot have {count} replicas with one `container_name`", self.name);
-            self.diags.push(Diagnostic::error(text).at(node.span, "replicas").at(name.span, "one name"));
+            self.diags.push(
+                Diagnostic::new(Code::SameContainerName, text).at(node.span, "replicas").at(name.span, "one name"),
+            );
         }
     }
 
@@ -249,7 +264,7 @@ impl Check<'_> {
         for rule in rules {
             let action = rule.get_str("action").unwrap_or_default();
             if rule.get("target").is_none() && !matches!(action, "rebuild" | "restart") {
-                self.error(format!("the watch action `{action}` needs a `target`"), rule, "");
+                self.error(Code::MissingKey, format!("the watch action `{action}` needs a `target`"), rule, "");
             }
         }
     }
@@ -269,8 +284,11 @@ fn circles(tree: &Node, diags: &mut Vec<Diagnostic>) {
         if let Some(circle) = circle_from(start, &edges, &mut done) {
             let place = edges.get(circle[0]).and_then(|map| map.get(circle[1])).map(Node::place).unwrap_or_default();
             diags.push(
-                Diagnostic::error(format!("services depend on each other in a circle: {}", circle.join(" → ")))
-                    .at(place, ""),
+                Diagnostic::new(
+                    Code::DependencyCircle,
+                    format!("services depend on each other in a circle: {}", circle.join(" → ")),
+                )
+                .at(place, ""),
             );
             return;
         }

@@ -11,7 +11,7 @@ use super::attributes::{Keys, Out, PROJECT, Shape};
 use super::node::{Kind, Map, Node};
 pub use super::template::Use;
 use super::{LoadOptions, Loaded, bind, template};
-use crate::diag::{Diagnostic, Diagnostics};
+use crate::diag::{Code, Diagnostic, Diagnostics};
 
 /// In which form.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -37,11 +37,56 @@ pub fn print(loaded: &Loaded, format: Format) -> String {
 /// The merged files with their variables, as text (`--no-interpolate`), and the warnings.
 pub fn print_raw(options: &LoadOptions, format: Format) -> Result<String, Diagnostics> {
     let options = LoadOptions { no_interpolate: true, ..options.clone() };
-    let mut tree = super::tree(&options)?;
+    let mut tree = checked(&options)?;
     if !options.no_normalize {
         super::normalize::normalize(&mut tree.root, &tree.name, &super::Environment::new());
     }
     Ok(text(&tree.root, format, false))
+}
+
+/// The merged tree, if nothing is wrong with it.
+pub(super) fn checked(options: &LoadOptions) -> Result<super::Tree, Diagnostics> {
+    let tree = super::tree(options)?;
+    if tree.loader.failed() { Err(tree.loader.diagnostics()) } else { Ok(tree) }
+}
+
+/// The loaded project in canonical form, as JSON that may be kept: the text of inline configs is a digest in it, as no
+/// record holds what may be secret there.
+pub fn record(loaded: &Loaded) -> String {
+    let text = print(loaded, Format::Json);
+    let configs = loaded.tree.get("configs").and_then(Node::as_map);
+    if !configs.is_some_and(|configs| configs.values().any(|config| config.get("content").is_some())) {
+        return text;
+    }
+    // What was printed as JSON reads as JSON.
+    let mut value: serde_json::Value = serde_json::from_str(&text).unwrap_or_default();
+    let configs = value.get_mut("configs").and_then(serde_json::Value::as_object_mut);
+    for content in configs.into_iter().flat_map(|map| map.values_mut()).filter_map(|config| config.get_mut("content")) {
+        *content = hash::text(content.as_str().unwrap_or_default()).into();
+    }
+    value.to_string()
+}
+
+/// What [`record`] keeps, for programs.
+pub fn value(loaded: &Loaded) -> serde_json::Value {
+    value_of(&record(loaded))
+}
+
+/// A project that [`record`] has kept; nothing if it is no such thing.
+pub fn value_of(text: &str) -> serde_json::Value {
+    let mut value = serde_json::from_str(text).unwrap_or_default();
+    // Dollar signs are doubled so that the text can be loaded again.
+    unescape(&mut value);
+    value
+}
+
+fn unescape(value: &mut serde_json::Value) {
+    match value {
+        serde_json::Value::String(text) => *text = text.replace("$$", "$"),
+        serde_json::Value::Array(list) => list.iter_mut().for_each(unescape),
+        serde_json::Value::Object(map) => map.values_mut().for_each(unescape),
+        _ => {}
+    }
 }
 
 fn text(root: &Node, format: Format, typed: bool) -> String {
@@ -59,7 +104,9 @@ pub fn hashes(loaded: &Loaded, names: &[String]) -> Result<Vec<(String, String)>
     for name in names {
         if bind::services(&loaded.tree).all(|(known, _)| known != name) {
             let known = bind::services(&loaded.tree).map(|(known, _)| known.as_str());
-            return Err(Diagnostic::error(format!("no such service: `{name}`")).did_you_mean(name, known));
+            return Err(
+                Diagnostic::new(Code::NoSuchService, format!("no such service: `{name}`")).did_you_mean(name, known)
+            );
         }
     }
     let wanted = bind::services(&loaded.tree).filter(|(name, _)| names.is_empty() || names.contains(name));
@@ -73,11 +120,11 @@ pub fn hashes(loaded: &Loaded, names: &[String]) -> Result<Vec<(String, String)>
 pub fn variables(options: &LoadOptions) -> Result<BTreeMap<String, Use>, Diagnostics> {
     let options = LoadOptions { no_interpolate: true, ..options.clone() };
     let mut found = BTreeMap::new();
-    collect(&super::tree(&options)?.root, &mut found);
+    collect(&checked(&options)?.root, &mut found);
     Ok(found)
 }
 
-fn collect(node: &Node, found: &mut BTreeMap<String, Use>) {
+pub(super) fn collect(node: &Node, found: &mut BTreeMap<String, Use>) {
     match &node.kind {
         Kind::Str(text) => template::variables(text, found),
         Kind::List(list) => list.iter().for_each(|item| collect(item, found)),
@@ -104,6 +151,34 @@ pub fn profiles(loaded: &Loaded) -> Vec<String> {
         .filter_map(|profile| profile.as_str().map(str::to_owned))
         .collect();
     profiles.into_iter().collect()
+}
+
+/// Writes the digests of images behind their names.
+pub fn pin(loaded: &mut Loaded, pinned: &BTreeMap<String, String>) {
+    let Some(Kind::Map(services)) = loaded.tree.get_mut("services").map(|node| &mut node.kind) else { return };
+    for service in services.values_mut() {
+        if let Some(Kind::Str(image)) = service.get_mut("image").map(|node| &mut node.kind)
+            && let Some(exact) = pinned.get(image.as_str())
+        {
+            image.clone_from(exact);
+        }
+    }
+}
+
+/// Leaves nothing but the images: a file to put beside the others (`--lock-image-digests`).
+pub fn only_images(loaded: &mut Loaded) {
+    let Some(root) = loaded.tree.as_map_mut() else { return };
+    root.retain(|key, _| key == "services");
+    for service in root.get_mut("services").and_then(Node::as_map_mut).into_iter().flat_map(Map::values_mut) {
+        if let Some(service) = service.as_map_mut() {
+            service.retain(|key, _| key == "image");
+        }
+    }
+}
+
+/// The images that services name, as they are written.
+pub fn named_images(loaded: &Loaded) -> BTreeSet<String> {
+    bind::services(&loaded.tree).filter_map(|(_, service)| service.get_str("image").map(str::to_owned)).collect()
 }
 
 /// Images of the services, in their order.
@@ -148,6 +223,11 @@ impl<'a> View<'a> {
             _ => by_name(map.iter().map(view).collect()),
         }
     }
+}
+
+/// A value on one line, as JSON.
+pub fn inline(node: &Node) -> String {
+    json::value(node, &super::attributes::ANY).to_string()
 }
 
 /// Doubles dollar signs of values without variables, so that the output can be read again.

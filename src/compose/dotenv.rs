@@ -19,6 +19,8 @@ pub struct DotenvError {
 pub struct Dotenv {
     /// Its values.
     pub values: BTreeMap<String, String>,
+    /// The lines that they stand in, from 1.
+    pub lines: BTreeMap<String, usize>,
     /// Variables that its values use and nobody sets.
     pub unset: Vec<String>,
 }
@@ -49,7 +51,7 @@ pub fn parse_raw(text: &str, lookup: &dyn Fn(&str) -> Option<String>) -> Result<
             values.insert(key.to_owned(), value);
         }
     }
-    Ok(Dotenv { values, unset: Vec::new() })
+    Ok(Dotenv { values, ..Dotenv::default() })
 }
 
 struct File<'a> {
@@ -95,6 +97,7 @@ impl<'a> File<'a> {
             let problem = if bad.is_whitespace() { "a blank".to_owned() } else { format!("`{bad}`") };
             return Err(self.error(format!("{problem} stands in the name of a variable, `{key}`")));
         }
+        let line = self.line;
         let inherited = !self.rest[end..].starts_with(['=', ':']);
         if key.is_empty() {
             return Err(self.error("a name is missing before the value"));
@@ -103,6 +106,7 @@ impl<'a> File<'a> {
         let value = if inherited { (self.lookup)(key) } else { Some(self.value()?) };
         if let Some(value) = value {
             self.found.values.insert(key.to_owned(), value);
+            self.found.lines.insert(key.to_owned(), line);
         }
         Ok(())
     }

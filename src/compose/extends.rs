@@ -3,15 +3,19 @@
 use std::path::{Path, PathBuf};
 
 use super::attributes::{PROJECT, SERVICE};
+use super::explain::Step;
 use super::load::{Input, Loader, Scope};
 use super::node::{Kind, Map, Node};
 use super::paths::{self, Base};
 use super::{disk, forms, merge, reset, unique};
-use crate::diag::{Diagnostic, Span};
+use crate::diag::{Code, Diagnostic, Span};
 
 /// The services of a file that others extend.
 #[derive(Clone, Debug, Default)]
 pub struct Extended(Map);
+
+/// How many services may extend each other in a row; each needs some stack.
+const DEEPEST: usize = 100;
 
 /// Which services led here: file, service, place of its `extends`.
 type Chain = Vec<(PathBuf, String, Span)>;
@@ -50,6 +54,12 @@ impl Loader {
             services.get_mut(name).and_then(Node::as_map_mut).and_then(|service| service.remove("extends"));
             return;
         }
+        if chain.len() >= DEEPEST {
+            let text = format!("more than {DEEPEST} services extend each other in a row");
+            self.diags.push(Diagnostic::new(Code::TooDeep, text).at(place, ""));
+            services.get_mut(name).and_then(Node::as_map_mut).and_then(|service| service.remove("extends"));
+            return;
+        }
         chain.push((file.to_owned(), name.to_owned(), place));
         let base = match other {
             None => self.base_here(&of, services, &At { file, scope, place }, chain),
@@ -60,6 +70,7 @@ impl Loader {
         if let Some(mut base) = base {
             reset::strip(&mut base);
             reset::apply(&mut base, &service);
+            self.note_extends(name, &of, &base);
             let (span, key) = (service.span, service.key);
             if !base.is_null() {
                 merge::merge(&mut base, service, &SERVICE, &format!("services.{name}"), &mut self.diags);
@@ -70,10 +81,18 @@ impl Loader {
         services.insert(name.to_owned(), service);
     }
 
+    /// For `config --explain`: what the service begins with.
+    fn note_extends(&mut self, name: &str, of: &str, base: &Node) {
+        let Some(history) = &mut self.history else { return };
+        let services = Node { kind: Kind::Map(Map::from([(name.to_owned(), base.clone())])), ..Node::default() };
+        let tree = Node { kind: Kind::Map(Map::from([("services".to_owned(), services)])), ..Node::default() };
+        history.push(Step { title: format!("{name} extends {of}"), tree });
+    }
+
     fn base_here(&mut self, of: &str, services: &mut Map, at: &At<'_>, chain: &mut Chain) -> Option<Node> {
         if !services.contains_key(of) {
             self.diags.push(
-                Diagnostic::error(format!("no service `{of}` to extend"))
+                Diagnostic::new(Code::ExtendsUnknown, format!("no service `{of}` to extend"))
                     .at(at.place, "no service of this file has this name")
                     .did_you_mean(of, services.keys().map(String::as_str)),
             );
@@ -101,8 +120,11 @@ impl Loader {
     fn read_extended(&mut self, path: &Path, shown: &str, scope: &Scope, place: Span) -> Option<Map> {
         if !disk::is_file(path) {
             self.diags.push(
-                Diagnostic::error(format!("cannot read the file to extend from, `{}`: no such file", path.display()))
-                    .at(place, "named here"),
+                Diagnostic::new(
+                    Code::Unreadable,
+                    format!("cannot read the file to extend from, `{}`: no such file", path.display()),
+                )
+                .at(place, "named here"),
             );
             return None;
         }
@@ -110,7 +132,7 @@ impl Loader {
         let mut merged = Node::empty_map();
         for document in self.documents(&input) {
             let mut tree = document.root;
-            self.interpolate(&mut tree, &scope.environment);
+            self.interpolate(&mut tree, &scope.variables);
             merge::merge(&mut merged, tree, &PROJECT, "", &mut self.diags);
             unique::enforce(&mut merged, &PROJECT);
             forms::canonical(&mut merged, &PROJECT, self.keep_variables, &mut self.diags);
@@ -123,7 +145,7 @@ impl Loader {
             Some(Kind::Map(services)) => Some(services),
             _ => {
                 let text = format!("no services stand in the file to extend from, `{shown}`");
-                self.diags.push(Diagnostic::error(text).at(place, "named here"));
+                self.diags.push(Diagnostic::new(Code::ExtendsUnknown, text).at(place, "named here"));
                 None
             }
         }
@@ -133,7 +155,11 @@ impl Loader {
         let mut names: Vec<&str> = chain.iter().map(|(_, name, _)| name.as_str()).collect();
         names.push(name);
         self.diags.push(
-            Diagnostic::error(format!("services extend each other in a circle: {}", names.join(" → "))).at(place, ""),
+            Diagnostic::new(
+                Code::ExtendsCircle,
+                format!("services extend each other in a circle: {}", names.join(" → ")),
+            )
+            .at(place, ""),
         );
     }
 }

@@ -2,12 +2,15 @@
 
 use std::path::PathBuf;
 
-use super::interpolate::Environment;
+use super::env::Variables;
 use super::load::{Input, Loader, Scope};
 use super::node::{Kind, Map, Node};
 use super::paths::{self, Base};
-use super::{disk, env, schema};
-use crate::diag::Diagnostic;
+use super::{disk, schema};
+use crate::diag::{Code, Diagnostic};
+
+/// How many files may include each other in a row; each needs some stack.
+const DEEPEST: usize = 40;
 
 /// The sections that are taken over.
 const SECTIONS: [&str; 6] = ["services", "volumes", "networks", "secrets", "configs", "models"];
@@ -43,24 +46,32 @@ fn one(loader: &mut Loader, entry: &Node, scope: &Scope) -> Option<Node> {
     let first = &inputs.first()?.path;
     if let Some(missing) = inputs.iter().find(|input| !paths::is_remote(&input.shown) && !disk::is_file(&input.path)) {
         let text = format!("cannot read the included file `{}`: no such file", missing.shown);
-        loader.diags.push(Diagnostic::error(text).at(entry.span, "named here"));
+        loader.diags.push(Diagnostic::new(Code::Unreadable, text).at(entry.span, "named here"));
         return None;
     }
     if scope.chain.contains(first) {
         let files: Vec<String> = scope.chain.iter().chain([first]).map(|f| f.display().to_string()).collect();
         loader.diags.push(
-            Diagnostic::error(format!("files include each other in a circle: {}", files.join(" → ")))
-                .at(entry.span, ""),
+            Diagnostic::new(
+                Code::IncludeCircle,
+                format!("files include each other in a circle: {}", files.join(" → ")),
+            )
+            .at(entry.span, ""),
         );
+        return None;
+    }
+    if scope.chain.len() > DEEPEST {
+        let text = format!("more than {DEEPEST} files include each other in a row");
+        loader.diags.push(Diagnostic::new(Code::TooDeep, text).at(entry.span, ""));
         return None;
     }
     let dir = match entry.get_str("project_directory").filter(|dir| !dir.is_empty()) {
         Some(dir) => PathBuf::from(home.join(dir)),
         None => first.parent()?.to_owned(),
     };
-    let environment = environment(loader, entry, &dir, scope)?;
+    let variables = variables(loader, entry, &dir, scope)?;
     let base = Some(paths::relative(&dir, &scope.dir));
-    let inner = Scope { dir, base, environment, chain: scope.chain.clone() };
+    let inner = Scope { dir, base, variables: variables.into(), chain: scope.chain.clone() };
     Some(loader.model(&inputs, &inner))
 }
 
@@ -73,7 +84,7 @@ fn texts(node: &Node) -> Vec<String> {
 }
 
 /// The included project's variables: those of here win over its env files.
-fn environment(loader: &mut Loader, entry: &Node, dir: &std::path::Path, scope: &Scope) -> Option<Environment> {
+fn variables(loader: &mut Loader, entry: &Node, dir: &std::path::Path, scope: &Scope) -> Option<Variables> {
     let home = Base { dir: scope.dir.clone(), home: loader.home.clone() };
     let named: Vec<PathBuf> =
         entry.get("env_file").map(texts).unwrap_or_default().iter().map(|f| PathBuf::from(home.join(f))).collect();
@@ -83,13 +94,12 @@ fn environment(loader: &mut Loader, entry: &Node, dir: &std::path::Path, scope: 
     } else {
         named
     };
-    match env::read_files(&files, &scope.environment) {
-        Ok(values) => {
-            let mut environment = scope.environment.clone();
-            for (key, value) in values {
-                environment.entry(key).or_insert(value);
-            }
-            Some(environment)
+    match scope.variables.read(&files) {
+        Ok(more) => {
+            loader.env_files.extend(files);
+            let mut variables = Variables::clone(&scope.variables);
+            variables.add(more);
+            Some(variables)
         }
         Err(diag) => {
             loader.diags.push(diag.at(entry.span, "included here"));
@@ -119,11 +129,14 @@ fn take_over(loader: &mut Loader, section: &str, target: &mut Map, imported: Map
             }
             Some(own) if *own == value => {}
             Some(own) => loader.diags.push(
-                Diagnostic::error(format!("`{section}.{name}` stands both here and in an included file"))
-                    .at(own.place(), "here")
-                    .at(value.place(), "and here")
-                    .at(entry.span, "included here")
-                    .help("change the included one in an override file: `include: [{path: [file, override]}]`"),
+                Diagnostic::new(
+                    Code::IncludeConflict,
+                    format!("`{section}.{name}` stands both here and in an included file"),
+                )
+                .at(own.place(), "here")
+                .at(value.place(), "and here")
+                .at(entry.span, "included here")
+                .help("change the included one in an override file: `include: [{path: [file, override]}]`"),
             ),
         }
     }

@@ -1,20 +1,58 @@
 //! Replaces variables in every scalar of a tree and casts where the table says so (spec.md 10.1).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::attributes::{Cast, Shape};
+use super::env::{Origin, Variables};
 use super::node::{Kind, Node};
 use super::scalar;
-use super::template::{self, Lookup, TemplateError};
-use crate::diag::{Diagnostic, SourceMap, Span};
+use super::template::{self, Lookup, Taken, TemplateError};
+use crate::diag::{Code, Diagnostic, SourceMap, Span};
 
-/// Names of variables → values.
-pub type Environment = BTreeMap<String, String>;
+/// How a variable came into a value.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct VariableUse {
+    /// Its name.
+    pub name: String,
+    /// Where it stands.
+    pub span: Span,
+    /// What was taken for it.
+    pub taken: Taken,
+    /// Where its value came from, if that was taken.
+    pub origin: Origin,
+}
 
-/// Replaces variables by the values of `environment`. Diagnostics go to `diags`, all of them.
-pub fn interpolate(node: &mut Node, shape: &Shape, environment: &Environment, told: &mut Told<'_>) {
-    let get = |name: &str| environment.get(name).cloned();
-    Walk { get: &get, told }.node(node, shape);
+impl VariableUse {
+    /// Where the text came from, for people. The value itself may be a secret.
+    pub fn describe(&self) -> String {
+        match self.taken {
+            Taken::Value => format!("`{}` comes from {}", self.name, self.origin),
+            Taken::Default => format!("`{}` is not set, so the text of the file stands for it", self.name),
+            Taken::Nothing => format!("`{}` is not set, so it is empty", self.name),
+        }
+    }
+}
+
+/// The variables in the values that stand at these places.
+pub type Traces = BTreeMap<Span, Vec<VariableUse>>;
+
+/// Shows values with variables at the variable, and says where that came from.
+pub fn show_variables<L: AsMut<[Diagnostic]>>(mut diags: L, traces: &Traces) -> L {
+    for diag in diags.as_mut() {
+        let Some(label) = diag.labels.first_mut() else { continue };
+        let Some(uses) = traces.get(&label.span) else { continue };
+        if let [only] = uses.as_slice() {
+            label.span = only.span;
+        }
+        diag.notes.extend(uses.iter().map(VariableUse::describe));
+    }
+    diags
+}
+
+/// Replaces variables. Diagnostics go to `told`, all of them.
+pub fn interpolate(node: &mut Node, shape: &Shape, variables: &Variables, told: &mut Told<'_>) {
+    let get = |name: &str| variables.values.get(name).cloned();
+    Walk { get: &get, variables, told }.node(node, shape);
 }
 
 /// Where an interpolation tells what it met.
@@ -22,13 +60,16 @@ pub struct Told<'a> {
     /// Errors and warnings.
     pub diags: &'a mut Vec<Diagnostic>,
     /// Variables that were warned of already.
-    pub unset: &'a mut Vec<String>,
+    pub unset: &'a mut BTreeSet<String>,
+    /// Which variables stand where.
+    pub traces: &'a mut Traces,
     /// The texts, to find the variable in.
     pub sources: &'a SourceMap,
 }
 
 struct Walk<'a, 'b> {
     get: &'a dyn Fn(&str) -> Option<String>,
+    variables: &'a Variables,
     told: &'a mut Told<'b>,
 }
 
@@ -63,6 +104,7 @@ impl Walk<'_, '_> {
         for name in lookup.unset {
             self.warn_unset(name, span);
         }
+        self.trace(lookup.uses, span);
         match result {
             Ok(text) => Some(text),
             Err(error) => {
@@ -72,22 +114,33 @@ impl Walk<'_, '_> {
         }
     }
 
+    fn trace(&mut self, uses: Vec<(String, Taken)>, span: Span) {
+        let uses = uses.into_iter().map(|(name, taken)| {
+            let origin = self.variables.origin(&name);
+            VariableUse { span: self.find(span, &name), origin, name, taken }
+        });
+        let uses: Vec<VariableUse> = uses.collect();
+        if !uses.is_empty() {
+            self.told.traces.insert(span, uses);
+        }
+    }
+
     fn warn_unset(&mut self, name: String, span: Span) {
-        if !self.told.unset.contains(&name) {
+        if self.told.unset.insert(name.clone()) {
             let place = self.find(span, &name);
-            self.told
-                .diags
-                .push(Diagnostic::warning(format!("the variable `{name}` is not set, so it is empty")).at(place, ""));
-            self.told.unset.push(name);
+            self.told.diags.push(
+                Diagnostic::new(Code::UnsetVariable, format!("the variable `{name}` is not set, so it is empty"))
+                    .at(place, ""),
+            );
         }
     }
 
     fn describe(&self, error: &TemplateError, span: Span) -> Diagnostic {
         match error {
-            TemplateError::Invalid(text) => Diagnostic::error(error.to_string())
+            TemplateError::Invalid(text) => Diagnostic::new(Code::BadVariable, error.to_string())
                 .at(self.find(span, text), "")
                 .help("write `$$` for a dollar sign that starts no variable"),
-            TemplateError::Required { name, .. } => Diagnostic::error(error.to_string())
+            TemplateError::Required { name, .. } => Diagnostic::new(Code::RequiredVariable, error.to_string())
                 .at(self.find(span, name), "")
                 .help(format!("set it in the environment or in `.env`: {name}=…")),
         }
@@ -118,7 +171,7 @@ impl Walk<'_, '_> {
                     _ => "a number",
                 };
                 let shown = if text.is_empty() { "empty text".to_owned() } else { format!("`{text}`") };
-                let diag = Diagnostic::error(format!("{shown} is not {wanted}"))
+                let diag = Diagnostic::new(Code::WrongKind, format!("{shown} is not {wanted}"))
                     .at(node.span, format!("{wanted} is needed here"));
                 self.told.diags.push(diag);
             }

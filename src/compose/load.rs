@@ -2,16 +2,20 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use super::attributes::PROJECT;
+use super::env::{Environment, Variables};
+use super::explain::Step;
 use super::extends::Extended;
-use super::interpolate::{self, Environment, Told};
+use super::interpolate::{self, Told, Traces};
 use super::node::{Kind, Node};
 use super::paths::{self, Base};
+use super::stages::Stages;
 use super::{
     LoadOptions, defaults, disk, forms, include, merge, reset, schema, source, syntax, template, unique, validate,
 };
-use crate::diag::{Diagnostic, Severity, SourceMap};
+use crate::diag::{Code, Diagnostic, Diagnostics, SourceMap, Span};
 
 /// What all passes share.
 pub struct Loader {
@@ -20,7 +24,15 @@ pub struct Loader {
     /// All that was found wrong.
     pub diags: Vec<Diagnostic>,
     /// Variables warned of.
-    pub unset: Vec<String>,
+    pub unset: BTreeSet<String>,
+    /// The variables in values.
+    pub traces: Traces,
+    /// Where services begin, to tell which one a place belongs to.
+    pub services: BTreeMap<Span, String>,
+    /// What every file and step said, if that is wanted.
+    pub history: Option<Vec<Step>>,
+    /// How long the passes took.
+    pub stages: Stages,
     /// What `~` stands for.
     pub home: PathBuf,
     /// Variables stay (`--no-interpolate`).
@@ -29,6 +41,8 @@ pub struct Loader {
     pub stdin: Option<String>,
     /// Files read already, to look for the project's name.
     pub parsed: BTreeMap<PathBuf, Vec<syntax::Document>>,
+    /// Env files that included projects have read.
+    pub env_files: Vec<PathBuf>,
     /// All files that were read, or were looked for.
     pub read: BTreeSet<PathBuf>,
     /// Files that services extend, already read.
@@ -43,7 +57,7 @@ pub struct Scope {
     /// What their relative paths are resolved against; `None`: they stay.
     pub base: Option<PathBuf>,
     /// Variables.
-    pub environment: Environment,
+    pub variables: Arc<Variables>,
     /// Files that led here by `include`.
     pub chain: Vec<PathBuf>,
 }
@@ -63,11 +77,16 @@ impl Loader {
         Self {
             sources: SourceMap::default(),
             diags: std::mem::take(&mut found.warnings),
-            unset: Vec::new(),
-            home: found.environment.get("HOME").map_or_else(|| PathBuf::from("/"), PathBuf::from),
+            unset: BTreeSet::new(),
+            traces: Traces::new(),
+            services: BTreeMap::new(),
+            stages: Stages::start(),
+            history: options.history.then(Vec::new),
+            home: found.variables.values.get("HOME").map_or_else(|| PathBuf::from("/"), PathBuf::from),
             keep_variables: options.no_interpolate,
             stdin: options.stdin.clone(),
             parsed: BTreeMap::new(),
+            env_files: Vec::new(),
             read: BTreeSet::new(),
             extended: BTreeMap::new(),
         }
@@ -75,7 +94,27 @@ impl Loader {
 
     /// Is anything wrong so far?
     pub fn failed(&self) -> bool {
-        self.diags.iter().any(|d| d.severity == Severity::Error)
+        self.diags.iter().any(Diagnostic::is_error)
+    }
+
+    /// All that was told.
+    pub fn diagnostics(mut self) -> Diagnostics {
+        // What has the wrong kind can't be read either; once is enough.
+        let places: Vec<_> =
+            self.diags.iter().filter(|d| d.code != Code::BadValue).filter_map(Diagnostic::span).collect();
+        self.diags.retain(|diag| diag.code != Code::BadValue || diag.span().is_none_or(|span| !places.contains(&span)));
+        Diagnostics::new(interpolate::show_variables(self.diags, &self.traces), self.sources)
+    }
+
+    /// Is something wrong that makes references between the parts meaningless: files, YAML, variables, merging?
+    pub fn broken(&self) -> bool {
+        self.diags.iter().any(|diag| diag.is_error() && diag.code.number() < "E05")
+    }
+
+    /// The services that something is wrong with already: what follows from that need not be told too.
+    pub fn bad_services(&self) -> BTreeSet<String> {
+        let errors = self.diags.iter().filter(|diag| diag.is_error()).filter_map(Diagnostic::span);
+        errors.filter_map(|span| self.services.range(..=span).next_back().map(|(_, name)| name.clone())).collect()
     }
 
     /// The merged, checked, long tree of some files.
@@ -84,7 +123,7 @@ impl Loader {
         for input in inputs {
             self.file(input, scope, &mut merged);
         }
-        if self.failed() {
+        if self.broken() {
             return merged;
         }
         defaults::set(&mut merged);
@@ -93,6 +132,7 @@ impl Loader {
             let base = Base { dir: dir.clone(), home: self.home.clone() };
             paths::resolve(&mut merged, &PROJECT, &base, &mut self.diags);
         }
+        self.stages.ended("paths");
         merged
     }
 
@@ -103,7 +143,10 @@ impl Loader {
         }
         let Some(text) = self.read(input) else { return Vec::new() };
         let file = self.sources.add(&input.shown, &text);
-        match syntax::parse(file, &text) {
+        self.stages.ended("read");
+        let parsed = syntax::parse(file, &text);
+        self.stages.ended("parse");
+        match parsed {
             Ok(documents) => documents,
             Err(error) => {
                 self.diags.push(error);
@@ -120,14 +163,15 @@ impl Loader {
             for document in &documents {
                 let Some(node) = document.root.get("name") else { continue };
                 let Some(text) = node.as_str() else {
-                    return Err(Diagnostic::error("the project's name must be text").at(node.span, "put it in quotes"));
+                    return Err(Diagnostic::new(Code::ProjectName, "the project's name must be text")
+                        .at(node.span, "put it in quotes"));
                 };
                 if text.is_empty() {
                     continue;
                 }
                 let get = |name: &str| environment.get(name).cloned();
                 let text = template::substitute(text, &mut template::Lookup::new(&get))
-                    .map_err(|error| Diagnostic::error(error.to_string()).at(node.span, ""))?;
+                    .map_err(|error| Diagnostic::new(Code::BadVariable, error.to_string()).at(node.span, ""))?;
                 name = Some(text);
             }
             self.parsed.insert(input.path.clone(), documents);
@@ -142,7 +186,7 @@ impl Loader {
         if paths::is_remote(&input.shown) {
             let text =
                 format!("`{}` is not on this machine: files from git, OCI or the web are not done yet", input.shown);
-            self.diags.push(Diagnostic::error(text).help("fetch it first, then name the file"));
+            self.diags.push(Diagnostic::new(Code::RemoteFile, text).help("fetch it first, then name the file"));
             return None;
         }
         self.read.insert(input.path.clone());
@@ -150,7 +194,7 @@ impl Loader {
             Ok(text) => return Some(text),
             Err(problem) => problem,
         };
-        self.diags.push(Diagnostic::error(format!("cannot read `{}`: {problem}", input.shown)));
+        self.diags.push(Diagnostic::new(Code::Unreadable, format!("cannot read `{}`: {problem}", input.shown)));
         None
     }
 
@@ -161,11 +205,10 @@ impl Loader {
             }
             if document.root.as_map().is_none() {
                 self.diags.push(
-                    Diagnostic::error(format!(
-                        "`{}` must be a mapping, not {}",
-                        input.shown,
-                        document.root.kind_name()
-                    ))
+                    Diagnostic::new(
+                        Code::WrongKind,
+                        format!("`{}` must be a mapping, not {}", input.shown, document.root.kind_name()),
+                    )
                     .at(document.root.span, ""),
                 );
                 continue;
@@ -176,28 +219,46 @@ impl Loader {
 
     fn document(&mut self, document: syntax::Document, input: &Input, scope: &Scope, merged: &mut Node) {
         let mut tree = document.root;
-        self.interpolate(&mut tree, &scope.environment);
+        self.interpolate(&mut tree, &scope.variables);
+        self.stages.ended("interpolate");
+        self.note_services(&tree);
+        let own = self.history.is_some().then(|| tree.clone());
         self.extend_all(&mut tree, &input.path, scope);
+        if let (Some(tree), Some(history)) = (own, &mut self.history) {
+            history.push(Step { title: input.shown.clone(), tree });
+        }
         if document.tagged {
             reset::apply(merged, &tree);
             reset::strip(&mut tree);
         }
+        self.stages.ended("extends");
         include::apply(self, &mut tree, input, scope);
+        self.stages.ended("include");
         merge::merge(merged, tree, &PROJECT, "", &mut self.diags);
         unique::enforce(merged, &PROJECT);
+        self.stages.ended("merge");
         schema::check(merged, &PROJECT, &schema::Path::Root, &mut self.diags);
         self.drop_version(merged, input);
+        self.stages.ended("schema");
         forms::canonical(merged, &PROJECT, self.keep_variables, &mut self.diags);
         unique::enforce(merged, &PROJECT);
+        self.stages.ended("forms");
+    }
+
+    fn note_services(&mut self, tree: &Node) {
+        for (name, service) in tree.get("services").and_then(Node::as_map).into_iter().flatten() {
+            self.services.insert(service.key, name.clone());
+        }
     }
 
     /// Replaces variables, unless they are to stay.
-    pub fn interpolate(&mut self, tree: &mut Node, environment: &Environment) {
+    pub fn interpolate(&mut self, tree: &mut Node, variables: &Variables) {
         if self.keep_variables {
             return;
         }
-        let mut told = Told { diags: &mut self.diags, unset: &mut self.unset, sources: &self.sources };
-        interpolate::interpolate(tree, &PROJECT, environment, &mut told);
+        let mut told =
+            Told { diags: &mut self.diags, unset: &mut self.unset, traces: &mut self.traces, sources: &self.sources };
+        interpolate::interpolate(tree, &PROJECT, variables, &mut told);
     }
 
     fn drop_version(&mut self, merged: &mut Node, input: &Input) {
@@ -205,7 +266,7 @@ impl Loader {
             && let Some(version) = map.remove("version")
         {
             self.diags.push(
-                Diagnostic::warning(format!("`version` in `{}` has no meaning any more", input.shown))
+                Diagnostic::new(Code::Version, format!("`version` in `{}` has no meaning any more", input.shown))
                     .at(version.place(), "")
                     .help("remove it")
                     .once(),

@@ -1,9 +1,11 @@
 //! How a later file or an extending service meets an earlier one: rules by attribute (spec.md 9.1).
 
+use std::collections::BTreeSet;
+
 use super::attributes::{Merge, Shape};
 use super::node::{Kind, Map, Node, Tag};
 use super::scalar;
-use crate::diag::Diagnostic;
+use crate::diag::{Code, Diagnostic};
 
 /// Merges `over` into `base`. Errors name both places.
 pub fn merge(base: &mut Node, over: Node, shape: &Shape, path: &str, diags: &mut Vec<Diagnostic>) {
@@ -52,10 +54,10 @@ fn plain(base: &mut Node, over: Node, shape: &Shape, path: &str, diags: &mut Vec
         (Kind::Map(base), Kind::Map(over)) => map(base, over, shape, path, diags),
         (Kind::List(base), Kind::List(over)) => base.extend(over),
         (Kind::Map(_) | Kind::List(_), _) => diags.push(
-            Diagnostic::error(format!(
-                "`{}` cannot be merged: the two values are of different kinds",
-                path.trim_start_matches('.')
-            ))
+            Diagnostic::new(
+                Code::MergeKinds,
+                format!("`{}` cannot be merged: the two values are of different kinds", path.trim_start_matches('.')),
+            )
             .at(place.1, "this one")
             .at(place.0, "and this one"),
         ),
@@ -94,8 +96,7 @@ fn pairs(node: Node) -> Vec<Node> {
 }
 
 fn pair(key: &str, value: Node) -> Vec<Node> {
-    let place =
-        Node { key: value.key, span: if value.key.is_known() { value.key } else { value.span }, ..Node::default() };
+    let place = Node { key: value.key, span: value.span, ..Node::default() };
     let text = |value: &Node| match scalar::text(&value.kind) {
         Some(text) => Node { kind: Kind::Str(format!("{key}={text}")), ..place.clone() },
         None => Node { kind: Kind::Str(key.to_owned()), ..place.clone() },
@@ -108,15 +109,8 @@ fn pair(key: &str, value: Node) -> Vec<Node> {
 
 fn drop_repetitions(node: &mut Node) {
     if let Kind::List(list) = &mut node.kind {
-        let mut seen: Vec<String> = Vec::new();
-        list.retain(|item| match item.as_str() {
-            Some(text) if seen.iter().any(|s| s == text) => false,
-            Some(text) => {
-                seen.push(text.to_owned());
-                true
-            }
-            None => true,
-        });
+        let mut seen: BTreeSet<String> = BTreeSet::new();
+        list.retain(|item| item.as_str().is_none_or(|text| seen.insert(text.to_owned())));
     }
 }
 

@@ -8,11 +8,13 @@
 mod attributes;
 mod bind;
 mod check;
+pub mod compare;
 pub mod config;
 mod defaults;
 mod disk;
 mod dotenv;
 mod env;
+mod explain;
 mod extends;
 mod forms;
 mod include;
@@ -24,10 +26,12 @@ mod node;
 mod normalize;
 mod out;
 mod paths;
+pub mod reads;
 mod reset;
 mod scalar;
 mod schema;
 mod source;
+mod stages;
 pub mod support;
 mod syntax;
 mod template;
@@ -41,12 +45,14 @@ mod words;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
-use crate::diag::{Diagnostic, Diagnostics, SourceMap, Span};
+use crate::diag::{Code, Diagnostic, Diagnostics, SourceMap, Span};
 use attributes::PROJECT;
-pub use interpolate::Environment;
+pub use attributes::json_schema;
+pub use env::Environment;
 use load::{Loader, Scope};
 use model::Project;
 use node::{Map, Node};
+pub use paths::relative as relative_path;
 
 /// What to load, and how.
 #[derive(Clone, Default)]
@@ -81,6 +87,8 @@ pub struct LoadOptions {
     pub no_path_resolution: bool,
     /// References are not checked.
     pub no_consistency: bool,
+    /// What every file and step said is kept, for [`Loaded::origin`].
+    pub history: bool,
     /// Only the tree is wanted, for [`config`], which passes values that no type holds: the typed project stays empty.
     pub untyped: bool,
 }
@@ -104,10 +112,16 @@ pub struct Loaded {
     pub config_files: Vec<PathBuf>,
     /// The env files that were read for variables.
     pub env_files: Vec<PathBuf>,
+    /// Those that included projects have of their own.
+    included_env_files: Vec<PathBuf>,
     /// Every file that the project is made of: compose files, included and extended ones, env files, label files.
     pub files: BTreeSet<PathBuf>,
     /// All variables: the caller's and those of the env files.
-    pub environment: Environment,
+    pub variables: env::Variables,
+    /// The variables in values.
+    traces: interpolate::Traces,
+    /// What every file and step said, if that was asked for.
+    history: Vec<explain::Step>,
 }
 
 impl std::fmt::Debug for Loaded {
@@ -126,12 +140,13 @@ impl Loaded {
     }
 
     /// A message about a path, with its place: for what later stages find out about values.
-    pub fn explain(&self, path: &str, message: &str, help: Option<&str>) -> Diagnostic {
-        let diag = Diagnostic::error(format!("`{path}`: {message}")).at(self.locate(path).unwrap_or_default(), "");
-        match help {
-            Some(help) => diag.help(help),
-            None => diag,
-        }
+    pub fn unusable(&self, path: &str, message: &str, help: Option<&str>) -> Diagnostic {
+        let diag = Diagnostic::new(Code::Unusable, message).at(self.locate(path).unwrap_or_default(), "");
+        let mut diag =
+            if diag.labels.is_empty() { Diagnostic { message: format!("{path}: {message}"), ..diag } } else { diag };
+        diag.help = help.map(str::to_owned);
+        let [diag] = interpolate::show_variables([diag], &self.traces);
+        diag
     }
 
     /// Names of the services whose profiles are off.
@@ -149,55 +164,73 @@ struct Tree {
 }
 
 /// Loads a project. All that is wrong comes back at once.
+///
+/// # Errors
+/// All that is wrong, sorted by file and place.
 pub fn load(options: &LoadOptions) -> Result<Loaded, Diagnostics> {
     let Tree { mut root, mut loader, found, name } = tree(options)?;
+    let environment = &found.variables.values;
     if !options.no_normalize {
-        normalize::normalize(&mut root, &name, &found.environment);
+        normalize::normalize(&mut root, &name, environment);
     }
+    loader.stages.ended("normalize");
     out::finish(&mut root, &PROJECT, &mut loader.diags);
     normalize::scale(&mut root);
-    let mut profiles = options.profiles.clone();
-    if profiles.is_empty() {
-        let listed = found.environment.get("COMPOSE_PROFILES").map(String::as_str).unwrap_or_default();
-        // Without any, the empty profile is on: a service may name it to run by default and with others.
-        profiles.extend(listed.split(',').map(|profile| profile.trim().to_owned()));
-    }
-    let disabled = bind::profiles(&mut root, &profiles, &options.services);
+    loader.stages.ended("types");
+    let disabled = bind::profiles(&mut root, &profiles(options, environment), &options.services);
     if !options.no_consistency {
-        check::check(&root, &disabled, &mut loader.diags);
+        let bad = loader.bad_services();
+        check::check(&root, &disabled, &bad, &mut loader.diags);
     }
+    loader.stages.ended("check");
     let mut files = std::mem::take(&mut loader.read);
-    files.extend(bind::files(&mut root, &found.environment, &mut loader.diags));
+    files.extend(bind::files(&mut root, environment, &mut loader.diags));
     files.extend(found.env_files.iter().cloned());
     if !options.whole {
         bind::select(&mut root, &options.services, &mut loader.diags);
     }
+    if options.no_consistency {
+        normalize::hide_extensions(&mut root);
+    }
     if !options.all_resources {
         bind::drop_unused(&mut root);
     }
+    let project =
+        if options.untyped || loader.failed() { Ok(Project::default()) } else { bind::project(&root, environment) };
+    loader.stages.ended("bind");
+    loader.stages.tell();
+    let project = project.map_err(|diag| loader.diags.push(diag)).unwrap_or_default();
     if loader.failed() {
-        return Err(Diagnostics::new(loader.diags, loader.sources));
+        return Err(loader.diagnostics());
     }
-    let project = match if options.untyped { Ok(Project::default()) } else { bind::project(&root, &found.environment) }
-    {
-        Ok(project) => project,
-        Err(diag) => {
-            loader.diags.push(diag);
-            return Err(Diagnostics::new(loader.diags, loader.sources));
-        }
-    };
+    let (traces, history) = (std::mem::take(&mut loader.traces), std::mem::take(&mut loader.history));
+    let included_env_files = std::mem::take(&mut loader.env_files);
+    let told = loader.diagnostics();
     Ok(Loaded {
         project,
-        warnings: Diagnostics::new(loader.diags, SourceMap::default()).list,
-        sources: loader.sources,
+        warnings: told.list,
+        sources: told.sources,
         tree: root,
         disabled,
         working_dir: found.dir,
         config_files: found.inputs.into_iter().map(|input| input.path).collect(),
         env_files: found.env_files,
+        variables: found.variables,
+        traces,
+        history: history.unwrap_or_default(),
+        included_env_files,
         files,
-        environment: found.environment,
     })
+}
+
+/// The profiles that are on.
+fn profiles(options: &LoadOptions, environment: &Environment) -> Vec<String> {
+    if !options.profiles.is_empty() {
+        return options.profiles.clone();
+    }
+    let listed = environment.get("COMPOSE_PROFILES").map(String::as_str).unwrap_or_default();
+    // Without any, the empty profile is on: a service may name it to run by default and with others.
+    listed.split(',').map(|profile| profile.trim().to_owned()).collect()
 }
 
 /// The name a project has, without looking at the rest of its files.
@@ -215,33 +248,36 @@ pub fn project_name(options: &LoadOptions) -> Result<String, Diagnostics> {
             (Err(diag), None) => return Err(only(diag)),
         };
     let mut loader = Loader::new(options, &mut found);
-    name(options, &mut found, &mut loader).map_err(|diag| Diagnostics::new(vec![diag], loader.sources))
+    name(options, &mut found, &mut loader).map_err(|diag| Diagnostics::new(vec![diag], loader.sources.clone()))
 }
 
-/// Runs the passes up to the merged, checked, long tree.
+/// Runs the passes up to the merged, checked, long tree. What is wrong with attributes and values stays with the loader,
+/// so that later passes can add to it; what makes the rest meaningless is an error here.
 fn tree(options: &LoadOptions) -> Result<Tree, Diagnostics> {
     let mut found = source::find(options).map_err(only)?;
     let mut loader = Loader::new(options, &mut found);
-    let name = name(options, &mut found, &mut loader).map_err(|diag| {
-        // A file that cannot be read says more than the name that is missing because of it.
-        let mut diags = loader.diags.clone();
-        if !loader.failed() {
-            diags.push(diag);
+    let name = match name(options, &mut found, &mut loader) {
+        Ok(name) => name,
+        Err(diag) => {
+            // A file that cannot be read says more than the name that is missing because of it.
+            if !loader.failed() {
+                loader.diags.push(diag);
+            }
+            return Err(loader.diagnostics());
         }
-        Diagnostics::new(diags, loader.sources.clone())
-    })?;
+    };
     let scope = Scope {
         dir: found.dir.clone(),
         base: (!options.no_path_resolution).then(|| found.dir.clone()),
-        environment: found.environment.clone(),
+        variables: found.variables.clone().into(),
         chain: Vec::new(),
     };
     let mut root = loader.model(&found.inputs, &scope);
     if !loader.failed() && root.get("services").is_none() && root.as_map().is_none_or(|map| map.is_empty()) {
-        loader.diags.push(Diagnostic::error("the compose file is empty").help("it needs `services`"));
+        loader.diags.push(Diagnostic::new(Code::EmptyFile, "the compose file is empty").help("it needs `services`"));
     }
-    if loader.failed() {
-        return Err(Diagnostics::new(loader.diags, loader.sources));
+    if loader.broken() {
+        return Err(loader.diagnostics());
     }
     if let Some(map) = root.as_map_mut().filter(|_| !(options.no_interpolate && options.no_normalize)) {
         map.insert("name".to_owned(), Node { kind: node::Kind::Str(name.clone()), ..Node::default() });
@@ -257,19 +293,19 @@ fn only(diag: Diagnostic) -> Diagnostics {
 fn name(options: &LoadOptions, found: &mut source::Found, loader: &mut Loader) -> Result<String, Diagnostic> {
     let given = options.project_name.clone().filter(|name| !name.is_empty());
     let given =
-        given.or_else(|| found.environment.get("COMPOSE_PROJECT_NAME").filter(|name| !name.is_empty()).cloned());
+        given.or_else(|| found.variables.values.get("COMPOSE_PROJECT_NAME").filter(|name| !name.is_empty()).cloned());
     let name = match given {
         Some(name) => source::given_name(&name)?,
-        None => match loader.name_in_files(&found.inputs, &found.environment)? {
+        None => match loader.name_in_files(&found.inputs, &found.variables.values)? {
             Some(name) => source::normal_name(&name),
             None => source::normal_name(&found.dir.file_name().unwrap_or_default().to_string_lossy()),
         },
     };
     if name.is_empty() {
-        return Err(
-            Diagnostic::error("the project has no name").help("give one with -p NAME or with `name:` in the file")
-        );
+        return Err(Diagnostic::new(Code::ProjectName, "the project has no name")
+            .help("give one with -p NAME or with `name:` in the file"));
     }
-    found.environment.insert("COMPOSE_PROJECT_NAME".to_owned(), name.clone());
+    found.variables.values.insert("COMPOSE_PROJECT_NAME".to_owned(), name.clone());
+    found.variables.origins.insert("COMPOSE_PROJECT_NAME".to_owned(), env::Origin::Project);
     Ok(name)
 }

@@ -1,7 +1,7 @@
 //! What a project implies: its default network, names, dependencies, build defaults (spec.md section 1, step 7).
 
+use super::env::Environment;
 use super::forms;
-use super::interpolate::Environment;
 use super::node::{Kind, Map, Node};
 
 /// Writes down what a checked tree implies.
@@ -152,6 +152,18 @@ pub fn scale(tree: &mut Node) {
         let Some(scale) = service.get("scale").cloned() else { continue };
         if let Some(deploy) = service.get_mut("deploy").and_then(Node::as_map_mut) {
             deploy.entry("replicas".to_owned()).or_insert(scale);
+        }
+    }
+}
+
+/// Without checks the peer takes the networks of a service whose names begin with `x-` for extensions, and prints so.
+pub fn hide_extensions(tree: &mut Node) {
+    let Some(Kind::Map(services)) = tree.get_mut("services").map(|s| &mut s.kind) else { return };
+    for networks in services.values_mut().filter_map(|service| service.get_mut("networks")?.as_map_mut()) {
+        let before = networks.len();
+        networks.retain(|name, _| !name.starts_with("x-"));
+        if networks.len() < before {
+            networks.insert("#extensions".to_owned(), Node::empty_map());
         }
     }
 }

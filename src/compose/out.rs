@@ -3,7 +3,7 @@
 use super::attributes::{Form, Keys, Out, Shape};
 use super::node::{Kind, Map, Node};
 use super::{scalar, units, words};
-use crate::diag::Diagnostic;
+use crate::diag::{Code, Diagnostic};
 
 /// Types a tree along the table.
 pub fn finish(node: &mut Node, shape: &Shape, diags: &mut Vec<Diagnostic>) {
@@ -14,7 +14,7 @@ pub fn finish(node: &mut Node, shape: &Shape, diags: &mut Vec<Diagnostic>) {
         warn_of_shell(node, diags);
     }
     if let Err(problem) = convert(node, shape.out) {
-        diags.push(Diagnostic::error(problem).at(node.span, ""));
+        diags.push(Diagnostic::new(Code::BadValue, problem).at(node.span, ""));
         return;
     }
     if matches!(shape.out, Out::TextMap | Out::EnvMap | Out::ListMap | Out::Hosts | Out::Command) {
@@ -47,10 +47,10 @@ fn warn_of_shell(node: &Node, diags: &mut Vec<Diagnostic>) {
     let Some(Ok(words)) = node.as_str().map(words::split) else { return };
     if !words.rest.is_empty() {
         diags.push(
-            Diagnostic::warning(format!(
-                "`{}` and what follows is dropped: no shell reads a command",
-                words.rest.trim()
-            ))
+            Diagnostic::new(
+                Code::NoShell,
+                format!("`{}` and what follows is dropped: no shell reads a command", words.rest.trim()),
+            )
             .at(node.span, "")
             .help("write [\"sh\", \"-c\", \"…\"] to have a shell run it"),
         );
@@ -95,12 +95,7 @@ fn convert(node: &mut Node, out: Out) -> Result<(), String> {
         }
         Out::Int => int(node)?,
         Out::Float => float(node)?,
-        Out::Bytes => {
-            if let Some(text) = scalar_text(node) {
-                let bytes = units::bytes(&text)?;
-                node.kind = Kind::Str(if bytes == 0 { String::new() } else { bytes.to_string() });
-            }
-        }
+        Out::Bytes => bytes(node)?,
         Out::Duration => {
             if let Kind::Str(text) = &node.kind {
                 node.kind = Kind::Str(units::duration_text(units::duration(text)?));
@@ -147,6 +142,20 @@ fn scalar_text(node: &Node) -> Option<String> {
         Kind::Float(f) if f.fract() == 0.0 && f.abs() < 9e15 => Some((f as i64).to_string()),
         _ => scalar::text(&node.kind),
     }
+}
+
+/// Bytes as text; nothing of it is left when they are none.
+fn bytes(node: &mut Node) -> Result<(), String> {
+    if let Kind::Str(text) = &node.kind
+        && text.starts_with('-')
+    {
+        return Err(format!("`{text}` is not a size; the number -1 (without quotes) means no limit"));
+    }
+    if let Some(text) = scalar_text(node) {
+        let bytes = units::bytes(&text)?;
+        node.kind = Kind::Str(if bytes == 0 { String::new() } else { bytes.to_string() });
+    }
+    Ok(())
 }
 
 fn to_text(node: &mut Node) {
@@ -238,8 +247,8 @@ fn text_map(node: &mut Node, fill: bool) {
             let pairs = list.iter().filter_map(|item| {
                 let text = scalar::text(&item.kind)?;
                 Some(match text.split_once('=') {
-                    Some((key, value)) => (key.to_owned(), Node { key: item.span, ..Node::text_like(item, value) }),
-                    None => (text, Node { key: item.span, ..absent(item) }),
+                    Some((key, value)) => (key.to_owned(), Node { key: item.place(), ..Node::text_like(item, value) }),
+                    None => (text, Node { key: item.place(), ..absent(item) }),
                 })
             });
             node.kind = Kind::Map(pairs.collect());

@@ -5,7 +5,7 @@ use std::path::{Component, Path, PathBuf};
 use super::attributes::{Keys, Paths, Shape};
 use super::disk;
 use super::node::{Kind, Node};
-use crate::diag::Diagnostic;
+use crate::diag::{Code, Diagnostic};
 
 /// What paths of one file are resolved against.
 #[derive(Clone, Debug)]
@@ -150,7 +150,7 @@ fn mount(node: &mut Node, base: &Base, diags: &mut Vec<Diagnostic>) {
     let place = node.span;
     match node.get_mut("source").map(|source| &mut source.kind) {
         Some(Kind::Str(text)) if !text.is_empty() => *text = base.join(text),
-        _ => diags.push(Diagnostic::error("a bind needs a `source`").at(place, "")),
+        _ => diags.push(Diagnostic::new(Code::MissingKey, "a bind needs a `source`").at(place, "")),
     }
 }
 

@@ -62,6 +62,10 @@ fn integer(text: &str) -> Option<i64> {
         [b'0', _, ..] => (8, &lower[1..]),
         _ => (10, &lower[..]),
     };
+    // `0-1` is text, as of a `cpuset`.
+    if digits.starts_with(['+', '-']) {
+        return None;
+    }
     let value = i128::from_str_radix(digits, radix).ok()?;
     i64::try_from(if minus { -value } else { value }).ok()
 }

@@ -1,11 +1,12 @@
 //! Unknown keys, wrong kinds, missing keys: everything the table of attributes can tell, all at once.
 
-use std::fmt;
+use std::collections::BTreeMap;
+use std::fmt::{self, Write};
 
-use super::attributes::{Keys, Shape, takes};
+use super::attributes::{Keys, Out, Shape, takes};
 use super::node::{Kind, Map, Node};
 use super::scalar;
-use crate::diag::Diagnostic;
+use crate::diag::{Code, Diagnostic};
 
 /// Where in a tree a check is; only an error needs the text of it.
 pub enum Path<'a> {
@@ -36,14 +37,31 @@ pub fn check(node: &Node, shape: &Shape, path: &Path<'_>, diags: &mut Vec<Diagno
         Kind::Str(text) if shape.scalars & takes::STR != 0 && shape.scalars != takes::ANY => {
             value(node, text, shape, path, diags)
         }
-        Kind::Int(n) if *n < shape.least => {
-            diags.push(Diagnostic::error(format!("`{}` must be at least {}", path, shape.least)).at(node.span, ""))
-        }
-        kind if takes_scalar(kind, shape.scalars) => {}
-        _ => diags.push(
-            Diagnostic::error(format!("`{}` must be {}, not {}", path, wanted(shape), node.kind_name()))
-                .at(if node.is_null() { node.place() } else { node.span }, format!("{} is needed here", wanted(shape))),
+        Kind::Int(n) if *n < shape.least => diags.push(
+            Diagnostic::new(Code::OutOfRange, format!("`{}` must be at least {}", path, shape.least)).at(node.span, ""),
         ),
+        kind if takes_scalar(kind, shape.scalars) => {}
+        kind => {
+            let wanted = wanted(shape);
+            let place = if node.is_null() { node.place() } else { node.span };
+            let text = format!("`{path}` must be {wanted}, not {}", node.kind_name());
+            let diag = Diagnostic::new(Code::WrongKind, text).at(place, format!("{wanted} is needed here"));
+            diags.push(match quoted(kind, shape) {
+                Some(help) => diag.help(help),
+                None => diag,
+            });
+        }
+    }
+}
+
+/// How a scalar that is no text would be one.
+fn quoted(kind: &Kind, shape: &Shape) -> Option<String> {
+    let scalar = matches!(kind, Kind::Bool(_) | Kind::Int(_) | Kind::Float(_) | Kind::Date(_));
+    let text = scalar::text(kind).filter(|_| scalar && shape.scalars & takes::STR != 0)?;
+    match shape.out {
+        Out::Duration => Some(format!("a duration has a unit: `{text}s`")),
+        Out::Bool | Out::Int | Out::Float => None,
+        _ => Some(format!("put it in quotes: \"{text}\"")),
     }
 }
 
@@ -89,7 +107,7 @@ fn mapping(node: &Node, map: &Map, shape: &Shape, path: &Path<'_>, diags: &mut V
             Some(row) => {
                 if shape.names && !is_name(key) {
                     diags.push(
-                        Diagnostic::error(format!("`{key}` is no name for an entry of `{}`", path))
+                        Diagnostic::new(Code::EntryName, format!("`{key}` is no name for an entry of `{}`", path))
                             .at(value.place(), "")
                             .help("a name has letters, digits, `.`, `_` and `-` only"),
                     );
@@ -102,7 +120,7 @@ fn mapping(node: &Node, map: &Map, shape: &Shape, path: &Path<'_>, diags: &mut V
     for key in shape.required {
         if !map.contains_key(*key) {
             diags.push(
-                Diagnostic::error(format!("`{}` needs `{key}`", path))
+                Diagnostic::new(Code::MissingKey, format!("`{}` needs `{key}`", path))
                     .at(node.place(), format!("`{key}` is missing here")),
             );
         }
@@ -110,9 +128,12 @@ fn mapping(node: &Node, map: &Map, shape: &Shape, path: &Path<'_>, diags: &mut V
 }
 
 fn unknown(key: &str, value: &Node, shape: &Shape, path: &Path<'_>) -> Diagnostic {
-    let Keys::Fields(fields) = shape.keys else { return Diagnostic::error(format!("unknown key `{key}`")) };
+    let Keys::Fields(fields) = shape.keys else {
+        return Diagnostic::new(Code::UnknownKey, format!("unknown key `{key}`"));
+    };
     let place = if matches!(path, Path::Root) { "at the top level".to_owned() } else { format!("in `{}`", path) };
-    let diag = Diagnostic::error(format!("unknown key `{key}` {place}")).at(value.place(), "no such attribute");
+    let diag = Diagnostic::new(Code::UnknownKey, format!("unknown key `{key}` {place}"))
+        .at(value.place(), "no such attribute");
     let known = fields.iter().map(|(name, _)| *name);
     let diag = diag.did_you_mean(key, known);
     if matches!(path, Path::Root)
@@ -128,15 +149,47 @@ fn items(list: &[Node], shape: &Shape, path: &Path<'_>, diags: &mut Vec<Diagnost
     let Some(row) = shape.items else { return };
     for (at, item) in list.iter().enumerate() {
         check(item, row, &Path::Item(path, at), diags);
-        if shape.distinct
-            && let Some(first) = list[..at].iter().find(|first| *first == item)
-        {
+    }
+    if !shape.distinct || list.len() < 2 {
+        return;
+    }
+    let mut seen: BTreeMap<String, &Node> = BTreeMap::new();
+    for item in list {
+        let mut form = String::new();
+        written(item, &mut form);
+        if let Some(first) = seen.get(&form) {
             let what = scalar::text(&item.kind).map_or_else(|| "an entry".to_owned(), |text| format!("`{text}`"));
             diags.push(
-                Diagnostic::error(format!("{what} stands twice in `{}`", path))
+                Diagnostic::new(Code::ItemTwice, format!("{what} stands twice in `{path}`"))
                     .at(item.span, "again")
                     .at(first.span, "first"),
             );
+        } else {
+            seen.insert(form, item);
+        }
+    }
+}
+
+/// A text that is the same for equal values.
+fn written(node: &Node, out: &mut String) {
+    match &node.kind {
+        Kind::Map(map) => {
+            out.push('{');
+            for (key, value) in map {
+                let _ = write!(out, "{key:?}:");
+                written(value, out);
+                out.push(',');
+            }
+        }
+        Kind::List(list) => {
+            out.push('[');
+            for item in list {
+                written(item, out);
+                out.push(',');
+            }
+        }
+        kind => {
+            let _ = write!(out, "{kind:?}");
         }
     }
 }
@@ -144,7 +197,7 @@ fn items(list: &[Node], shape: &Shape, path: &Path<'_>, diags: &mut Vec<Diagnost
 fn value(node: &Node, text: &str, shape: &Shape, path: &Path<'_>, diags: &mut Vec<Diagnostic>) {
     if !shape.values.is_empty() && !shape.values.contains(&text) {
         diags.push(
-            Diagnostic::error(format!("`{}` cannot be `{text}`", path))
+            Diagnostic::new(Code::UnknownWord, format!("`{}` cannot be `{text}`", path))
                 .at(node.span, format!("one of {}", shape.values.join(", ")))
                 .did_you_mean(text, shape.values.iter().copied()),
         );

@@ -3,11 +3,11 @@
 use std::path::{Path, PathBuf};
 
 use super::LoadOptions;
-use super::interpolate::Environment;
+use super::disk;
+use super::env::{Environment, Variables};
 use super::load::Input;
 use super::paths;
-use super::{disk, env};
-use crate::diag::Diagnostic;
+use crate::diag::{Code, Diagnostic};
 
 const FILES: [&str; 4] = ["compose.yaml", "compose.yml", "docker-compose.yml", "docker-compose.yaml"];
 const OVERRIDES: [&str; 4] =
@@ -20,7 +20,7 @@ pub struct Found {
     /// The project's folder.
     pub dir: PathBuf,
     /// All variables: the caller's win over those of env files.
-    pub environment: Environment,
+    pub variables: Variables,
     /// The env files that were read.
     pub env_files: Vec<PathBuf>,
     /// Things to tell.
@@ -30,22 +30,23 @@ pub struct Found {
 /// Looks for the files of a project.
 pub fn find(options: &LoadOptions) -> Result<Found, Diagnostic> {
     let mut warnings = Vec::new();
-    let mut environment = options.env.clone();
-    environment.entry("PWD".to_owned()).or_insert_with(|| options.cwd.display().to_string());
+    let mut variables = Variables { values: options.env.clone(), ..Variables::default() };
+    variables.values.entry("PWD".to_owned()).or_insert_with(|| options.cwd.display().to_string());
     let abs = |text: &str| PathBuf::from(paths::clean(&options.cwd.join(text)));
     let given = options.project_directory.as_ref().map(|dir| PathBuf::from(paths::clean(&options.cwd.join(dir))));
     let first = given.clone().or_else(|| options.files.first().and_then(|file| folder(&abs(file), file)));
     let first = first.unwrap_or_else(|| options.cwd.clone());
 
-    let mut env_files: Vec<PathBuf> = named_env_files(options, &environment).iter().map(|file| abs(file)).collect();
+    let mut env_files: Vec<PathBuf> =
+        named_env_files(options, &variables.values).iter().map(|file| abs(file)).collect();
     let named = !env_files.is_empty();
-    let disabled = flag(&environment, "COMPOSE_DISABLE_ENV_FILE");
+    let disabled = flag(&variables.values, "COMPOSE_DISABLE_ENV_FILE");
     if !named && !disabled {
         env_files.extend(dot_env(&first));
     }
-    add(&mut environment, &env_files)?;
+    variables.add(variables.read(&env_files)?);
 
-    let files = files(options, &environment, &mut warnings)?;
+    let files = files(options, &variables.values, &mut warnings)?;
     let inputs: Vec<Input> = files
         .into_iter()
         .map(|shown| Input { path: if shown == "-" { PathBuf::from("-") } else { abs(&shown) }, shown })
@@ -54,10 +55,10 @@ pub fn find(options: &LoadOptions) -> Result<Found, Diagnostic> {
     let dir = dir.unwrap_or_else(|| options.cwd.clone());
     if !named && !disabled && dir != first {
         let more: Vec<PathBuf> = dot_env(&dir).into_iter().collect();
-        add(&mut environment, &more)?;
+        variables.add(variables.read(&more)?);
         env_files.extend(more);
     }
-    Ok(Found { inputs, dir, environment, env_files, warnings })
+    Ok(Found { inputs, dir, variables, env_files, warnings })
 }
 
 fn folder(path: &Path, shown: &str) -> Option<PathBuf> {
@@ -74,13 +75,6 @@ fn named_env_files(options: &LoadOptions, environment: &Environment) -> Vec<Stri
 
 fn dot_env(dir: &Path) -> Option<PathBuf> {
     Some(dir.join(".env")).filter(|file| disk::is_file(file))
-}
-
-fn add(environment: &mut Environment, files: &[PathBuf]) -> Result<(), Diagnostic> {
-    for (key, value) in env::read_files(files, environment)? {
-        environment.entry(key).or_insert(value);
-    }
-    Ok(())
 }
 
 /// Is a variable set to something that means yes?
@@ -110,12 +104,17 @@ fn files(
         let overrides = present(&OVERRIDES);
         for (all, what) in [(&here, "compose files"), (&overrides, "override files")] {
             if all.len() > 1 {
-                warnings.push(Diagnostic::warning(format!("several {what} here; only `{}` is used", all[0].display())));
+                warnings.push(Diagnostic::new(
+                    Code::SeveralFiles,
+                    format!("several {what} here; only `{}` is used", all[0].display()),
+                ));
             }
         }
-        return Ok([Some(first), overrides.first()].into_iter().flatten().map(|f| f.display().to_string()).collect());
+        // Beside the caller a file is known by its name.
+        let shown = |file: &PathBuf| file.strip_prefix(&options.cwd).unwrap_or(file).display().to_string();
+        return Ok([Some(first), overrides.first()].into_iter().flatten().map(shown).collect());
     }
-    Err(Diagnostic::error(format!("no compose file in `{}` or any folder above it", start.display()))
+    Err(Diagnostic::new(Code::NoFile, format!("no compose file in `{}` or any folder above it", start.display()))
         .help("make a `compose.yaml`, or name a file with -f"))
 }
 
@@ -131,7 +130,7 @@ pub fn given_name(name: &str) -> Result<String, Diagnostic> {
     if normal_name(name) == name {
         return Ok(name.to_owned());
     }
-    Err(Diagnostic::error(format!("`{name}` is no name for a project")).help(format!(
+    Err(Diagnostic::new(Code::ProjectName, format!("`{name}` is no name for a project")).help(format!(
         "a name has lower-case letters, digits, `_` and `-`, and begins with a letter or digit, as `{}`",
         normal_name(name)
     )))

@@ -1,28 +1,50 @@
-//! Attributes of the specification that nothing carries out on one Linux host: `config` passes them, `plan` and `up` do
-//! not pass them in silence. What later stages cannot do with a value they tell themselves ([`Loaded::explain`]).
+//! What becomes of attributes that `config` passes and one Linux host, or this program, cannot carry out: the one table of
+//! it. `plan` and `up` tell it at the attribute's place; docs/compose-support.md is written from it.
+//!
+//! What depends on the image, the addresses or the files of the machine is told by `desired::compile`.
+
+mod document;
 
 use super::Loaded;
 use super::node::{Kind, Node};
-use crate::diag::{Diagnostic, Severity};
+use crate::diag::{Code, Diagnostic};
+
+pub use document::document;
 
 /// What becomes of an attribute.
-#[derive(Clone, Copy)]
-enum Fate {
+#[derive(Clone, Copy, Debug)]
+pub enum Fate {
     /// It is refused.
     Refused(&'static str),
+    /// It is refused, unless it has one of these values.
+    Only(&'static [&'static str], &'static str),
     /// It has no effect, and nothing is lost by that.
     NoEffect(&'static str),
+    /// It is carried out, and nobody has seen it work on a machine of ours.
+    Untested(&'static str),
 }
-use Fate::{NoEffect, Refused};
+use Fate::{NoEffect, Only, Refused, Untested};
 
 /// Paths (`*`: any key or item) and what becomes of what stands there.
-const FATES: [(&str, Fate); 17] = [
+pub const FATES: &[(&str, Fate)] = &[
     ("services.*.credential_spec", Refused("credential specs are of Windows only")),
     ("services.*.cpu_count", Refused("it is of Windows only; use `cpus`")),
     ("services.*.cpu_percent", Refused("it is of Windows only; use `cpus`")),
-    ("services.*.isolation", Refused("isolation is of Windows only")),
+    ("services.*.isolation", Only(&["", "default"], "isolation is of Windows only")),
     ("services.*.use_api_socket", Refused("there is no API socket yet")),
     ("services.*.storage_opt", Refused("quotas of the root file system are not done yet")),
+    (
+        "services.*.volumes.*.type",
+        Only(&["bind", "volume", "tmpfs", "image"], "there are neither Windows pipes nor a swarm here"),
+    ),
+    (
+        "services.*.runtime",
+        Only(
+            &["", "runc", "io.containerd.runc.v2"],
+            "windlass runs containers itself; other runtimes are not done yet",
+        ),
+    ),
+    ("services.*.userns_mode", Only(&["", "host"], "user namespaces are not done yet: only `host` is")),
     ("services.*.deploy.placement.constraints", NoEffect("there is one host")),
     ("services.*.deploy.placement.preferences", NoEffect("there is one host")),
     ("services.*.deploy.placement.max_replicas_per_node", NoEffect("there is one host")),
@@ -32,37 +54,58 @@ const FATES: [(&str, Fate); 17] = [
     ("services.*.deploy.update_config", NoEffect("updates in steps are not done yet")),
     ("services.*.deploy.rollback_config", NoEffect("roll backs are not done yet")),
     ("services.*.volumes.*.consistency", NoEffect("mounts are always consistent on Linux")),
+    ("services.*.ports.*.mode", NoEffect("on one host `ingress` and `host` are the same")),
+    ("services.*.ports.*.name", NoEffect("it is for people")),
+    ("services.*.ports.*.app_protocol", NoEffect("it is for people")),
     ("networks.*.ipam.options", NoEffect("the built-in address driver has no options")),
     ("networks.*.attachable", NoEffect("every network is")),
+    ("version", NoEffect("there is one version of the format")),
+    ("services.*.cpu_rt_period", Untested("our kernels have no real-time groups")),
+    ("services.*.cpu_rt_runtime", Untested("our kernels have no real-time groups")),
 ];
+
+/// Patterns whose values are defaults that everybody has: nothing is told of them.
+const QUIET: [&str; 4] =
+    ["services.*.ports.*.mode", "services.*.ports.*.name", "services.*.ports.*.app_protocol", "version"];
 
 /// All attributes of a project that will not be carried out, with their places: errors for what would be lost, warnings
 /// for what has no meaning here.
 pub fn unsupported(loaded: &Loaded) -> Vec<Diagnostic> {
     let mut found = Vec::new();
-    for (pattern, fate) in FATES {
+    for (pattern, fate) in FATES.iter().filter(|(pattern, _)| !QUIET.contains(pattern)) {
         let mut steps: Vec<&str> = pattern.split('.').collect();
         steps.reverse();
-        visit(&loaded.tree, steps, &mut String::new(), fate, &mut found);
+        visit(&loaded.tree, steps, &mut String::new(), *fate, &mut found);
     }
     restart(loaded, &mut found);
-    found.sort_by_key(|diag| (diag.severity, diag.span().unwrap_or_default()));
+    found.sort_by_key(|diag| (diag.severity(), diag.span().unwrap_or_default()));
     found
 }
 
 /// Errors among [`unsupported`].
 pub fn refused(loaded: &Loaded) -> Vec<Diagnostic> {
-    unsupported(loaded).into_iter().filter(|diag| diag.severity == Severity::Error).collect()
+    unsupported(loaded).into_iter().filter(Diagnostic::is_error).collect()
+}
+
+/// What is told of the value at the end of a pattern.
+fn tell(node: &Node, path: &str, fate: Fate) -> Option<Diagnostic> {
+    let refused = |why| Diagnostic::new(Code::Refused, format!("`{path}` cannot be carried out: {why}"));
+    match fate {
+        Refused(why) => Some(refused(why).at(node.place(), "not done")),
+        Only(values, _) if node.as_str().is_some_and(|text| values.contains(&text)) => None,
+        Only(_, why) => Some(refused(why).at(node.span, "not done")),
+        NoEffect(why) => {
+            let diag = Diagnostic::new(Code::NoEffect, format!("`{path}` has no effect: {why}"));
+            Some(diag.at(node.place(), "no effect"))
+        }
+        Untested(_) => None,
+    }
 }
 
 /// Follows a pattern's steps, the next one last, and tells of what stands at its end.
 fn visit(node: &Node, mut steps: Vec<&str>, path: &mut String, fate: Fate, found: &mut Vec<Diagnostic>) {
     let Some(step) = steps.pop() else {
-        let (diag, why) = match fate {
-            Refused(why) => (Diagnostic::error(format!("`{path}` cannot be carried out: {why}")), "not done"),
-            NoEffect(why) => (Diagnostic::warning(format!("`{path}` has no effect: {why}")), "no effect"),
-        };
-        found.push(diag.at(node.place(), why));
+        found.extend(tell(node, path, fate));
         return;
     };
     let mut enter = |name: String, child: &Node| {
@@ -94,7 +137,7 @@ fn restart(loaded: &Loaded, found: &mut Vec<Diagnostic>) {
         let (policy, count) = text.split_once(':').map_or((text, None), |(policy, count)| (policy, Some(count)));
         let counted = count.is_none_or(|count| policy == "on-failure" && count.parse::<u32>().is_ok());
         if !(KNOWN.contains(&policy) && counted) {
-            let diag = Diagnostic::error(format!("`services.{name}.restart` cannot be `{text}`"))
+            let diag = Diagnostic::new(Code::UnknownWord, format!("`services.{name}.restart` cannot be `{text}`"))
                 .at(node.span, "one of no, always, on-failure[:attempts], unless-stopped")
                 .did_you_mean(policy, KNOWN);
             found.push(diag);

@@ -7,10 +7,12 @@ use std::collections::BTreeMap;
 
 use super::node::{Kind, Map, Node, Tag};
 use super::scalar;
-use crate::diag::{Diagnostic, FileId, Span};
+use crate::diag::{Code, Diagnostic, FileId, Span};
 
 /// How many nodes aliases and merges may add to one file: real files stay far below, nine levels of nine aliases far above.
 const ALIAS_BUDGET: usize = 200_000;
+/// How many values one file may have: ten thousand services have fewer, and a million need some 200 MB.
+const LARGEST: usize = 1_000_000;
 /// How deep collections may be nested.
 const DEEPEST: usize = 120;
 
@@ -20,6 +22,25 @@ pub struct Document {
     pub root: Node,
     /// Are there tags for the merge?
     pub tagged: bool,
+}
+
+/// docker compose joins keys by dots, so that to it one alias under `a` and under `a.b` contains itself. A file that it
+/// refuses is refused here too, with the reason.
+fn no_false_circle(aliases: &[(String, usize, Span)]) -> Read<()> {
+    let known: BTreeMap<(usize, &str), Span> = aliases.iter().map(|(key, id, at)| ((*id, key.as_str()), *at)).collect();
+    for (key, id, span) in aliases {
+        let outers = key.match_indices('.').map(|(at, _)| &key[..at]);
+        if let Some((outer, first)) = outers.filter_map(|outer| known.get(&(*id, outer)).map(|at| (outer, at))).next() {
+            return Err(Diagnostic::new(
+                Code::Alias,
+                format!("the same alias under `{outer}` and under `{key}`: docker compose takes this for a circle"),
+            )
+            .at(*span, "")
+            .at(*first, "the other one")
+            .help(format!("rename `{key}`, or write the value out")));
+        }
+    }
+    Ok(())
 }
 
 /// All documents of a file. Errors are those of the YAML itself; one at a time, as nothing behind it can be trusted.
@@ -34,6 +55,7 @@ pub fn parse(file: FileId, text: &str) -> Result<Vec<Document>, Diagnostic> {
         anchors: BTreeMap::new(),
         open: Vec::new(),
         added: 0,
+        read: 0,
         depth: 0,
         tagged: false,
     };
@@ -48,6 +70,8 @@ struct Reader<'a> {
     /// Anchors of the collections that are being read: an alias to one of them would contain itself.
     open: Vec<usize>,
     added: usize,
+    /// Values read so far.
+    read: usize,
     depth: usize,
     tagged: bool,
 }
@@ -80,13 +104,13 @@ impl<'a> Reader<'a> {
             Some(Err(error)) => {
                 let at = error.marker().byte_offset().unwrap_or(self.text.len());
                 let place = Span::new(self.file, at, at + 1);
-                Err(Diagnostic::error(format!("this is not valid YAML: {}", error.info())).at(place, ""))
+                Err(Diagnostic::new(Code::NotYaml, format!("this is not valid YAML: {}", error.info())).at(place, ""))
             }
         }
     }
 
     fn must_next(&mut self) -> Read<(Event<'a>, RawSpan)> {
-        self.next()?.ok_or_else(|| Diagnostic::error("the YAML ends too early"))
+        self.next()?.ok_or_else(|| Diagnostic::new(Code::NotYaml, "the YAML ends too early"))
     }
 
     fn span(&self, raw: RawSpan) -> Span {
@@ -96,6 +120,11 @@ impl<'a> Reader<'a> {
     /// The node that begins with an event, and how many nodes it consists of.
     fn node(&mut self, event: Event<'a>, raw: RawSpan) -> Read<(Node, usize)> {
         let span = self.span(raw);
+        self.read += 1;
+        if self.read > LARGEST {
+            let text = format!("this file has more than {LARGEST} values");
+            return Err(Diagnostic::new(Code::TooLarge, text).at(span, "").help("split it by `include`"));
+        }
         let (mut node, count, anchor, tag) = match event {
             Event::Alias(id) => return self.alias(id, span),
             Event::Scalar(text, style, anchor, tag) => {
@@ -110,7 +139,7 @@ impl<'a> Reader<'a> {
                 let (kind, count) = self.nested(anchor, span, Self::map)?;
                 (Node { kind, span, ..Node::default() }, count, anchor, tag)
             }
-            _ => return Err(Diagnostic::error("this is not valid YAML").at(span, "")),
+            _ => return Err(Diagnostic::new(Code::NotYaml, "this is not valid YAML").at(span, "")),
         };
         node.tag = self.merge_tag(tag.as_ref());
         if anchor != 0 {
@@ -133,7 +162,9 @@ impl<'a> Reader<'a> {
     ) -> Read<(Kind, usize)> {
         self.depth += 1;
         if self.depth > DEEPEST {
-            return Err(Diagnostic::error(format!("more than {DEEPEST} levels inside each other")).at(span, ""));
+            return Err(
+                Diagnostic::new(Code::TooDeep, format!("more than {DEEPEST} levels inside each other")).at(span, "")
+            );
         }
         self.open.push(anchor);
         let result = read(self)?;
@@ -158,6 +189,7 @@ impl<'a> Reader<'a> {
     fn map(&mut self) -> Read<(Kind, usize)> {
         let (mut map, mut count) = (Map::new(), 1);
         let mut merges: Option<Node> = None;
+        let mut aliases: Vec<(String, usize, Span)> = Vec::new();
         loop {
             let (event, raw) = self.must_next()?;
             if matches!(event, Event::MappingEnd) {
@@ -166,12 +198,17 @@ impl<'a> Reader<'a> {
             let place = self.span(raw);
             let (key, is_merge) = self.key(event, raw, place)?;
             let (event, raw) = self.must_next()?;
+            if let Event::Alias(id) = event
+                && !is_merge
+            {
+                aliases.push((key.clone(), id, self.span(raw)));
+            }
             let (mut value, nodes) = self.node(event, raw)?;
             count += nodes + 1;
             value.key = place;
             let earlier = if is_merge { merges.replace(value) } else { map.insert(key.clone(), value) };
             if let Some(earlier) = earlier {
-                return Err(Diagnostic::error(format!("the key `{key}` stands here twice"))
+                return Err(Diagnostic::new(Code::KeyTwice, format!("the key `{key}` stands here twice"))
                     .at(place, "again")
                     .at(earlier.key, "first"));
             }
@@ -179,6 +216,7 @@ impl<'a> Reader<'a> {
         if let Some(merges) = merges {
             self.merge(&mut map, merges)?;
         }
+        no_false_circle(&aliases)?;
         Ok((Kind::Map(map), count))
     }
 
@@ -193,10 +231,10 @@ impl<'a> Reader<'a> {
             Kind::Str(text) => Ok((text, false)),
             kind => {
                 let shown = scalar::text(&kind).unwrap_or_default();
-                Err(Diagnostic::error(format!(
-                    "a key must be text, `{shown}` is {}",
-                    Node { kind, ..node }.kind_name()
-                ))
+                Err(Diagnostic::new(
+                    Code::KeyKind,
+                    format!("a key must be text, `{shown}` is {}", Node { kind, ..node }.kind_name()),
+                )
                 .at(place, "")
                 .help(format!("put it in quotes: \"{shown}\"")))
             }
@@ -216,9 +254,13 @@ impl<'a> Reader<'a> {
                         _ => None,
                     })
                     .collect();
-                maps.ok_or_else(|| Diagnostic::error("`<<` takes a mapping or a list of mappings").at(place, ""))?
+                maps.ok_or_else(|| {
+                    Diagnostic::new(Code::MergeKey, "`<<` takes a mapping or a list of mappings").at(place, "")
+                })?
             }
-            _ => return Err(Diagnostic::error("`<<` takes a mapping or a list of mappings").at(place, "")),
+            _ => {
+                return Err(Diagnostic::new(Code::MergeKey, "`<<` takes a mapping or a list of mappings").at(place, ""));
+            }
         };
         for source in sources {
             for (key, value) in source {
@@ -230,16 +272,19 @@ impl<'a> Reader<'a> {
 
     fn alias(&mut self, id: usize, span: Span) -> Read<(Node, usize)> {
         if self.open.contains(&id) {
-            return Err(Diagnostic::error("this alias contains itself").at(span, ""));
+            return Err(Diagnostic::new(Code::Alias, "this alias contains itself").at(span, ""));
         }
         let Some((node, count)) = self.anchors.get(&id) else {
-            return Err(Diagnostic::error("no anchor with this name stands above").at(span, ""));
+            return Err(Diagnostic::new(Code::Alias, "no anchor with this name stands above").at(span, ""));
         };
         self.added += count;
         if self.added > ALIAS_BUDGET {
-            return Err(Diagnostic::error(format!("aliases make this file grow beyond {ALIAS_BUDGET} values"))
-                .at(span, "")
-                .help("repeat less by aliases, or split the file"));
+            return Err(Diagnostic::new(
+                Code::TooLarge,
+                format!("aliases make this file grow beyond {ALIAS_BUDGET} values"),
+            )
+            .at(span, "")
+            .help("repeat less by aliases, or split the file"));
         }
         Ok((node.clone(), *count))
     }
@@ -247,8 +292,9 @@ impl<'a> Reader<'a> {
     fn scalar(&self, text: &str, style: ScalarStyle, tag: Option<&RawTag>, span: Span) -> Read<Kind> {
         let core = tag.filter(|tag| tag.is_yaml_core_schema()).map(RawTag::suffix);
         match (core, style) {
-            (Some(core), _) => scalar::tagged(core, text)
-                .ok_or_else(|| Diagnostic::error(format!("`{text}` is no value for the tag !!{core}")).at(span, "")),
+            (Some(core), _) => scalar::tagged(core, text).ok_or_else(|| {
+                Diagnostic::new(Code::YamlTag, format!("`{text}` is no value for the tag !!{core}")).at(span, "")
+            }),
             (None, ScalarStyle::Plain) => Ok(scalar::plain(text)),
             (None, _) => Ok(Kind::Str(text.to_string())),
         }

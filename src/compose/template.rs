@@ -34,8 +34,21 @@ pub struct Lookup<'a> {
     get: &'a dyn Fn(&str) -> Option<String>,
     /// Names without a value and without a default.
     pub unset: Vec<String>,
+    /// The variables that decided about the text, in their order.
+    pub uses: Vec<(String, Taken)>,
     /// How many defaults are open inside each other.
     depth: usize,
+}
+
+/// What was taken for a variable.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Taken {
+    /// Its value.
+    Value,
+    /// The default of the file, as it has none.
+    Default,
+    /// Nothing: it has neither.
+    Nothing,
 }
 
 /// How deep defaults may be nested.
@@ -44,7 +57,7 @@ const DEEPEST: usize = 64;
 impl<'a> Lookup<'a> {
     /// Takes values from this function.
     pub fn new(get: &'a dyn Fn(&str) -> Option<String>) -> Self {
-        Self { get, unset: Vec::new(), depth: 0 }
+        Self { get, unset: Vec::new(), uses: Vec::new(), depth: 0 }
     }
 }
 
@@ -59,8 +72,14 @@ pub fn substitute(text: &str, lookup: &mut Lookup<'_>) -> Result<String, Templat
         match piece? {
             Piece::Text(text) => out.push_str(text),
             Piece::Variable { name, operator: None } => match (lookup.get)(name) {
-                Some(value) => out.push_str(&value),
-                None => lookup.unset.push(name.to_owned()),
+                Some(value) => {
+                    lookup.uses.push((name.to_owned(), Taken::Value));
+                    out.push_str(&value);
+                }
+                None => {
+                    lookup.uses.push((name.to_owned(), Taken::Nothing));
+                    lookup.unset.push(name.to_owned());
+                }
             },
             Piece::Variable { name, operator: Some(operator) } => out.push_str(&apply(name, &operator, lookup)?),
         }
@@ -94,6 +113,8 @@ fn nested_variables(text: &str, found: &mut BTreeMap<String, Use>, depth: usize)
 fn apply(name: &str, operator: &Operator<'_>, lookup: &mut Lookup<'_>) -> Result<String, TemplateError> {
     let value = (lookup.get)(name);
     let there = value.as_ref().is_some_and(|value| !(operator.colon && value.is_empty()));
+    let taken = if there { Taken::Value } else { Taken::Default };
+    lookup.uses.push((name.to_owned(), taken));
     match (operator.kind, there) {
         (b'+', true) | (b'-', false) => substitute(operator.word, lookup),
         (b'+', false) => Ok(String::new()),

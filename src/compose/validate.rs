@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use super::node::{Map, Node};
-use crate::diag::Diagnostic;
+use crate::diag::{Code, Diagnostic};
 
 /// Words of `pull_policy`, beside `every_<duration>`.
 const POLICIES: [&str; 8] = ["always", "never", "missing", "if_not_present", "build", "refresh", "daily", "weekly"];
@@ -45,9 +45,15 @@ fn external(section: &str, name: &str, node: &Node, diags: &mut Vec<Diagnostic>)
         if !(key == "name" || key == "external" || key.starts_with("x-")) {
             // Real files say more about external networks, which docker compose takes without a word.
             let diag = if section == "volumes" {
-                Diagnostic::error(format!("`{section}.{name}` is external, so it cannot have `{key}`"))
+                Diagnostic::new(
+                    Code::ExternalDescribed,
+                    format!("`{section}.{name}` is external, so it cannot have `{key}`"),
+                )
             } else {
-                Diagnostic::warning(format!("`{section}.{name}` is external, so `{key}` has no effect"))
+                Diagnostic::new(
+                    Code::ExternalIgnored,
+                    format!("`{section}.{name}` is external, so `{key}` has no effect"),
+                )
             };
             diags.push(diag.at(value.place(), "").help("external things are used as they are: give only `name`"));
         }
@@ -59,13 +65,14 @@ fn file_object(section: &str, name: &str, node: &Node, keys: &[&str], diags: &mu
     let given: Vec<&&str> = keys.iter().filter(|key| map.contains_key(**key)).collect();
     if given.len() > 1 {
         diags.push(
-            Diagnostic::error(format!("`{section}.{name}` has more than one of {}", keys.join(", ")))
+            Diagnostic::new(Code::Exclusive, format!("`{section}.{name}` has more than one of {}", keys.join(", ")))
                 .at(node.place(), ""),
         );
     }
     if given.is_empty() && !map.contains_key("driver") && !map.contains_key("external") {
         diags.push(
-            Diagnostic::error(format!("`{section}.{name}` needs one of {}", keys.join(", "))).at(node.place(), ""),
+            Diagnostic::new(Code::MissingKey, format!("`{section}.{name}` needs one of {}", keys.join(", ")))
+                .at(node.place(), ""),
         );
     }
 }
@@ -77,7 +84,7 @@ fn patterns(service: &Node, diags: &mut Vec<Diagnostic>) {
         let good = |w: &[u8]| w[0].is_ascii_alphanumeric() && (w[1].is_ascii_alphanumeric() || b"_.-".contains(&w[1]));
         if !name.as_bytes().windows(2).any(good) {
             diags.push(
-                Diagnostic::error(format!("`{name}` is no name for a container"))
+                Diagnostic::new(Code::ContainerName, format!("`{name}` is no name for a container"))
                     .at(node.span, "at least two letters or digits"),
             );
         }
@@ -86,7 +93,7 @@ fn patterns(service: &Node, diags: &mut Vec<Diagnostic>) {
         && !policy.contains("every_")
         && !POLICIES.iter().any(|known| policy.contains(known))
     {
-        let diag = Diagnostic::error(format!("`pull_policy` cannot be `{policy}`"));
+        let diag = Diagnostic::new(Code::UnknownWord, format!("`pull_policy` cannot be `{policy}`"));
         let wanted = format!("one of {}, every_<duration>", POLICIES.join(", "));
         diags.push(diag.at(node.span, wanted).did_you_mean(policy, POLICIES));
     }
@@ -100,7 +107,11 @@ fn variables(name: &str, service: &Node, diags: &mut Vec<Diagnostic>) {
     let listed = listed.filter_map(|item| Some((item.as_str()?.split_once('=').map(|(key, _)| key)?, item)));
     for (key, node) in keys.chain(listed).filter(|(key, _)| key.ends_with([' ', '\t'])) {
         let text = format!("the variable `{key}` of service `{name}` ends in a blank");
-        diags.push(Diagnostic::error(text).at(node.place(), "").help("write NAME=value, without blanks around `=`"));
+        diags.push(
+            Diagnostic::new(Code::VariableName, text)
+                .at(node.place(), "")
+                .help("write NAME=value, without blanks around `=`"),
+        );
     }
 }
 
@@ -113,7 +124,10 @@ fn service(name: &str, service: &Node, diags: &mut Vec<Diagnostic>) {
             && !text.is_empty()
             && text.parse::<IpAddr>().is_err()
         {
-            diags.push(Diagnostic::error(format!("`{text}` is no address")).at(ip.span, "an address is needed here"));
+            diags.push(
+                Diagnostic::new(Code::BadValue, format!("`{text}` is no address"))
+                    .at(ip.span, "an address is needed here"),
+            );
         }
     }
     let watch = service.get("develop").map_or(&[][..], |develop| items(develop, "watch"));
@@ -122,7 +136,7 @@ fn service(name: &str, service: &Node, diags: &mut Vec<Diagnostic>) {
             && path.as_str() == Some("")
         {
             diags.push(
-                Diagnostic::error(format!("a rule of `services.{name}.develop.watch` has an empty path"))
+                Diagnostic::new(Code::BadValue, format!("a rule of `services.{name}.develop.watch` has an empty path"))
                     .at(path.span, ""),
             );
         }
@@ -132,7 +146,7 @@ fn service(name: &str, service: &Node, diags: &mut Vec<Diagnostic>) {
     for device in devices.iter().chain(items(service, "gpus")) {
         if device.get("count").is_some() && device.get("device_ids").is_some() {
             diags.push(
-                Diagnostic::error("devices are asked for by `count` or by `device_ids`, not by both")
+                Diagnostic::new(Code::Exclusive, "devices are asked for by `count` or by `device_ids`, not by both")
                     .at(device.span, ""),
             );
         }

@@ -121,6 +121,9 @@ pub struct Source {
     /// What was told about these files and need not be told again.
     #[serde(default)]
     pub told: Vec<String>,
+    /// The files' canonical form as it was applied, JSON, for `diff`; nothing here is made of it.
+    #[serde(default)]
+    pub model: String,
 }
 
 /// One container that must exist.

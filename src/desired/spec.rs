@@ -1,14 +1,17 @@
 //! Complete specifications of containers, networks and volumes, in the kernel's words.
 
+mod network;
+
 use std::collections::BTreeMap;
 use std::fmt;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
 use super::StopSpec;
-use crate::name::{ContainerName, Digest, NetworkName, ProjectName, ServiceName, VolumeName};
+use crate::name::{ContainerName, Digest, ProjectName, ServiceName, VolumeName};
+
+pub use network::{DnsSpec, EndpointSpec, NetworkSpec, PortSpec, Protocol, Subnet};
 
 /// All that a container is made of.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -393,76 +396,6 @@ pub enum NsMode {
     Container(ContainerName),
 }
 
-/// A container's link to a network.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct EndpointSpec {
-    /// The network.
-    pub network: NetworkName,
-    /// Name of the link inside: `eth0`, …
-    pub interface: String,
-    /// Names that others on the network find it by: service, aliases, container name.
-    pub aliases: Vec<String>,
-    /// Names that only this container finds others by (`links`): alias → service or container name.
-    pub links: BTreeMap<String, String>,
-    /// IPv4 address; `None` where the network has none.
-    pub ipv4: Option<Ipv4Addr>,
-    /// IPv6 address; `None` where the network has none.
-    pub ipv6: Option<Ipv6Addr>,
-    /// The address was written in the file, not chosen.
-    pub fixed: bool,
-    /// Hardware address; `None`: made from the address.
-    pub mac: Option<String>,
-    /// Further link-local addresses.
-    pub link_local: Vec<IpAddr>,
-    /// The default route goes over the endpoint with the highest.
-    pub gateway_priority: i32,
-}
-
-/// One published port, or a range of the same length on both sides.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-pub struct PortSpec {
-    /// Address on the host; `None`: all, IPv4 and IPv6.
-    pub host_ip: Option<IpAddr>,
-    /// First port on the host; 0: any free one.
-    pub published: u16,
-    /// Last port of the range to pick a free one from; equal to `published` where there is no choice.
-    pub published_end: u16,
-    /// Port inside.
-    pub target: u16,
-    /// `tcp` or `udp`.
-    pub protocol: Protocol,
-}
-
-/// Of a published port.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Protocol {
-    /// TCP.
-    Tcp,
-    /// UDP.
-    Udp,
-}
-
-impl fmt::Display for Protocol {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Protocol::Tcp => "tcp",
-            Protocol::Udp => "udp",
-        })
-    }
-}
-
-/// How a container resolves names.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct DnsSpec {
-    /// Upstream servers; empty: the host's.
-    pub servers: Vec<String>,
-    /// `search`; empty: the host's.
-    pub search: Vec<String>,
-    /// `options`; empty: the host's.
-    pub options: Vec<String>,
-}
-
 /// Where the output of a container goes.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LogSpec {
@@ -480,52 +413,6 @@ impl Default for LogSpec {
     fn default() -> Self {
         Self { driver: "json-file".into(), max_size: 10 << 20, max_file: 3, compress: false }
     }
-}
-
-/// A network.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct NetworkSpec {
-    /// Its name on this machine.
-    pub name: NetworkName,
-    /// Its key in the file.
-    pub key: String,
-    /// The project that made it; `None`: external, must be there already.
-    pub project: Option<ProjectName>,
-    /// `bridge`; others are refused.
-    pub driver: String,
-    /// Name of the bridge link: `wl-` and 10 hexadecimal digits, or as asked for.
-    pub bridge: String,
-    /// Address ranges.
-    pub subnets: Vec<Subnet>,
-    /// No way out.
-    pub internal: bool,
-    /// Containers may talk to one another (`com.docker.network.bridge.enable_icc`).
-    pub icc: bool,
-    /// Hide the containers' addresses outside.
-    pub masquerade: bool,
-    /// Host address that published ports are bound to by default.
-    pub host_binding: Option<IpAddr>,
-    /// Bytes; `None`: the kernel's own.
-    pub mtu: Option<u32>,
-    /// Labels.
-    pub labels: BTreeMap<String, String>,
-    /// Driver options as written, for `inspect`.
-    pub driver_opts: BTreeMap<String, String>,
-}
-
-/// One address range of a network.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Subnet {
-    /// Its first address.
-    pub address: IpAddr,
-    /// Bits of the prefix.
-    pub prefix: u8,
-    /// The bridge's own address in it.
-    pub gateway: IpAddr,
-    /// Addresses are given out from here only: address, prefix.
-    pub range: Option<(IpAddr, u8)>,
-    /// It was written in the file, not chosen from the pool.
-    pub fixed: bool,
 }
 
 /// A volume.

@@ -9,7 +9,7 @@ const WIDEST: usize = 120;
 
 /// Draws a diagnostic: message, lines of the file with the place underlined, help. Ends with a line end.
 pub fn render(diagnostic: &Diagnostic, sources: &SourceMap) -> String {
-    let mut out = format!("{}: {}\n", diagnostic.severity, diagnostic.message);
+    let mut out = format!("{}[{}]: {}\n", diagnostic.severity(), diagnostic.code.number(), diagnostic.message);
     let places: Vec<_> =
         diagnostic.labels.iter().filter_map(|l| sources.place(l.span).map(|place| (place, &l.text))).collect();
     let gutter = places.iter().map(|(place, _)| place.line.to_string().len()).max().unwrap_or(0);
@@ -24,6 +24,9 @@ pub fn render(diagnostic: &Diagnostic, sources: &SourceMap) -> String {
         let _ = writeln!(out, "{:>gutter$}│ {line}", place.line);
         let _ = write!(out, "{:gutter$}│ {}{}", "", padding(&line, column), "━".repeat(place.width.min(WIDEST)));
         let _ = writeln!(out, "{}{text}", if text.is_empty() { "" } else { " " });
+    }
+    for note in &diagnostic.notes {
+        let _ = writeln!(out, "{:gutter$}= note: {note}", "");
     }
     if let Some(help) = &diagnostic.help {
         let _ = writeln!(out, "{:gutter$}= help: {help}", "");

@@ -1,6 +1,6 @@
 //! Texts that diagnostics point into.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 /// A file of a [`SourceMap`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Default)]
@@ -67,12 +67,26 @@ pub struct SourceMap {
 struct Source {
     name: String,
     text: String,
+    /// Where lines begin; found when a place is first asked for.
+    lines: OnceLock<Vec<usize>>,
+}
+
+impl Source {
+    /// The line that a byte stands in, from 0, and where it begins.
+    fn line(&self, at: usize) -> (usize, usize) {
+        let lines = self.lines.get_or_init(|| {
+            let ends = self.text.bytes().enumerate().filter(|(_, byte)| *byte == b'\n').map(|(at, _)| at + 1);
+            std::iter::once(0).chain(ends).collect()
+        });
+        let line = lines.partition_point(|start| *start <= at) - 1;
+        (line, lines[line])
+    }
 }
 
 impl SourceMap {
     /// Adds a text under the name that people know it by.
     pub fn add(&mut self, name: impl Into<String>, text: impl Into<String>) -> FileId {
-        self.files.push(Arc::new(Source { name: name.into(), text: text.into() }));
+        self.files.push(Arc::new(Source { name: name.into(), text: text.into(), lines: OnceLock::new() }));
         FileId(u32::try_from(self.files.len()).unwrap_or_default())
     }
 
@@ -101,12 +115,12 @@ impl SourceMap {
             at
         };
         let start = floor((span.start as usize).min(source.text.len()));
-        let line_start = source.text[..start].rfind('\n').map_or(0, |at| at + 1);
+        let (line, line_start) = source.line(start);
         let line_end = source.text[start..].find('\n').map_or(source.text.len(), |at| start + at);
         let end = floor((span.end as usize).clamp(start, line_end));
         Some(Place {
             file: &source.name,
-            line: source.text[..start].matches('\n').count() + 1,
+            line: line + 1,
             column: source.text[line_start..start].chars().count() + 1,
             text: source.text[line_start..line_end].trim_end_matches('\r'),
             width: source.text[start..end].trim_end().chars().count().max(1),

@@ -15,7 +15,7 @@ use tokio::time::Instant;
 use super::port::{Clock, HealthRecord, Host, HostError, ProbeResult};
 use crate::desired::{Desired, HealthSpec, Stamp};
 use crate::name::{ContainerId, ContainerName, ServiceName};
-use crate::observed::{Observed, ObservedContainer};
+use crate::observed::{Loss, Observed, ObservedContainer};
 use crate::plan::Action;
 
 /// No test needs so many actions: more of them are a loop that never gets anywhere.
@@ -174,9 +174,16 @@ impl Fake {
 
     /// A bridge is taken away from outside.
     pub fn cut(&self, network: &str) {
-        if let Some(network) = self.lock().observed.networks.get_mut(network) {
-            network.present = false;
+        let mut inner = self.lock();
+        let Some(cut) = inner.observed.networks.get_mut(network) else { return };
+        cut.present = false;
+        let on_it = cut.endpoints.clone();
+        for id in on_it {
+            if let Some(container) = inner.observed.containers.get_mut(&id) {
+                container.lost.insert(Loss::Link(network.into()));
+            }
         }
+        drop(inner);
         self.changed.notify_one();
     }
 

@@ -40,7 +40,7 @@ pub struct Settings {
 impl Default for Settings {
     fn default() -> Self {
         // Steps wait for the kernel and for processes more than they compute.
-        Self { parallel: 16 }
+        Self { parallel: 48 }
     }
 }
 

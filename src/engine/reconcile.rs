@@ -26,11 +26,11 @@ use super::round::{Claims, Round};
 use crate::desired::{Desired, RestartPolicy, Stamp, Target};
 use crate::name::ContainerId;
 use crate::observed::{Health, Observed, State};
-use crate::plan::{Action, Plan, Step, StepId, plan};
+use crate::plan::{Plan, Step, StepId, plan};
 
 /// How a step ended.
 struct Ended {
-    step: Step,
+    step: Arc<Step>,
     /// Of this round; an older round's steps are dropped but for those under way.
     round: u64,
     result: Result<Vec<String>, HostError>,
@@ -50,7 +50,12 @@ pub struct Loop<'a, H, C> {
     warned: BTreeSet<String>,
     settled: Option<Settled>,
     rounds: u64,
+    /// Something has changed while steps were under way: when it is looked at, with all that came after it.
+    gather: Option<Stamp>,
 }
+
+/// When many containers end at once, as at `down`, not every end is worth a look at all the others.
+const GATHER: Duration = Duration::from_millis(20);
 
 impl<'a, H: Host, C: Clock> Loop<'a, H, C> {
     /// A loop that has seen nothing yet.
@@ -66,6 +71,7 @@ impl<'a, H: Host, C: Clock> Loop<'a, H, C> {
             warned: BTreeSet::new(),
             settled: None,
             rounds: 0,
+            gather: None,
         }
     }
 
@@ -79,6 +85,7 @@ impl<'a, H: Host, C: Clock> Loop<'a, H, C> {
                 continue;
             };
             self.failures.begin(desired.generation);
+            self.gather = None;
             match self.engine.host.observe(&desired).await {
                 Ok(observed) => self.pass(&desired, &observed).await,
                 Err(error) => {
@@ -118,6 +125,10 @@ impl<'a, H: Host, C: Clock> Loop<'a, H, C> {
     }
 
     fn begin_ready(&mut self, round: &mut Round, now: &Stamp) {
+        // What has changed may have taken the ground from under the rest of the plan.
+        if self.gather.is_some() || self.under_way.len() >= self.engine.settings.parallel {
+            return;
+        }
         for step in round.ready(|action| self.failures.holds(action, now)) {
             if self.under_way.len() >= self.engine.settings.parallel {
                 return;
@@ -145,7 +156,8 @@ impl<'a, H: Host, C: Clock> Loop<'a, H, C> {
     async fn step_or_change(&mut self, round: &mut Round, due: Option<&Stamp>) -> bool {
         let now = self.engine.clock.now();
         let again = self.failures.due();
-        let next = [due, again.as_ref()].into_iter().flatten().map(|due| now.until(due)).min();
+        let gathered = self.gather.is_some();
+        let next = [due, again.as_ref(), self.gather.as_ref()].into_iter().flatten().map(|due| now.until(due)).min();
         let timer = async {
             match next {
                 Some(time) => self.engine.clock.sleep(time).await,
@@ -167,10 +179,19 @@ impl<'a, H: Host, C: Clock> Loop<'a, H, C> {
             }
             },
             _ = self.desired.changed() => true,
-            () = self.engine.host.changed() => true,
+            () = self.engine.host.changed(), if !gathered => self.look_now(),
             () = self.engine.verdict.notified() => true,
             () = timer => true,
         }
+    }
+
+    /// Whether a change is looked at at once; else it is soon.
+    fn look_now(&mut self) -> bool {
+        let alone = self.under_way.is_empty();
+        if !alone && self.gather.is_none() {
+            self.gather = Some(self.engine.clock.now().after(GATHER));
+        }
+        alone
     }
 
     /// Takes in how a step ended; whether the plan goes on.
@@ -184,7 +205,7 @@ impl<'a, H: Host, C: Clock> Loop<'a, H, C> {
                 self.failures.clear(&ended.step.action);
                 self.engine.tell(Progress::Done { step, millis: ended.millis });
                 if ended.round != self.rounds {
-                    return false;
+                    return !self.look_now();
                 }
                 round.done(ended.step.id);
                 true
@@ -302,21 +323,10 @@ fn condition(condition: crate::desired::Condition) -> &'static str {
 }
 
 fn name(step: &Step) -> StepName {
-    let id = match &step.action {
-        Action::CreateContainer { id, .. }
-        | Action::StartContainer { id, .. }
-        | Action::StopContainer { id, .. }
-        | Action::RunHooks { id, .. }
-        | Action::PauseContainer { id, .. }
-        | Action::UnpauseContainer { id, .. }
-        | Action::ReleaseContainer { id, .. }
-        | Action::RemoveContainer { id, .. } => Some(id.clone()),
-        _ => None,
-    };
     StepName {
         action: step.action.verb().to_owned(),
         object: step.action.object().to_owned(),
-        id,
+        id: step.action.container().cloned(),
         causes: step.causes.iter().map(|cause| cause.0.clone()).collect(),
     }
 }

@@ -1,14 +1,21 @@
 //! The execution of one plan: which steps may begin now. Pure bookkeeping.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
 
 use crate::desired::MountSource;
+use crate::name::ContainerId;
 use crate::plan::{Action, Plan, Step, StepId};
+
+/// The number is the same on every architecture.
+const SIGKILL: i32 = 9;
 
 /// A plan under execution.
 #[derive(Debug, Default)]
 pub struct Round {
-    steps: Vec<Step>,
+    // Specifications are large, and a ready step is looked at many times.
+    steps: Vec<Arc<Step>>,
     begun: BTreeSet<StepId>,
     done: BTreeSet<StepId>,
 }
@@ -16,11 +23,11 @@ pub struct Round {
 impl Round {
     /// Begins a plan.
     pub fn new(plan: &Plan) -> Self {
-        Self { steps: plan.steps.clone(), ..Self::default() }
+        Self { steps: plan.steps.iter().cloned().map(Arc::new).collect(), ..Self::default() }
     }
 
     /// The steps that may begin: what they come after is done, what they wait for holds, and they are not `held`.
-    pub fn ready(&self, held: impl Fn(&Action) -> bool) -> Vec<Step> {
+    pub fn ready(&self, held: impl Fn(&Action) -> bool) -> Vec<Arc<Step>> {
         self.steps
             .iter()
             .filter(|step| !self.begun.contains(&step.id) && step.waits.is_empty())
@@ -54,7 +61,7 @@ impl Round {
 
     /// Steps that wait for a condition of another container and for nothing else.
     pub fn waiting(&self) -> impl Iterator<Item = &Step> {
-        self.steps.iter().filter(|step| !step.waits.is_empty() && !self.begun.contains(&step.id))
+        self.steps.iter().map(Arc::as_ref).filter(|step| !step.waits.is_empty() && !self.begun.contains(&step.id))
     }
 
     /// Whether anything has been done.
@@ -81,6 +88,7 @@ pub fn objects(action: &Action) -> Vec<String> {
         | Action::PauseContainer { id, .. }
         | Action::UnpauseContainer { id, .. }
         | Action::ReleaseContainer { id, .. }
+        | Action::MendContainer { id, .. }
         | Action::RemoveContainer { id, .. } => {
             vec![format!("container {id}"), format!("name {}", action.object())]
         }
@@ -93,13 +101,19 @@ pub fn objects(action: &Action) -> Vec<String> {
 pub struct Claims {
     alone: BTreeSet<String>,
     shared: BTreeSet<String>,
+    /// A stop: of which container, and how long that may take.
+    stops: Option<(ContainerId, Duration)>,
 }
 
 impl Claims {
     /// The claims of an action: alone on what it acts on, and shared on what it only needs. Hooks claim only themselves: a
     /// container that hangs in one can be killed.
     pub fn of(action: &Action) -> Self {
-        let mut claims = Self { alone: objects(action).into_iter().collect(), shared: BTreeSet::new() };
+        let mut claims = Self { alone: objects(action).into_iter().collect(), ..Self::default() };
+        if let Action::StopContainer { id, signal, grace, .. } = action {
+            let grace = if *signal == SIGKILL { Duration::ZERO } else { *grace };
+            claims.stops = Some((id.clone(), grace));
+        }
         let Action::CreateContainer { spec, .. } = action else { return claims };
         claims.alone.extend(spec.ports.iter().filter(|p| p.published != 0).map(|p| format!("port {}", p.published)));
         claims.shared.extend(spec.endpoints.iter().map(|endpoint| format!("network {}", endpoint.network)));
@@ -114,6 +128,13 @@ impl Claims {
 
     /// Whether the two cannot be under way at the same time.
     pub fn clash(&self, other: &Claims) -> bool {
+        if let (Some((under_way, long)), Some((next, short))) = (&self.stops, &other.stops)
+            && under_way == next
+            && short < long
+        {
+            // A stop that waits is cut short by a quicker one: the second Ctrl-C, a kill.
+            return false;
+        }
         let meet = |one: &BTreeSet<String>, two: &BTreeSet<String>| !one.is_disjoint(two);
         meet(&self.alone, &other.alone) || meet(&self.alone, &other.shared) || meet(&self.shared, &other.alone)
     }

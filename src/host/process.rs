@@ -63,3 +63,22 @@ pub fn null_stdio(path: &OsStr) -> io::Result<()> {
     dup2_stderr(&file)?;
     Ok(())
 }
+
+/// Gives freed memory back to the kernel: a process that waits is to be small, and glibc keeps what was freed.
+pub fn trim() {
+    #[cfg(target_env = "gnu")]
+    // SAFETY: no pointers; it takes the allocator's own locks.
+    unsafe {
+        libc::malloc_trim(0);
+    }
+}
+
+/// Has all threads share one heap: each that allocates would get one of its own, and keep what it once needed. To be called
+/// before there are threads.
+pub fn share_heap() {
+    #[cfg(target_env = "gnu")]
+    // SAFETY: no pointers; it sets a number.
+    unsafe {
+        libc::mallopt(libc::M_ARENA_MAX, 1);
+    }
+}

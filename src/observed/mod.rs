@@ -1,11 +1,12 @@
 //! What exists on this machine of a project: read from the kernel and the ledger, never edited.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
 use crate::desired::{ContainerSpec, NetworkSpec, PortSpec, Stamp, VolumeSpec};
-use crate::name::{ContainerId, Digest, NetworkName, VolumeName};
+use crate::name::{ContainerId, ContainerName, Digest, NetworkName, ProjectName, VolumeName};
 
 /// Everything of a project that exists, and the external things its desired state names.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -21,6 +22,38 @@ pub struct Observed {
     /// What people must be told of: records that were damaged and put aside.
     #[serde(default)]
     pub warnings: Vec<String>,
+    /// Ports of the host that declared containers are to have, do not hold yet, and may not get: only those with an
+    /// obstacle are here.
+    #[serde(default)]
+    pub ports: Vec<ObservedPort>,
+    /// What the user must be told of this machine before something is made on it: other firewalls in the way, kernel
+    /// parameters that get changed. Looked for only where a user asks.
+    #[serde(default)]
+    pub notes: Vec<String>,
+}
+
+/// A port of the host, and what is in its way.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ObservedPort {
+    /// What is asked for.
+    pub spec: PortSpec,
+    /// The address to publish on is one of this machine's.
+    pub local: bool,
+    /// The numbers of the range that somebody else than the project has; `None`: who, can't be seen from here.
+    pub taken: BTreeMap<u16, Option<PortHolder>>,
+}
+
+/// Who has a port of the host.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PortHolder {
+    /// The process.
+    pub pid: u32,
+    /// Its program, without arguments: those may hold secrets.
+    pub command: String,
+    /// The project for which it holds the port, if it is a process of windlass.
+    pub project: Option<ProjectName>,
+    /// The container that publishes the port, if it is one of this state folder.
+    pub container: Option<ContainerName>,
 }
 
 /// A container that exists.
@@ -50,6 +83,9 @@ pub struct ObservedContainer {
     pub ports: Vec<PortSpec>,
     /// How far the hooks of its process have come.
     pub hooks: Hooks,
+    /// What somebody has taken away from it; it is put back while it runs.
+    #[serde(default)]
+    pub lost: BTreeSet<Loss>,
 }
 
 /// How far the hooks of a process have come.
@@ -59,6 +95,28 @@ pub struct Hooks {
     pub post_start: usize,
     /// `pre_stop` was run, whatever came of it.
     pub pre_stop: bool,
+}
+
+/// What a container can lose of its surroundings.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(tag = "what", content = "network", rename_all = "kebab-case")]
+pub enum Loss {
+    /// Its link to a network: deleted, down, or no longer on the network's bridge.
+    Link(NetworkName),
+    /// The rules of its published ports.
+    Ports,
+    /// The rewrites inside its network namespace that lead to the name server.
+    NameServer,
+}
+
+impl fmt::Display for Loss {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Link(network) => write!(f, "its link to network {network} is gone"),
+            Self::Ports => f.write_str("the rules of its published ports are gone"),
+            Self::NameServer => f.write_str("its way to the name server is gone"),
+        }
+    }
 }
 
 /// What the process of a container does.
@@ -121,8 +179,33 @@ pub struct ObservedNetwork {
     pub spec: NetworkSpec,
     /// Its bridge is there and up.
     pub present: bool,
+    /// What else somebody has taken away from it.
+    #[serde(default)]
+    pub lost: BTreeSet<NetworkLoss>,
     /// The containers on it, of every project.
     pub endpoints: BTreeSet<ContainerId>,
+}
+
+/// What a network can lose beside its bridge.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum NetworkLoss {
+    /// The bridge's own addresses: the gateways of the containers.
+    Addresses,
+    /// The rules that keep it apart from others and let it out.
+    Rules,
+    /// The host no longer forwards packets.
+    Forwarding,
+}
+
+impl fmt::Display for NetworkLoss {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Addresses => "its addresses are gone",
+            Self::Rules => "its rules are gone",
+            Self::Forwarding => "the host does not forward packets any more",
+        })
+    }
 }
 
 /// A volume that exists.

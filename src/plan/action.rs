@@ -1,11 +1,13 @@
 //! What a plan is made of: steps, each one action with its cause.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
 use crate::desired::{Condition, ContainerSpec, HookSpec, NetworkSpec, Stamp, VolumeSpec};
 use crate::name::{ContainerId, ContainerName, Digest, NetworkName, ServiceName, VolumeName};
+use crate::observed::Loss;
 
 /// One call to the host.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -18,7 +20,7 @@ pub enum Action {
         /// Config digest.
         id: Digest,
     },
-    /// Make a network, or mend one whose bridge is gone.
+    /// Make a network, or mend one of which something is gone.
     CreateNetwork {
         /// What it is made of.
         spec: NetworkSpec,
@@ -100,6 +102,15 @@ pub enum Action {
         /// Its name.
         name: ContainerName,
     },
+    /// Put back what somebody has taken away from a running container: links, rules.
+    MendContainer {
+        /// Its id.
+        id: ContainerId,
+        /// Its name.
+        name: ContainerName,
+        /// What it has lost.
+        lost: BTreeSet<Loss>,
+    },
     /// Remove a container that does not run: links, ports, folder.
     RemoveContainer {
         /// Its id.
@@ -117,6 +128,24 @@ pub enum HookKind {
     PostStart,
     /// Before a stop. One that fails is told, and the container is stopped all the same.
     PreStop,
+}
+
+impl Action {
+    /// The container that it acts on.
+    pub fn container(&self) -> Option<&ContainerId> {
+        match self {
+            Self::CreateContainer { id, .. }
+            | Self::StartContainer { id, .. }
+            | Self::StopContainer { id, .. }
+            | Self::PauseContainer { id, .. }
+            | Self::UnpauseContainer { id, .. }
+            | Self::RunHooks { id, .. }
+            | Self::ReleaseContainer { id, .. }
+            | Self::MendContainer { id, .. }
+            | Self::RemoveContainer { id, .. } => Some(id),
+            _ => None,
+        }
+    }
 }
 
 /// Why a step is taken; prints as people read it (`image a→b`, `environment.FOO changed`, `exited 137`, `missing`).
@@ -179,11 +208,20 @@ pub struct Failure {
     /// The container that is to blame, if it is another one: what it has printed last tells more.
     #[serde(default)]
     pub culprit: Option<ContainerName>,
+    /// It stands before anything is done, and nothing of the plan can remove it: somebody has the port, what is external
+    /// is not there. `up` does not begin.
+    #[serde(default)]
+    pub obstacle: bool,
 }
 
 impl Plan {
     /// Whether there is nothing to do.
     pub fn is_empty(&self) -> bool {
         self.steps.is_empty()
+    }
+
+    /// The failures that are known before anything is done.
+    pub fn obstacles(&self) -> impl Iterator<Item = &Failure> {
+        self.failures.iter().filter(|failure| failure.obstacle)
     }
 }

@@ -8,6 +8,7 @@ use super::action::{Action, Cause, Failure, Plan, Step, StepId, Wait};
 use super::depend::{Standing, standing};
 use super::fate::{self, Fate, Fates, Move};
 use super::hook::preparation;
+use super::port;
 use crate::desired::{
     Condition, ContainerSpec, Dependency, Desired, DesiredContainer, MountSource, Stamp, StopSpec, Target,
 };
@@ -29,6 +30,7 @@ pub struct Builder<'a> {
     pub(super) volumes: BTreeMap<VolumeName, StepId>,
     pub(super) images: BTreeMap<Digest, StepId>,
     stops: BTreeMap<ContainerId, StepId>,
+    mends: BTreeMap<ContainerId, StepId>,
     pub(super) removals: BTreeMap<ContainerId, StepId>,
     pub(super) starts: BTreeMap<ContainerName, StepId>,
     /// Containers that prepare others and have had their turn.
@@ -50,6 +52,7 @@ impl<'a> Builder<'a> {
             volumes: BTreeMap::new(),
             images: BTreeMap::new(),
             stops: BTreeMap::new(),
+            mends: BTreeMap::new(),
             removals: BTreeMap::new(),
             starts: BTreeMap::new(),
             prepared: BTreeSet::new(),
@@ -86,9 +89,22 @@ impl<'a> Builder<'a> {
     }
 
     fn fail(&mut self, container: &ContainerName, reason: String, culprit: Option<ContainerName>) {
-        let failure = Failure { container: container.clone(), reason, culprit };
-        self.failed.insert(container.clone(), failure.clone());
+        self.fail_with(Failure { container: container.clone(), reason, culprit, obstacle: false });
+    }
+
+    fn fail_with(&mut self, failure: Failure) {
+        self.failed.insert(failure.container.clone(), failure.clone());
         self.plan.failures.push(failure);
+    }
+
+    /// What can't be made or started, and was so before anything is tried.
+    fn bar(&mut self, container: &ContainerName, reason: String) {
+        self.fail_with(Failure { container: container.clone(), reason, culprit: None, obstacle: true });
+    }
+
+    /// Why a container can't be made or started, before anything is tried.
+    fn barred(&self, declared: &DesiredContainer, fates: &Fates) -> Option<String> {
+        self.lacking(&declared.spec).or_else(|| port::blocked(self.observed, declared, fates))
     }
 
     /// Stops in the reverse order of dependencies, then removes.
@@ -103,7 +119,7 @@ impl<'a> Builder<'a> {
             };
             let mut after = self.dependents_stops(container);
             let next = self.desired.containers.get(&container.spec.name).filter(|_| goes);
-            if container.state != State::Incomplete && next.is_some_and(|d| self.lacking(&d.spec).is_some()) {
+            if container.state != State::Incomplete && next.is_some_and(|d| self.barred(d, fates).is_some()) {
                 // Nothing can take its place.
                 continue;
             }
@@ -186,6 +202,9 @@ impl<'a> Builder<'a> {
     fn keep(&mut self, fates: &Fates) {
         for (id, fate) in &fates.fates {
             let Some(container) = self.observed.containers.get(id) else { continue };
+            if is_mended(container, fate) && fates.holders.get(&container.spec.name) == Some(id) {
+                self.mend(container);
+            }
             let (id, name) = (id.clone(), container.spec.name.clone());
             match fate {
                 Fate::Stays(None) => self.catch_up(container),
@@ -206,6 +225,16 @@ impl<'a> Builder<'a> {
                 _ => {}
             }
         }
+    }
+
+    /// Puts back what a container has lost, once the networks are whole that it is on.
+    fn mend(&mut self, container: &ObservedContainer) {
+        let after = container.spec.endpoints.iter().filter_map(|endpoint| self.networks.get(&endpoint.network));
+        let after = after.copied().collect();
+        let (id, name, lost) = (container.id.clone(), container.spec.name.clone(), container.lost.clone());
+        let causes = lost.iter().map(ToString::to_string).collect();
+        let step = self.step(Action::MendContainer { id: id.clone(), name, lost }, causes, after);
+        self.mends.insert(id, step);
     }
 
     /// Creates and starts in the order of dependencies.
@@ -263,13 +292,13 @@ impl<'a> Builder<'a> {
             Some(Fate::Stays(Some(Move::Restart(cause)))) => (cause.clone(), None),
             _ => return,
         };
-        if let Some(reason) = self.lacking(&declared.spec) {
-            self.fail(name, reason, None);
+        if let Some(reason) = self.barred(declared, fates) {
+            self.bar(name, reason);
             return;
         }
         // Where it has lost its sandbox, its links and ports are made anew.
         let mut after = self.before_creation(declared);
-        after.extend(self.stops.get(id));
+        after.extend([self.stops.get(id), self.mends.get(id)].into_iter().flatten());
         self.prepare(declared, None, fates);
         self.push_start(name, declared, id.clone(), vec![cause], restart, after);
     }
@@ -281,8 +310,8 @@ impl<'a> Builder<'a> {
         after_other: Option<StepId>,
         fates: &Fates,
     ) {
-        if let Some(reason) = self.lacking(&declared.spec) {
-            self.fail(name, reason, None);
+        if let Some(reason) = self.barred(declared, fates) {
+            self.bar(name, reason);
             return;
         }
         let id = new_id(self.desired, name, self.now);
@@ -402,6 +431,7 @@ impl<'a> Builder<'a> {
     }
 
     fn warn(&mut self, fates: &Fates) {
+        self.plan.warnings.extend(self.observed.notes.iter().cloned());
         if !fates.orphans.is_empty() {
             let names: Vec<&str> = fates.orphans.iter().map(|n| n.as_str()).collect();
             self.plan.warnings.push(format!(
@@ -411,6 +441,18 @@ impl<'a> Builder<'a> {
             ));
         }
     }
+}
+
+/// Whether what a container has lost is put back: it runs and goes on, or is started again in the same surroundings.
+fn is_mended(container: &ObservedContainer, fate: &Fate) -> bool {
+    let goes_on = match fate {
+        Fate::Stays(Some(Move::Start(..))) => container.sandbox,
+        Fate::Stays(None | Some(Move::Pause(_) | Move::Unpause(_))) => container.is_running(),
+        Fate::Stays(Some(Move::Later(_) | Move::Stop(_) | Move::Restart(_) | Move::Release(_))) | Fate::Goes(_) => {
+            false
+        }
+    };
+    goes_on && !container.lost.is_empty()
 }
 
 /// A container of `run --rm` that has ended is not made again.

@@ -6,6 +6,7 @@
 //! | `fate` | what becomes of each container |
 //! | `restart` | what follows the end of a process |
 //! | `depend` | whether a dependency holds |
+//! | `port` | whether somebody else has a port |
 //! | `build` | the steps, and what each comes after |
 //! | `resource` | those for images, networks, volumes |
 //! | `hook` | those for hooks and for what prepares a container |
@@ -22,6 +23,7 @@ mod build;
 mod depend;
 mod fate;
 mod hook;
+mod port;
 mod resource;
 mod restart;
 pub mod text;

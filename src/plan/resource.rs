@@ -7,7 +7,7 @@ use super::build::{Builder, is_spent, volumes};
 use super::fate::{self, Fate, Fates, Move};
 use crate::desired::{ContainerSpec, NetworkSpec};
 use crate::name::ContainerId;
-use crate::observed::{ObservedContainer, State};
+use crate::observed::{ObservedContainer, ObservedNetwork, State};
 
 impl Builder<'_> {
     /// Fetches what the containers that are made or started need, before anything of theirs is stopped.
@@ -100,15 +100,20 @@ impl Builder<'_> {
 
     pub(super) fn create_networks(&mut self) {
         for (name, spec) in &self.desired.networks {
-            let (cause, after) = match (self.observed.networks.get(name), self.networks.get(name)) {
-                (Some(_), Some(removal)) => (self.renewed_networks.get(name).cloned(), vec![*removal]),
-                (Some(there), None) if there.present => continue,
-                (Some(_), None) => (Some(vec!["its bridge is gone".to_owned()]), Vec::new()),
+            let (spec, causes, after) = match (self.observed.networks.get(name), self.networks.get(name)) {
+                (Some(_), Some(removal)) => {
+                    (spec, self.renewed_networks.get(name).cloned().unwrap_or_default(), vec![*removal])
+                }
+                // What is mended stays as it is: whose it is, and in what it may differ from what is declared.
+                (Some(there), None) => (&there.spec, network_losses(there), Vec::new()),
                 // Its users say so.
                 (None, _) if spec.project.is_none() => continue,
-                (None, _) => (Some(vec!["missing".to_owned()]), Vec::new()),
+                (None, _) => (spec, vec!["missing".to_owned()], Vec::new()),
             };
-            let step = self.step(Action::CreateNetwork { spec: spec.clone() }, cause.unwrap_or_default(), after);
+            if causes.is_empty() {
+                continue;
+            }
+            let step = self.step(Action::CreateNetwork { spec: spec.clone() }, causes, after);
             self.networks.insert(name.clone(), step);
         }
     }
@@ -152,6 +157,12 @@ impl Builder<'_> {
             self.volumes.insert(name.clone(), step);
         }
     }
+}
+
+/// What somebody has taken away from a network.
+fn network_losses(there: &ObservedNetwork) -> Vec<String> {
+    let bridge = (!there.present).then(|| "its bridge is gone".to_owned());
+    bridge.into_iter().chain(there.lost.iter().map(ToString::to_string)).collect()
 }
 
 /// What differs between two definitions of a network that is our own. Subnets that were chosen are no difference.

@@ -1,5 +1,10 @@
 #![allow(clippy::unwrap_used)] // a test fails by panicking
 
+mod hooks;
+mod network;
+mod parts;
+mod sharing;
+
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -105,6 +110,7 @@ fn reached(desired: &Desired) -> Observed {
             restarts: 0,
             streak: 0,
             sandbox: true,
+            lost: Default::default(),
             ports: Vec::new(),
             hooks: Default::default(),
         };
@@ -113,7 +119,10 @@ fn reached(desired: &Desired) -> Observed {
     }
     for (name, spec) in &desired.networks {
         let endpoints = observed.containers.keys().cloned().collect();
-        observed.networks.insert(name.clone(), ObservedNetwork { spec: spec.clone(), present: true, endpoints });
+        observed.networks.insert(
+            name.clone(),
+            ObservedNetwork { spec: spec.clone(), present: true, lost: Default::default(), endpoints },
+        );
     }
     for (name, spec) in &desired.volumes {
         observed.volumes.insert(name.clone(), ObservedVolume { spec: spec.clone() });
@@ -131,9 +140,6 @@ fn change(desired: &mut Desired, service: &str, change: impl Fn(&mut ContainerSp
         declared.hash = declared.spec.hash();
     }
 }
-
-mod hooks;
-mod parts;
 
 fn exited(code: i32, secs: u64) -> State {
     State::Exited(Exit { code, oom: false, at: at(secs), stopped: false, error: None })
@@ -437,67 +443,4 @@ fn the_conditions_hold_at_healing_too() {
     of(&mut observed, "db").started = Some(at(99));
     of(&mut observed, "db").state = exited(137, 100);
     check(&desired, &observed, &["start container  p-web-1  exited 137; when db is healthy"]);
-}
-
-/// app, which lives in the network namespace of vpn.
-fn vpn_and_app() -> Desired {
-    let mut desired = desired([replica("vpn", 1), replica("app", 1)]);
-    change(&mut desired, "app", |spec| {
-        spec.endpoints.clear();
-        spec.namespaces.net = NetMode::Container("p-vpn-1".into());
-    });
-    desired
-}
-
-#[test]
-fn namespaces_that_others_live_in_stay_until_the_last_of_them_has_ended() {
-    let desired = vpn_and_app();
-    let mut observed = reached(&desired);
-    of(&mut observed, "vpn").state = exited(0, 70);
-    check(&desired, &observed, &["nothing to do"]);
-    of(&mut observed, "app").state = exited(1, 80);
-    let release = [
-        "release container  p-app-1  exited 1, and stays down",
-        "release container  p-vpn-1  exited 0, and stays down",
-    ];
-    check(&desired, &observed, &release);
-}
-
-#[test]
-fn users_of_a_network_namespace_enter_the_new_one_when_its_owner_is_started_again() {
-    let mut desired = vpn_and_app();
-    desired.applied = at(90);
-    let mut observed = reached(&desired);
-    let vpn = of(&mut observed, "vpn");
-    (vpn.state, vpn.sandbox) = (exited(0, 70), false);
-    check(
-        &desired,
-        &observed,
-        &[
-            "stop container   p-app-1  shares namespaces of p-vpn-1, which is started with new ones",
-            "start container  p-vpn-1  exited 0, up asks again",
-            "start container  p-app-1  shares namespaces of p-vpn-1, which is started with new ones",
-        ],
-    );
-}
-
-#[test]
-fn users_of_a_network_namespace_are_made_anew_with_its_owner() {
-    let mut desired = vpn_and_app();
-    let observed = reached(&desired);
-    change(&mut desired, "vpn", |spec| spec.env = vec!["A=2".into()]);
-    check(
-        &desired,
-        &observed,
-        &[
-            "stop container    p-app-1  shares namespaces of p-vpn-1, which is made anew",
-            "remove container  p-app-1  shares namespaces of p-vpn-1, which is made anew",
-            "stop container    p-vpn-1  environment.A changed",
-            "remove container  p-vpn-1  environment.A changed",
-            "create container  p-vpn-1  environment.A changed",
-            "start container   p-vpn-1  environment.A changed",
-            "create container  p-app-1  shares namespaces of p-vpn-1, which is made anew",
-            "start container   p-app-1  shares namespaces of p-vpn-1, which is made anew",
-        ],
-    );
 }

@@ -70,6 +70,7 @@ impl Action {
             Action::PauseContainer { .. } => "pause container",
             Action::UnpauseContainer { .. } => "unpause container",
             Action::ReleaseContainer { .. } => "release container",
+            Action::MendContainer { .. } => "mend container",
             Action::RemoveContainer { .. } => "remove container",
         }
     }
@@ -89,6 +90,7 @@ impl Action {
             | Action::PauseContainer { name, .. }
             | Action::UnpauseContainer { name, .. }
             | Action::ReleaseContainer { name, .. }
+            | Action::MendContainer { name, .. }
             | Action::RemoveContainer { name, .. } => name,
         }
     }

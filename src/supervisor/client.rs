@@ -14,6 +14,7 @@ use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify};
 
 use super::protocol::{Hello, Reply, Request, VERSION};
 use super::{SupervisorError, executable_id, socket};
+use crate::host::ledger::project::{self as ledger, Caller};
 use crate::host::paths::Paths;
 use crate::name::ProjectName;
 
@@ -53,16 +54,17 @@ impl Client {
     }
 
     /// Connects to the supervisor of a project; where there is none, or one of another executable, a new one is started.
-    /// The containers do not notice.
+    /// The containers do not notice. A new one works with the settings of `caller`, or else of the caller before.
     ///
     /// # Errors
     /// When none can be started, or the old one does not make way.
-    pub fn ensure(paths: &Paths, project: &ProjectName) -> Result<Self, SupervisorError> {
+    pub fn ensure(paths: &Paths, project: &ProjectName, caller: Option<&Caller>) -> Result<Self, SupervisorError> {
         let folder = paths.project_run(project);
         let failed = |source| SupervisorError::Start { project: project.clone(), source };
-        fs::create_dir_all(&folder).map_err(failed)?;
-        let lock = File::create(folder.join("start.lock")).map_err(failed)?;
-        lock.lock().map_err(failed)?;
+        let _lock = ledger::start_lock(paths, project).map_err(failed)?;
+        if let Some(caller) = caller {
+            ledger::set_caller(paths, project, caller).map_err(|e| failed(io::Error::other(e)))?;
+        }
         if let Some(client) = Self::connect(paths, project)? {
             if client.hello.version == VERSION && client.hello.executable == executable_id() {
                 return Ok(client);

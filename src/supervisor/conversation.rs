@@ -15,7 +15,7 @@ use tokio::sync::broadcast::error::RecvError;
 
 use super::lease::Lease;
 use super::protocol::{Hello, Refusal, Reply, Request, VERSION};
-use super::server::Shared;
+use super::server::{Shared, Talk};
 use super::{executable_id, socket};
 use crate::desired::edit::{Edit, edit};
 use crate::desired::{Desired, Stamp};
@@ -28,21 +28,23 @@ const ALIVE: Duration = Duration::from_secs(3);
 
 struct Conversation {
     shared: Arc<Shared>,
+    /// Keeps the supervisor from ending.
+    talk: Talk,
     reader: BufReader<OwnedReadHalf>,
     writer: OwnedWriteHalf,
     hello: Hello,
 }
 
 /// Holds a conversation to its end. A client that goes away ends it, and nothing else.
-pub async fn hold(stream: UnixStream, shared: Arc<Shared>) {
-    if let Err(error) = begin(stream, shared).await
+pub async fn hold(stream: UnixStream, shared: Arc<Shared>, talk: Talk) {
+    if let Err(error) = begin(stream, shared, talk).await
         && !matches!(error.kind(), io::ErrorKind::UnexpectedEof | io::ErrorKind::BrokenPipe)
     {
         tracing::warn!(%error, "a conversation was cut short");
     }
 }
 
-async fn begin(stream: UnixStream, shared: Arc<Shared>) -> io::Result<()> {
+async fn begin(stream: UnixStream, shared: Arc<Shared>, talk: Talk) -> io::Result<()> {
     let std = stream.into_std()?;
     if !socket::is_trusted(&std)? {
         return Err(io::ErrorKind::PermissionDenied.into());
@@ -52,7 +54,7 @@ async fn begin(stream: UnixStream, shared: Arc<Shared>) -> io::Result<()> {
     let hello: Hello = receive(&mut reader).await?;
     let ours = Hello { version: VERSION, executable: executable_id(), pid: std::process::id(), command: String::new() };
     send(&mut writer, &ours).await?;
-    Conversation { shared, reader, writer, hello }.talk().await
+    Conversation { shared, talk, reader, writer, hello }.talk().await
 }
 
 impl Conversation {
@@ -61,7 +63,10 @@ impl Conversation {
             match receive(&mut self.reader).await? {
                 Request::Apply { desired, wait } => self.apply(*desired, wait).await?,
                 Request::Edit { edit } => self.edit(&edit).await?,
-                Request::Watch => self.watch().await?,
+                Request::Watch => {
+                    self.talk.watch();
+                    self.watch().await?;
+                }
                 Request::Leave => {
                     self.say(&Reply::Bye).await?;
                     self.shared.leave.notify_one();

@@ -3,8 +3,7 @@
 use std::ffi::{OsStr, OsString};
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
-use std::os::unix::fs::MetadataExt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use tracing_subscriber::EnvFilter;
 
@@ -92,17 +91,12 @@ fn lock(settings: &Settings) -> Result<File, DaemonError> {
     fs::create_dir_all(&folder).map_err(call("make the run folder"))?;
     let file = File::create(folder.join("supervisor.lock")).map_err(call("open the lock"))?;
     match file.try_lock() {
-        Ok(()) if is_named(&file, &folder.join("supervisor.lock")) => Ok(file),
+        Ok(()) if project::is_named(&file, &folder.join("supervisor.lock")) => Ok(file),
         // The last supervisor removed it at its end, with the whole folder: the lock of a file without a name excludes nobody.
         Ok(()) => Err(DaemonError::Held),
         Err(fs::TryLockError::WouldBlock) => Err(DaemonError::Held),
         Err(fs::TryLockError::Error(source)) => Err(call("take the lock")(source)),
     }
-}
-
-fn is_named(file: &File, path: &Path) -> bool {
-    let id = |found: io::Result<fs::Metadata>| found.map(|m| (m.dev(), m.ino())).ok();
-    id(file.metadata()) == id(fs::metadata(path))
 }
 
 /// Logs into the project's folder, as much as the last caller wanted; gives what changes that.

@@ -5,7 +5,7 @@ use std::io;
 use std::sync::Arc;
 
 use tokio::net::UnixListener;
-use tokio::sync::{Mutex, Notify};
+use tokio::sync::{Mutex, Notify, watch};
 
 use super::lease::{Board, Lease};
 use super::{conversation, socket, spent};
@@ -62,6 +62,65 @@ pub struct Shared {
     pub level: LogLevel,
     /// Notified when this process is to end, with the containers left to the next.
     pub leave: Notify,
+    /// The project.
+    pub project: ProjectName,
+    /// The conversations under way.
+    pub talking: watch::Sender<Talking>,
+}
+
+impl Shared {
+    /// Whether nothing is held and nobody may want something; `empty`: of that generation nothing is left.
+    fn is_over(&self, empty: Option<u64>) -> bool {
+        let talking = *self.talking.borrow();
+        talking.asking == 0
+            && match self.engine.desired() {
+                Some(desired) => empty == Some(desired.generation),
+                // Who watches before anything was ever asked for is about to ask.
+                None => talking.watching == 0 && project::containers(&self.paths, &self.project).is_empty(),
+            }
+    }
+}
+
+/// The conversations under way.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Talking {
+    /// Those that may still ask for something.
+    asking: usize,
+    /// Those that only listen any more.
+    watching: usize,
+}
+
+/// One conversation, as long as this lives.
+pub struct Talk {
+    shared: Arc<Shared>,
+    watches: bool,
+}
+
+impl Talk {
+    /// One that may ask.
+    pub fn begin(shared: &Arc<Shared>) -> Self {
+        shared.talking.send_modify(|talking| talking.asking += 1);
+        Self { shared: shared.clone(), watches: false }
+    }
+
+    /// From now on it only listens.
+    pub fn watch(&mut self) {
+        self.watches = true;
+        self.shared.talking.send_modify(|talking| {
+            talking.asking -= 1;
+            talking.watching += 1;
+        });
+    }
+}
+
+impl Drop for Talk {
+    fn drop(&mut self) {
+        let watches = self.watches;
+        self.shared.talking.send_modify(|talking| {
+            let count = if watches { &mut talking.watching } else { &mut talking.asking };
+            *count -= 1;
+        });
+    }
 }
 
 /// Runs to the end. `ready` is called once the control socket is there.
@@ -80,6 +139,7 @@ pub fn run(
     let layout = Layout::open(&observe::cgroup_name(&paths, &project)).map_err(MachineError::from)?;
     layout.join_self(Leaf::Supervisor).map_err(MachineError::from)?;
     let call = |operation| move |source| ServerError::Call { operation, source };
+    crate::host::process::share_heap();
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .thread_keep_alive(std::time::Duration::from_secs(2))
@@ -118,6 +178,8 @@ async fn serve(
         machine,
         level,
         leave: Notify::new(),
+        project,
+        talking: watch::Sender::default(),
     });
     // Before the engine begins: nothing that it tells may be missed.
     let progress = shared.engine.subscribe();
@@ -130,7 +192,8 @@ async fn serve(
         () = shared.engine.run() => {}
         () = accept(&listener, &shared) => {}
         () = spent::clear(&shared, progress) => {}
-        () = emptied(&shared) => close(&shared),
+        () = stay_small(&shared) => {}
+        _lock = emptied(&shared) => close(&shared),
         () = shared.leave.notified() => tracing::info!("leaving the project to the next supervisor"),
     }
     shared.machine.end_probes().await;
@@ -141,7 +204,7 @@ async fn accept(listener: &UnixListener, shared: &Arc<Shared>) {
     loop {
         match listener.accept().await {
             Ok((stream, _)) => {
-                tokio::spawn(conversation::hold(stream, shared.clone()));
+                tokio::spawn(conversation::hold(stream, shared.clone(), Talk::begin(shared)));
             }
             Err(error) => {
                 tracing::warn!(%error, "a connection was not accepted");
@@ -151,22 +214,43 @@ async fn accept(listener: &UnixListener, shared: &Arc<Shared>) {
     }
 }
 
-/// Waits until nothing of the project is left, and nobody is about to change that.
-async fn emptied(shared: &Shared) {
+/// Gives back what a change needed when it is over.
+async fn stay_small(shared: &Shared) {
     let mut progress = shared.engine.subscribe();
     loop {
         match progress.recv().await {
-            Ok(Progress::Settled(settled)) if settled.empty => {
-                // Whoever asked for it gets the answer first; whoever asks next finds no supervisor and starts one.
-                let lease = shared.lease.lock().await;
-                let still = shared.engine.desired().is_some_and(|d| d.generation == settled.generation);
-                if still {
-                    std::mem::forget(lease);
-                    return;
-                }
-            }
+            Ok(Progress::Settled(_)) => crate::host::process::trim(),
             Ok(_) | Err(tokio::sync::broadcast::error::RecvError::Lagged(_)) => {}
             Err(tokio::sync::broadcast::error::RecvError::Closed) => std::future::pending().await,
+        }
+    }
+}
+
+/// Waits until nothing of the project is left and nobody talks to us or is about to. The lock that is given keeps the next
+/// client waiting until this process is over.
+async fn emptied(shared: &Shared) -> File {
+    let mut progress = shared.engine.subscribe();
+    let mut talking = shared.talking.subscribe();
+    let mut empty = None;
+    loop {
+        talking.mark_unchanged();
+        if shared.is_over(empty) {
+            let (paths, project) = (shared.paths.clone(), shared.project.clone());
+            let lock = tokio::task::spawn_blocking(move || project::start_lock(&paths, &project)).await;
+            match lock {
+                Ok(Ok(lock)) if shared.is_over(empty) => return lock,
+                // A client came first: its end is told.
+                Ok(Ok(_)) => {}
+                Ok(Err(error)) => tracing::warn!(%error, "can't lock the project to end"),
+                Err(error) => tracing::warn!(%error, "can't lock the project to end"),
+            }
+        }
+        tokio::select! {
+            told = progress.recv() => if let Ok(Progress::Settled(settled)) = told {
+                empty = settled.empty.then_some(settled.generation);
+            },
+            // The sender lives as long as we do.
+            _ = talking.changed() => {}
         }
     }
 }

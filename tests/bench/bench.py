@@ -1,171 +1,257 @@
-"""The measurements of tests/bench/run. Standard library only."""
-import contextlib, glob, hashlib, io, json, os, re, shutil, socket, statistics, subprocess, sys, tarfile, tempfile, threading, time
+"""The measurements of tests/bench/run; each takes turns between windlass and the floor. W: wall, C: CPU, ms, medians."""
+import contextlib, glob, json, os, shutil, signal, statistics, subprocess, sys, time, urllib.request
 
-BINARY, PARTS = sys.argv[1], sys.argv[2:]
-SHARED = os.environ["WINDLASS_SHARED"]
-WORLD = tempfile.mkdtemp(prefix="windlass-bench-")
-HOME = os.environ.get("HOME", "/root")
-ENV = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "HOME": WORLD, "WINDLASS_ROOT": WORLD + "/root", "WINDLASS_RUN": WORLD + "/run"}
-ROWS = []
+from lab import IMAGE, SHARED, Lab, both, services, short, told
+import layers
 
-
-def row(what, *cells):
-    ROWS.append((what, *cells))
-    print(f"{what}: {' · '.join(map(str, cells))}", file=sys.stderr)
+AIMS = {1: ("60", "20"), 10: ("300", "120"), 50: ("1000 and 3×", "600"), 100: ("2000", "1200")}
+DOWN = {1: "", 10: "W 150", 50: "W 400 and 3×", 100: "W 800"}
+AGAIN = {1: "C 5", 10: "", 50: "C 15", 100: "C 25"}
+PEERS = {"docker": ["docker", "compose"], "podman": ["podman-compose"]}
 
 
-def run(args, cwd=WORLD, check=True, **kw):
-    return subprocess.run(args, cwd=cwd, env=ENV, check=check, capture_output=True, text=True, **kw)
-
-
-def cpu():
-    """CPU seconds of all processes that this script started and that have ended."""
-    t = os.times()
-    return t.children_user + t.children_system
-
-
-def timed(args, cwd=WORLD, times=1):
-    """Wall times in ms and the CPU ms of the command itself."""
-    walls, cpus = [], []
-    for _ in range(times):
-        c, t = cpu(), time.perf_counter()
-        p = run(args, cwd)
-        walls.append((time.perf_counter() - t) * 1e3)
-        cpus.append((cpu() - c) * 1e3)
-    return walls, cpus
-
-
-def med(values):
-    return f"{statistics.median(values):.1f}"
-
-
-def archive(path, name):
-    """A docker archive with one layer: busybox and its links."""
-    layer = io.BytesIO()
-    with tarfile.open(fileobj=layer, mode="w") as tar:
-        for d in ("bin", "tmp", "etc", "data"):
-            i = tarfile.TarInfo(d); i.type = tarfile.DIRTYPE; i.mode = 0o755; tar.addfile(i)
-        tar.add("/bin/busybox", "bin/busybox")
-        for link in ("sh", "true", "sleep", "cat", "seq", "nslookup", "httpd", "nc", "wget"):
-            i = tarfile.TarInfo("bin/" + link); i.type = tarfile.SYMTYPE; i.linkname = "busybox"; tar.addfile(i)
-    layer = layer.getvalue()
-    config = json.dumps({"architecture": "amd64", "os": "linux", "config": {"Cmd": ["sleep", "100000"]},
-                         "rootfs": {"type": "layers", "diff_ids": ["sha256:" + hashlib.sha256(layer).hexdigest()]}}).encode()
-    manifest = json.dumps([{"Config": "config.json", "RepoTags": [name], "Layers": ["layer.tar"]}]).encode()
-    with tarfile.open(path, "w") as tar:
-        for n, body in (("config.json", config), ("layer.tar", layer), ("manifest.json", manifest)):
-            i = tarfile.TarInfo(n); i.size = len(body); tar.addfile(i, io.BytesIO(body))
-
-
-def project(name, text):
-    folder = f"{WORLD}/{name}"
-    os.makedirs(folder, exist_ok=True)
-    with open(folder + "/compose.yaml", "w") as f:
-        f.write(text)
-    return folder
-
-
-def services(n):
-    return "services:\n" + "".join(f"  s{i}: {{image: 'bench:latest', stop_signal: SIGKILL}}\n" for i in range(n))
-
-
-def floor(n):
-    p = subprocess.run([SHARED + "/bench/floor", str(n)], capture_output=True, text=True, check=True)
-    return json.loads(p.stdout.strip().splitlines()[-1])
-
-
-def part_up():
+def part_up(lab):
     for n in (1, 10, 50, 100):
-        folder = project(f"up{n}", services(n))
-        ups, downs, again, floors_up, floors_down = [], [], [], [], []
-        for _ in range(5 if n < 50 else 3):
-            f = floor(n)
-            floors_up.append(f["up_ms"]); floors_down.append(f["down_ms"])
-            ups += timed([BINARY, "up", "-d"], folder)[0]
-            again += timed([BINARY, "up", "-d"], folder)[0]
-            downs += timed([BINARY, "down"], folder)[0]
-        row(f"up, {n} services", med(ups) + " ms", med(floors_up) + " ms", f"{statistics.median(ups)/statistics.median(floors_up):.1f}×")
-        row(f"down, {n} services", med(downs) + " ms", med(floors_down) + " ms", f"{statistics.median(downs)/statistics.median(floors_down):.1f}×")
-        row(f"up again, nothing to do, {n}", med(again) + " ms", "", "")
+        folder = lab.project(f"up{n}", services(n))
+        ups, downs, again, floors, floor_downs = [], [], [], [], []
+        for _ in range(7 if n <= 10 else 5):
+            f = lab.floor_stack(n)
+            floors.append((f["up_ms"], f["cpu"])); floor_downs.append((f["down_ms"], 0.0))
+            ups += lab.timed("up", "-d", cwd=folder)
+            again += lab.timed("up", "-d", cwd=folder)
+            downs += lab.timed("down", cwd=folder)
+        whole = [(u[0], u[1] + d[1]) for u, d in zip(ups, downs)]
+        lab.compare(f"up, {n} services (C: up and down)", whole, floors, "W {}, C {}".format(*AIMS[n]))
+        lab.row(f"up alone, {n} services", told(ups))
+        lab.compare(f"down, {n} services", downs, floor_downs, DOWN[n])
+        lab.row(f"up again, nothing to do, {n} services", told(again), aim=AGAIN[n])
+        peers(lab, n, folder)
 
 
-def part_one():
-    folder = project("one", services(1))
-    run([BINARY, "up", "-d"], folder)
-    walls, _ = timed([BINARY, "run", "--rm", "-T", "s0", "true"], folder, 10)
-    p = subprocess.run([SHARED + "/bench/floor", "one", "20"], capture_output=True, text=True, check=True)
-    f = json.loads(p.stdout.strip().splitlines()[-1])
-    row("run --rm true", med(walls) + " ms", f"{f['total_ms']['med']:.1f} ms", f"{statistics.median(walls)/f['total_ms']['med']:.1f}×")
-    run([BINARY, "down"], folder)
+def peers(lab, n, folder):
+    """The same with docker compose and podman-compose, where they are installed and run."""
+    for tool, compose in PEERS.items():
+        if not shutil.which(compose[0]) or subprocess.run([tool, "info"], capture_output=True).returncode:
+            continue
+        subprocess.run([tool, "load", "-i", lab.archive], capture_output=True, check=True)
+        run = lambda *a: subprocess.run([*compose, *a], cwd=folder, capture_output=True, check=True)
+        up = [lab.time(lambda: run("up", "-d"))]
+        down = [lab.time(lambda: run("down"))]
+        lab.row(f"{' '.join(compose)}: up / down, {n} services", f"W {short(up[0][0])} / {short(down[0][0])}")
 
 
-def part_exec():
-    folder = project("exec", services(20))
-    run([BINARY, "up", "-d"], folder)
-    walls, cpus = timed([BINARY, "exec", "-T", "s0", "true"], folder, 20)
-    row("exec true", f"{med(walls)} ms, {med(cpus)} ms CPU", "", "")
-    walls, cpus = timed([BINARY, "ps"], folder, 20)
-    row("ps of 20", f"{med(walls)} ms, {med(cpus)} ms CPU", "", "")
-    walls, cpus = timed([BINARY, "version"], folder, 20)
-    row("version", f"{med(walls)} ms, {med(cpus)} ms CPU", "", "")
-    run([BINARY, "down"], folder)
+def part_one(lab):
+    on, off = services(1), f"services:\n  s0: {{image: '{IMAGE}', network_mode: none, stop_signal: SIGKILL}}\n"
+    for what, text, aim in (("bridge network", on, "C 15, W 1.5× + 10"), ("no network", off, "C 12")):
+        folder = lab.project("one-" + what.split()[0], text)
+        # A project that is up: a supervisor is there, and the network.
+        lab.windlass("up", "-d", cwd=folder)
+        ours, floors = [], []
+        for _ in range(10):
+            f = lab.floor("-n", "3", "--", "/bin/true")
+            floors.append((f["total_ms"]["med"], f["cpu"] / 6))
+            ours += lab.timed("run", "--rm", "-T", "s0", "true", cwd=folder)
+            time.sleep(0.2)  # the container is removed after its client has ended: not a part of the next round
+        lab.compare(f"run --rm true, {what}, stack up", ours, floors, aim)
+        lab.windlass("down", cwd=folder)
+        ours = []
+        for _ in range(7):
+            ours += lab.timed("run", "--rm", "-T", "s0", "true", cwd=folder)
+            time.sleep(0.2)
+        lab.row(f"run --rm true, {what}, nothing up", told(ours))
+        lab.windlass("down", cwd=folder)
 
 
-def part_logs():
-    folder = project("logs", "services:\n  s0: {image: 'bench:latest', command: [sh, -c, 'seq 500000; echo END; sleep 100000'], stop_signal: SIGKILL}\n")
-    t = time.perf_counter()
-    subprocess.run("busybox seq 500000 > " + WORLD + "/seq; sync " + WORLD + "/seq", shell=True, check=True)
-    base = time.perf_counter() - t
-    t = time.perf_counter()
-    run([BINARY, "up", "-d"], folder)
-    while "END" not in run([BINARY, "logs", "--tail", "1", "--no-log-prefix"], folder).stdout:
-        time.sleep(0.01)
-    row("500,000 lines into the log", f"{(time.perf_counter()-t)*1e3:.0f} ms with `up`", f"{base*1e3:.0f} ms (seq to a file)", "")
-    walls, _ = timed([BINARY, "logs"], folder, 3)
-    row("reading them back", med(walls) + " ms", "", "")
-    run([BINARY, "down"], folder)
+def part_exec(lab):
+    with lab.up("exec", services(100)) as folder:
+        shim = next(lab.processes("__shim"))
+        sleeper = open(f"/proc/{shim}/task/{shim}/children").read().split()[0]
+        ours, floors = [], []
+        for _ in range(20):
+            ours += lab.timed("exec", "-T", "s0", "true", cwd=folder)
+            floors.append(lab.time(lambda: lab.measured(["nsenter", "-a", "-t", sleeper, "/bin/true"])))
+        lab.compare("exec true (floor: nsenter)", ours, floors, "C 8")
+        lab.row("ps of 100", told(lab.timed("ps", cwd=folder, n=20)), aim="W 15")
+        lab.row("logs of 100, no lines", told(lab.timed("logs", cwd=folder, n=10)))
+    lab.row("version", told(lab.timed("version", n=20)), aim="C 3")
 
 
-def processes(word):
-    for pid in filter(str.isdigit, os.listdir("/proc")):
-        with contextlib.suppress(OSError):
-            line = open(f"/proc/{pid}/cmdline", "rb").read()
-            if word in line and WORLD.encode() in line or word in line and b"__shim" == word and b"__shim" in line:
-                yield int(pid)
+def cmdline(pid):
+    with contextlib.suppress(OSError):
+        return open(f"/proc/{pid}/cmdline", "rb").read()
 
 
-def memory(pid):
-    text = open(f"/proc/{pid}/smaps_rollup").read()
-    return int(re.search(r"^Pss:\s+(\d+)", text, re.M)[1])
+def part_logs(lab):
+    text = f"services:\n  s0: {{image: '{IMAGE}', command: [sh, -c, 'seq 500000; load stamp /tmp/x'], stop_signal: SIGKILL}}\n"
+    ours, floors, reads = [], [], []
+    for _ in range(4):
+        floors.append(lab.time(lambda: lab.measured(["sh", "-c", f"busybox seq 500000 > {lab.world}/seq"])))
+        folder = lab.project("logs", text)
+        last = f"{lab.world}/last"
+
+        def write():
+            lab.windlass("up", "-d", cwd=folder)
+            while "500000\n" != lab.windlass("logs", "--tail", "1", "--no-log-prefix", cwd=folder).stdout:
+                time.sleep(0.01)
+
+        ours.append(lab.time(write))
+        reads += lab.timed("logs", cwd=folder)
+        lab.windlass("down", cwd=folder)
+    lab.compare("500 000 lines into the log, with `up` (floor: seq to a file)", ours, floors, "W 1.5×")
+    lab.row("reading them back", told(reads), aim="W 500")
 
 
-def part_memory():
-    n = 50
-    folder = project("memory", services(n))
-    run([BINARY, "up", "-d"], folder)
-    shims = [memory(p) for p in processes(b"__shim")]
-    supervisors = [memory(p) for p in processes(b"__supervisor")]
-    row("memory of a shim (PSS, median of %d)" % len(shims), f"{statistics.median(shims)} KiB", "", "")
-    row(f"memory of the supervisor of {n} (PSS)", f"{sum(supervisors)} KiB", "", "")
-    before = idle_cpu()
-    time.sleep(20)
-    row(f"CPU of all of them, idle, over 20 s", f"{(idle_cpu()-before)*1e3:.0f} ms", "", "")
-    run([BINARY, "down"], folder)
+def part_restart(lab):
+    n = 7
+    text = "services:\n" + "".join(
+        f"  s{i}: {{image: '{IMAGE}', command: [load, stamp, /stamps/{i}], restart: always, stop_signal: SIGKILL, "
+        f"volumes: ['./stamps:/stamps']}}\n" for i in range(n))
+    with lab.up("restart", text) as folder:
+        # Only after 10 s of life a restart comes without delay.
+        time.sleep(10.5)
+        times = []
+        for i in range(n):
+            path = f"{folder}/stamps/{i}"
+            pid = next(p for p in os.listdir("/proc") if p.isdigit() and cmdline(p) == f"load\0stamp\0/stamps/{i}\0".encode())
+            killed = time.time_ns()
+            os.kill(int(pid), signal.SIGKILL)
+            while len(lines := open(path).read().split()) < 2:
+                time.sleep(0.002)
+            times.append((int(lines[1]) - killed) / 1e6)
+            time.sleep(0.3)
+        lab.row("restart: kill -9 of the process to its successor", f"W {short(statistics.median(times))} (min {short(min(times))})", aim="W 30")
 
 
-def idle_cpu():
-    total = 0
-    for word in (b"__shim", b"__supervisor", b"__relay"):
-        for pid in processes(word):
-            fields = open(f"/proc/{pid}/stat").read().rsplit(")", 1)[1].split()
-            total += int(fields[11]) + int(fields[12])
-    return total / os.sysconf("SC_CLK_TCK")
+def part_memory(lab):
+    n = 100
+    with lab.up("memory", services(n)):
+        # Threads that only the start needed have ended then.
+        time.sleep(4)
+        shims, supervisors = list(lab.processes("__shim")), list(lab.processes("__supervisor"))
+        pss, own = memory(shims, "Pss"), memory(shims, "Private_Dirty")
+        lab.row(f"memory of a shim, median of {len(shims)}", f"PSS {statistics.median(pss)} KiB, private {statistics.median(own)} KiB", aim="PSS 512 KiB")
+        lab.row(f"memory of the supervisor of {n}", f"PSS {sum(memory(supervisors, 'Pss'))} KiB, private {sum(memory(supervisors, 'Private_Dirty'))} KiB", aim=f"PSS {10 + n // 10} MiB")
+        before, seconds = lab.cpu(), 60
+        time.sleep(seconds)
+        used = lab.cpu() - before
+        lab.row(f"idle CPU of all of it over {seconds} s, {n} sleepers", f"{used:.1f} ms ({used / seconds:.3f} ms/s)", aim="0.2 ms/s")
+    lab.row("size of the program", f"{os.path.getsize(lab.binary) / 1e6:.1f} MB")
 
 
+def memory(pids, field):
+    def one(pid):
+        return next(int(line.split()[1]) for line in open(f"/proc/{pid}/smaps_rollup") if line.startswith(field + ":"))
+    return [one(pid) for pid in pids]
 
-def part_watch():
+
+def part_port(lab):
+    text = "services:\n" + "".join(
+        f"  {kind}: {{image: '{IMAGE}', command: [load, {kind}, '80'], ports: ['127.0.0.1:{port}:80'], stop_signal: SIGKILL}}\n"
+        for kind, port in (("accept", 8099), ("stream", 8098)))
+    with lab.up("port", text) as folder:
+        for kind, client, port, unit in (("accept", "connect", 8099, "connections a second"), ("stream", "receive", 8098, "Gbit/s, one stream")):
+            direct = address(lab, folder, kind)
+            through, straight = [], []
+            for _ in range(5):
+                for target, results in ((("127.0.0.1", str(port)), through), ((direct, "80"), straight)):
+                    before = lab.cpu()
+                    rate = float(lab.measured([lab.load, client, *target, "2"]).stdout)
+                    results.append((rate, (lab.cpu() - before) / (rate * 2) * (1e3 if kind == "accept" else 8)))
+            (a, ca), (b, cb) = both(through), both(straight)
+            per = "us a connection" if kind == "accept" else "ms a GB"
+            lab.row(f"published port: {unit}", f"{a:.4g}, C {ca:.0f} {per}", f"{b:.4g}, C {cb:.0f} {per} (container's address)",
+                    f"rate {a / b:.2f}×, C {ca / cb:.2f}×", "C 1.1×")
+
+
+def address(lab, folder, service):
+    hosts = lab.windlass("exec", "-T", service, "cat", "/etc/hosts", cwd=folder).stdout
+    return hosts.strip().splitlines()[-1].split("\t")[0]
+
+
+def part_dns(lab):
+    text = f"services:\n  a: {{image: '{IMAGE}', stop_signal: SIGKILL}}\n  echo: {{image: '{IMAGE}', command: [load, echo, '5353'], stop_signal: SIGKILL}}\n"
+    with lab.up("dns", text) as folder:
+        supervisors = list(lab.processes("__supervisor"))
+        for outstanding, aim in ((50, "30 000/s, C 10 us"), (1, "latency 1.3× echo")):
+            ours, floors = [], []
+            for _ in range(5):
+                for service, target, results in (("a", ("127.0.0.11", "53"), ours), ("echo", ("127.0.0.1", "5353"), floors)):
+                    before = lab.ran(supervisors)
+                    p = lab.windlass("exec", "-T", service, "load", "query", *target, "a", "2", str(outstanding), cwd=folder)
+                    rate = float(p.stdout)
+                    results.append((rate, (lab.ran(supervisors) - before) / (rate * 2) * 1e3))
+            (a, c), (b, _) = both(ours), both(floors)
+            lab.row(f"DNS, {outstanding} outstanding", f"{a:.0f}/s ({1e6 / a * outstanding:.0f} us), server C {c:.1f} us", f"{b:.0f}/s (UDP echo)", f"rate {a / b:.2f}×", aim)
+
+
+def part_pull(lab):
+    port, name, sizes = layers.serve(lab)
+    reference = f"127.0.0.1:{port}/{name}:latest"
+    ours, floors = [], []
+    for _ in range(3):
+        def pipeline():
+            script = "".join(
+                f"( mkdir -p {lab.world}/pulled/{i}; curl -sf http://127.0.0.1:{port}/v2/{name}/blobs/{digest} | tee >(sha256sum >/dev/null) | gzip -dc"
+                f" | tar xf - -C {lab.world}/pulled/{i} ) & " for i, digest in enumerate(sizes)) + f"wait; sync -f {lab.world}"
+            lab.measured(["bash", "-c", script])
+        floors.append(lab.time(pipeline))
+        shutil.rmtree(lab.world + "/pulled")
+        ours += lab.timed("image", "pull", reference)
+        lab.windlass("image", "rm", reference)
+        lab.windlass("image", "prune", "-f", check=False)
+    total = sum(sizes.values())
+    lab.compare(f"pull of {total / 1e6:.0f} MB in {len(sizes)} layers (floor: curl, sha256sum, gzip, tar in parallel, sync)", ours, floors, "W 1.2×, C 1.0×")
+
+
+def part_config(lab):
+    def text(n):
+        return "x-common: &common\n  image: bench:latest\n  restart: unless-stopped\n  environment: {A: '${A:-1}', B: b}\n" \
+            "  logging: {driver: json-file, options: {max-size: 10m}}\nservices:\n" + "".join(
+                f"  s{i}:\n    <<: *common\n    command: [sleep, '{i}']\n    hostname: 'h${{X:-{i}}}'\n    labels:\n      number: '{i}'\n      name: service-{i}\n"
+                f"    ports: ['127.0.0.1::80']\n    volumes:\n      - data:/data\n      - type: tmpfs\n        target: /tmp\n"
+                f"    healthcheck:\n      test: [CMD, 'true']\n      interval: 10s\n    networks:\n      default:\n        aliases: [alias-{i}]\n"
+                for i in range(n)) + "volumes: {data: {}}\n"
+    for n, aim in ((10, "C 5"), (500, "C 80")):
+        folder = lab.project(f"config{n}", text(n))
+        lab.row(f"config, {n} services ({text(n).count(chr(10))} lines)", told(lab.timed("config", cwd=folder, n=10)), aim=aim)
+
+
+def part_stack(lab):
+    """The stack flask-redis, from `up` to its first answer; its images are there already."""
+    cache = os.environ.get("WINDLASS_IMAGES", os.path.expanduser("~/.cache") + "/windlass-images")
+    if not layers.has(cache, "library/flask-redis-web"):
+        return lab.row("flask-redis, `up` to its first answer", "left out: its images are not built (shared/images/build stack-flask-redis)")
+    serve = SHARED + "/images/serve"
+    subprocess.run([serve, "--port", "5000"], check=True, capture_output=True)
+    try:
+        with open(lab.env["CONTAINERS_REGISTRIES_CONF"], "w") as f:
+            f.write(subprocess.run([serve, "--conf", "--port", "5000"], check=True, capture_output=True, text=True).stdout)
+        folder = lab.world + "/flask-redis"
+        shutil.copytree(SHARED + "/stacks/flask-redis", folder)
+        with open(lab.world + "/over.yaml", "w") as f:
+            f.write(subprocess.run([SHARED + "/stacks/override", "flask-redis"], check=True, capture_output=True, text=True).stdout)
+        files = ("-f", "compose.yaml", "-f", "../over.yaml")
+        lab.windlass(*files, "pull", cwd=folder)
+        times = []
+
+        def first_answer():
+            lab.windlass(*files, "up", "-d", cwd=folder)
+            while True:
+                with contextlib.suppress(OSError):
+                    return urllib.request.urlopen("http://127.0.0.1:8000/", timeout=30).read()
+                time.sleep(0.01)
+
+        for _ in range(5):
+            times.append(lab.time(first_answer))
+            lab.windlass(*files, "down", "-v", "-t", "1", cwd=folder)
+        lab.row("flask-redis, `up` to its first answer", told(times))
+    finally:
+        subprocess.run([serve, "--stop", "--port", "5000"], capture_output=True)
+
+
+def part_watch(lab):
     """Save → visible in the container at 10,000 watched files; 10,000 files at once; what watching costs while idle."""
-    folder = project("watch", "services:\n  web:\n    image: bench:latest\n    stop_signal: SIGKILL\n"
+    folder = lab.project("watch", f"services:\n  web:\n    image: '{IMAGE}'\n    stop_signal: SIGKILL\n"
                      "    develop: {watch: [{path: src, action: sync, target: /app}]}\n")
     for d in range(100):
         os.makedirs(f"{folder}/src/d{d}")
@@ -173,11 +259,11 @@ def part_watch():
             with open(f"{folder}/src/d{d}/f{f}", "w") as out:
                 out.write("x")
     log = open(folder + "/log", "w+")
-    watch = subprocess.Popen([BINARY, "watch"], cwd=folder, env=ENV, stdout=log, stderr=log, stdin=subprocess.DEVNULL)
+    watch = subprocess.Popen([lab.binary, "watch"], cwd=folder, env=lab.env, stdout=log, stderr=log, stdin=subprocess.DEVNULL)
     try:
         while "watching" not in open(folder + "/log").read():
             time.sleep(0.05)
-        record = glob.glob(f"{WORLD}/run/containers/*/process.json")
+        record = glob.glob(f"{lab.env['WINDLASS_RUN']}/containers/*/process.json")
         pid = [json.loads(open(r).read().splitlines()[1])["pid"] for r in record][-1]
         inside = f"/proc/{pid}/root/app"
         for what, pause in (("a save now and then", 0.05), ("saves without a pause", 0)):
@@ -195,7 +281,7 @@ def part_watch():
                             break
                 walls.append((time.perf_counter() - t) * 1e3)
             p99 = sorted(walls)[int(len(walls) * 0.99)]
-            row(f"watch, {what}: save to visible, ms", f"median {med(walls)}", f"p99 {p99:.1f}", f"max {max(walls):.1f}")
+            lab.row(f"watch, {what}: save to visible, ms", f"median {statistics.median(walls):.1f}", f"p99 {p99:.1f}", f"max {max(walls):.1f}")
         t = time.perf_counter()
         for d in range(100):
             for f in range(100):
@@ -215,53 +301,36 @@ def part_watch():
         wanted = look(folder + "/src")
         while look(inside) != wanted:
             pass
-        row("watch, 10,000 files at once, s", f"written in {wrote:.2f}", f"all equal after {time.perf_counter() - t:.2f}")
+        lab.row("watch, 10,000 files at once, s", f"written in {wrote:.2f}", f"all equal after {time.perf_counter() - t:.2f}")
         def ticks():
             return sum(int(x) for x in open(f"/proc/{watch.pid}/stat").read().rsplit(")", 1)[1].split()[11:13])
         time.sleep(1)
         before = ticks()
         time.sleep(10)
-        row("watch, idle for 10 s: CPU, ms", (ticks() - before) * 10)
+        lab.row("watch, idle for 10 s: CPU, ms", (ticks() - before) * 10)
     finally:
         watch.send_signal(2)
         watch.wait()
-        run([BINARY, "down"], folder)
+        lab.windlass("down", cwd=folder)
 
 
-def part_port():
-    folder = project("port", "services:\n  s0:\n    image: bench:latest\n    command: [httpd, -f, -p, '80', -h, /etc]\n    ports: ['127.0.0.1:8099:80']\n    stop_signal: SIGKILL\n")
-    run([BINARY, "up", "-d"], folder)
-    address = json.loads(run([BINARY, "ps", "--format", "json"], folder).stdout.splitlines()[0])
-    def connections(host, port, seconds=3):
-        n, end = 0, time.time() + seconds
-        while time.time() < end:
-            with socket.create_connection((host, port)):
-                n += 1
-        return n / seconds
-    ip = run([BINARY, "exec", "-T", "s0", "cat", "/etc/hosts"], folder).stdout.split("\n")[-2].split("\t")[0]
-    published, direct = connections("127.0.0.1", 8099), connections(ip, 80)
-    row("new connections a second, published port", f"{published:.0f}", f"{direct:.0f} (to the container's address)", f"{published/direct:.2f}×")
-    run([BINARY, "down"], folder)
-
-
-ALL = {"up": part_up, "one": part_one, "exec": part_exec, "logs": part_logs, "memory": part_memory, "port": part_port,
-       "watch": part_watch}
+PARTS = {"up": part_up, "one": part_one, "exec": part_exec, "logs": part_logs, "restart": part_restart, "memory": part_memory,
+         "port": part_port, "dns": part_dns, "pull": part_pull, "config": part_config, "stack": part_stack,
+         "watch": part_watch}
 
 
 def main():
-    subprocess.run(["ip", "link", "set", "lo", "up"], check=True)
-    archive(WORLD + "/bench.tar", "bench:latest")
-    run([BINARY, "image", "load", "-i", WORLD + "/bench.tar"])
+    wanted = sys.argv[2:] or list(PARTS)
+    unknown = [part for part in wanted if part not in PARTS]
+    if unknown:
+        sys.exit(f"there is no part {', '.join(unknown)}; there are {', '.join(PARTS)}")
+    lab = Lab(sys.argv[1])
     try:
-        for part in PARTS or ALL:
-            ALL[part]()
+        for part in wanted:
+            PARTS[part](lab)
     finally:
-        for folder in glob.glob(WORLD + "/*/compose.yaml"):
-            run([BINARY, "down", "-v", "-t", "0"], os.path.dirname(folder), check=False)
-        shutil.rmtree(WORLD, ignore_errors=True)
-    print("| what | windlass | floor | ratio |\n| --- | --- | --- | --- |")
-    for r in ROWS:
-        print("| " + " | ".join(map(str, (*r, "", "", "")[:4])) + " |")
+        lab.close()
+        print(lab.table())
 
 
 main()

@@ -28,7 +28,8 @@ pub fn load_as(world: &World, name: &str, config: &Value) {
     world.windlass(world.path(), &["image", "load", "-i", archive.to_str().unwrap()]).ok();
 }
 
-fn busybox() -> PathBuf {
+/// A busybox without libraries, as Debian has it.
+pub fn busybox() -> PathBuf {
     ["/bin/busybox", "/usr/bin/busybox"].iter().map(PathBuf::from).find(|p| p.exists()).expect("busybox-static")
 }
 

@@ -32,7 +32,8 @@ pub struct Ran {
 }
 
 impl Ran {
-    fn new(command: String, output: &Output) -> Self {
+    /// What `command` came to, which is told by this name.
+    pub fn new(command: String, output: &Output) -> Self {
         use std::os::unix::process::ExitStatusExt;
         Self {
             code: output.status.code().unwrap_or_else(|| 128 + output.status.signal().unwrap_or_default()),
@@ -87,6 +88,7 @@ impl World {
         nix::mount::mount(none, "/", none, flags, none).unwrap();
         let folder = tempfile::Builder::new().prefix("windlass-world-").tempdir().unwrap();
         fs::create_dir_all(folder.path().join("home/.docker")).unwrap();
+        fs::write(folder.path().join("registries.conf"), "").unwrap();
         let mut world = Self { folder, registry: None, children: Vec::new(), before: BTreeSet::new() };
         world.sh("ip link set lo up").ok();
         world.before = world.traces();
@@ -234,9 +236,10 @@ impl World {
         }
     }
 
-    /// Runs windlass on a terminal of its own, feeds it `input` and returns what it showed.
-    pub fn on_terminal(&self, folder: &Path, arguments: &[&str]) -> Terminal {
-        let pty = nix::pty::openpty(None, None).unwrap();
+    /// Runs windlass on a terminal of its own, of so many rows and columns.
+    pub fn on_terminal(&self, folder: &Path, arguments: &[&str], (rows, columns): (u16, u16)) -> Terminal {
+        let size = nix::pty::Winsize { ws_row: rows, ws_col: columns, ws_xpixel: 0, ws_ypixel: 0 };
+        let pty = nix::pty::openpty(&size, None).unwrap();
         let mut command = self.command(WINDLASS, folder);
         command.args(arguments).env("TERM", "xterm-256color");
         command.stdin(pty.slave.try_clone().unwrap());
@@ -286,6 +289,21 @@ impl Drop for World {
         for pid in self.processes() {
             let _ = nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid), nix::sys::signal::Signal::SIGKILL);
         }
+        self.empty_cgroups();
+    }
+}
+
+impl World {
+    /// Kills what is still in this world's cgroups (the process of a container whose shim was killed above), and removes
+    /// them.
+    fn empty_cgroups(&self) {
+        let Some(tag) = windlass::host::world::mark(&self.path().join("root")) else { return };
+        self.sh(&format!(
+            "for d in $(find /sys/fs/cgroup -depth -type d -path '*{tag}*'); do
+               while kill -9 $(cat $d/cgroup.procs) 2>/dev/null; do :; done
+               rmdir $d
+             done 2>/dev/null"
+        ));
     }
 }
 
@@ -345,7 +363,7 @@ impl Terminal {
     }
 
     /// Waits for the end of the program; its exit code, and all that it showed since the last `expect`.
-    pub fn end(mut self) -> (i32, String) {
+    pub fn end(&mut self) -> (i32, String) {
         use std::os::unix::process::ExitStatusExt;
         let end = Instant::now() + Duration::from_secs(60);
         loop {

@@ -8,6 +8,8 @@ use crate::desired::edit::Edit;
 use crate::name::ServiceName;
 use crate::plan::Failure;
 
+use super::lock::LockUse;
+
 /// How a project is to be brought up; what the flags of `up`, `create`, `run` and `scale` come to.
 #[derive(Clone, Debug, Default)]
 pub struct UpWish {
@@ -33,6 +35,8 @@ pub struct UpWish {
     pub quiet_pull: bool,
     /// Nothing outside may be changed (`plan`): programs that provide services are not run.
     pub rehearsal: bool,
+    /// How the lock file is used.
+    pub lock: LockUse,
     /// In place of the file's grace time.
     pub timeout: Option<Duration>,
     /// One more container beside them (`run`).

@@ -1,5 +1,7 @@
 //! What `config` prints.
 
+use crate::diag::Diagnostics;
+
 /// What `config` is to print.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ConfigWish {
@@ -7,6 +9,8 @@ pub struct ConfigWish {
     pub services: Vec<String>,
     /// What of it.
     pub what: ConfigPart,
+    /// Nothing: only check.
+    pub quiet: bool,
     /// As JSON.
     pub json: bool,
     /// Leave `${…}` alone.
@@ -17,8 +21,20 @@ pub struct ConfigWish {
     pub no_path_resolution: bool,
     /// Don't look at references between parts.
     pub no_consistency: bool,
-    /// Don't read `env_file`s.
-    pub no_env_resolution: bool,
+    /// What becomes of the tags of images.
+    pub digests: Digests,
+}
+
+/// Whether registries are asked for the digests of images.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Digests {
+    /// They are not.
+    #[default]
+    No,
+    /// Images are printed with their digests.
+    Too,
+    /// Nothing but the images and their digests is printed.
+    Only,
 }
 
 /// What part of a project `config` prints.
@@ -33,6 +49,10 @@ pub enum ConfigPart {
     Volumes,
     /// Names of networks.
     Networks,
+    /// Names of models.
+    Models,
+    /// Where the value at a path came from.
+    Explain(String),
     /// Names of images.
     Images,
     /// Names of profiles.
@@ -46,10 +66,10 @@ pub enum ConfigPart {
 }
 
 /// What `config` prints.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default)]
 pub struct ConfigOutput {
     /// For standard output.
     pub text: String,
-    /// For standard error, rendered.
-    pub warnings: Vec<String>,
+    /// For standard error.
+    pub warnings: Diagnostics,
 }

@@ -6,6 +6,8 @@
 
 pub mod change;
 pub mod config;
+pub mod environment;
+pub mod lock;
 pub mod process;
 pub mod real;
 pub mod store;
@@ -20,13 +22,15 @@ use crate::compose::model::Project;
 use crate::desired::{ContainerSpec, Desired, Stamp};
 use crate::host::container::Root;
 use crate::host::sync::Replica;
-use crate::name::{ContainerId, ProjectName};
+use crate::name::{ContainerId, ProjectName, ServiceName};
 use crate::observed::Observed;
 use crate::plan::Plan;
 
 pub use crate::desired::edit::Edit;
 pub use change::{Change, Outcome, PullPolicy, Recreate, RunWish, Until, UpWish};
 pub use config::{ConfigOutput, ConfigPart, ConfigWish};
+pub use environment::{Environment, Side};
+pub use lock::{LockCheck, LockUse, LockWish, Relocked};
 pub use process::{Event, ExecWish, LogLine, LogQuery, Session, Stdio, Usage};
 pub use store::{LoginResult, Pruned, PullWish, StoredImage, StoredVolume};
 
@@ -54,7 +58,13 @@ pub trait Backend {
     ///
     /// # Errors
     /// As [`Backend::load`]; a service that is not there; a form that is not known.
-    fn config(&self, files: &ProjectFiles, wish: &ConfigWish) -> Result<ConfigOutput, CliError>;
+    fn config(&self, files: &ProjectFiles, wish: &ConfigWish) -> impl Future<Output = Result<ConfigOutput, CliError>>;
+
+    /// An environment to compare. `common`: the flags before the verb, for the name of the project that runs.
+    ///
+    /// # Errors
+    /// As [`Backend::load`]; a project that is not up.
+    fn environment(&self, side: &Side, common: &ProjectFiles) -> Result<Environment, CliError>;
 
     /// Resolves images (by the network, where it must) and decides everything.
     fn compile(&self, project: &Project, wish: &UpWish, tell: &Tell)
@@ -157,8 +167,19 @@ pub trait Backend {
     /// When its cgroup can't be read.
     fn usage(&self, id: &ContainerId) -> Result<Usage, CliError>;
 
-    /// Pulls images by their names, several at a time; the result of each, in the same order.
-    fn pull(&self, images: &[PullWish], tell: &Tell) -> impl Future<Output = Vec<Result<(), CliError>>>;
+    /// Pulls images by their names, several at a time; the result of each, in the same order. The lock file is that of
+    /// the project loaded last.
+    fn pull(&self, images: &[PullWish], lock: LockUse, tell: &Tell) -> impl Future<Output = Vec<Result<(), CliError>>>;
+
+    /// Writes the lock file anew.
+    fn lock(&self, files: &ProjectFiles, wish: &LockWish) -> impl Future<Output = Result<Relocked, CliError>>;
+
+    /// Compares the project with its lock file; registries are asked whether tags have moved.
+    fn check_lock(&self, files: &ProjectFiles) -> impl Future<Output = Result<LockCheck, CliError>>;
+
+    /// The locked references of these services (none named: all) that mean something else in their registries by now,
+    /// for people; of the project loaded last. Says so where nobody could be asked.
+    fn moved_upstream(&self, services: &[ServiceName]) -> impl Future<Output = Result<Vec<String>, CliError>>;
 
     /// All images of the store.
     ///
@@ -238,4 +259,6 @@ pub struct Planned {
     pub plan: Plan,
     /// For people.
     pub text: String,
+    /// Of its warnings, those that tell of the machine and not of the project.
+    pub notes: Vec<String>,
 }

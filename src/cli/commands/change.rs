@@ -28,6 +28,9 @@ pub async fn apply<B: Backend>(
     if cx.settings.dry_run {
         return show_plan(cx, project, &change).await;
     }
+    if let Change::Declare(_) = &change {
+        before(cx, project, &change).await?;
+    }
     let work = |tell| async move { cx.backend.apply(project, change, until, &tell).await };
     let outcome = cx.progress().show(title, work).await?;
     finish(cx, &outcome)
@@ -44,7 +47,21 @@ pub async fn show_plan<B: Backend>(
 ) -> Result<ExitStatus, CliError> {
     let planned = cx.backend.plan(project, change).await?;
     cx.output.raw(planned.text.as_bytes())?;
-    Ok(ExitStatus::DONE)
+    Ok(if planned.plan.failures.is_empty() { ExitStatus::DONE } else { ExitStatus::FAILED })
+}
+
+/// Tells what the user must know of the machine before a state is declared, and refuses one that can't be reached whatever
+/// is done: a port that somebody has, a volume that is not there. Nothing is changed.
+///
+/// # Errors
+/// Such obstacles, once they are told.
+pub async fn before<B: Backend>(cx: &Context<'_, B>, project: &ProjectName, change: &Change) -> Result<(), CliError> {
+    let planned = cx.backend.plan(project, change).await?;
+    for note in &planned.notes {
+        cx.output.warn(note)?;
+    }
+    let obstacles = planned.plan.obstacles().cloned().collect();
+    finish(cx, &Outcome { failures: obstacles, ..Outcome::default() }).map(|_| ())
 }
 
 /// Tells what came of a change: warnings, and each container that failed.

@@ -2,6 +2,7 @@
 
 use clap::{Args, ValueEnum};
 
+use super::super::backend::config::Digests;
 use super::super::backend::{Backend, ConfigPart, ConfigWish};
 use super::super::context::Context;
 use super::super::error::{CliError, ExitStatus};
@@ -14,7 +15,10 @@ pub struct Config {
     /// Print the variables that interpolation sees
     #[arg(long, group = "part")]
     pub environment: bool,
-    /// How it is printed
+    /// Tell where a value came from, as services.web.ports[0]
+    #[arg(long, value_name = "PATH", group = "part")]
+    pub explain: Option<String>,
+    /// How it is printed; with `json` errors and warnings are JSON too
     #[arg(long, value_enum, value_name = "FORM", default_value_t)]
     pub format: Form,
     /// Print the hash of a service; `*`: of each
@@ -23,13 +27,19 @@ pub struct Config {
     /// Print the names of images
     #[arg(long, group = "part")]
     pub images: bool,
+    /// Print an override file that fixes the digests of images
+    #[arg(long, conflicts_with = "part")]
+    pub lock_image_digests: bool,
+    /// Print the names of models
+    #[arg(long, group = "part")]
+    pub models: bool,
     /// Print the names of networks
     #[arg(long, group = "part")]
     pub networks: bool,
     /// Don't check references between parts
     #[arg(long)]
     pub no_consistency: bool,
-    /// Don't read the files of `env_file`
+    /// Accepted; as in docker compose the files of `env_file` are read all the same
     #[arg(long)]
     pub no_env_resolution: bool,
     /// Leave ${VARIABLES} alone
@@ -50,6 +60,9 @@ pub struct Config {
     /// Check only, print nothing
     #[arg(short, long)]
     pub quiet: bool,
+    /// Print images with the digests that their tags have now
+    #[arg(long)]
+    pub resolve_image_digests: bool,
     /// Print the names of services
     #[arg(long = "services", id = "names", group = "part")]
     pub names: bool,
@@ -77,13 +90,15 @@ impl Config {
             (self.names, ConfigPart::Services),
             (self.volumes, ConfigPart::Volumes),
             (self.networks, ConfigPart::Networks),
+            (self.models, ConfigPart::Models),
             (self.images, ConfigPart::Images),
             (self.profiles, ConfigPart::Profiles),
             (self.variables, ConfigPart::Variables),
             (self.environment, ConfigPart::Environment),
         ];
         let hash = self.hash.clone().map(ConfigPart::Hash);
-        hash.or_else(|| flags.into_iter().find_map(|(set, part)| set.then_some(part))).unwrap_or_default()
+        let explain = self.explain.clone().map(ConfigPart::Explain);
+        hash.or(explain).or_else(|| flags.into_iter().find_map(|(set, part)| set.then_some(part))).unwrap_or_default()
     }
 }
 
@@ -91,20 +106,31 @@ impl Config {
 ///
 /// # Errors
 /// All that is wrong in the files.
-pub fn run<B: Backend>(cx: &Context<'_, B>, args: &Config) -> Result<ExitStatus, CliError> {
+pub async fn run<B: Backend>(cx: &Context<'_, B>, args: &Config) -> Result<ExitStatus, CliError> {
     let wish = ConfigWish {
         services: args.services.clone(),
         what: args.part(),
+        quiet: args.quiet,
         json: args.format == Form::Json,
         no_interpolate: args.no_interpolate,
         no_normalize: args.no_normalize,
         no_path_resolution: args.no_path_resolution,
         no_consistency: args.no_consistency,
-        no_env_resolution: args.no_env_resolution,
+        digests: match (args.lock_image_digests, args.resolve_image_digests) {
+            (true, _) => Digests::Only,
+            (false, true) => Digests::Too,
+            (false, false) => Digests::No,
+        },
     };
-    let printed = cx.backend.config(&cx.settings.project, &wish)?;
-    for warning in &printed.warnings {
-        cx.output.note(warning.trim_end())?;
+    let json = args.format == Form::Json;
+    let printed = match cx.backend.config(&cx.settings.project, &wish).await {
+        Err(error) if json => return Err(error.as_json(cx.output)),
+        printed => printed?,
+    };
+    match printed.warnings.list.is_empty() {
+        true => {}
+        false if json => cx.output.note(&printed.warnings.to_json().to_string())?,
+        false => cx.output.note(printed.warnings.to_string().trim_end())?,
     }
     match &args.output {
         _ if args.quiet => {}

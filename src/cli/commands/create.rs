@@ -5,6 +5,7 @@ use clap::Args;
 use super::super::backend::{Backend, Change, PullPolicy, Recreate, Until, UpWish};
 use super::super::context::Context;
 use super::super::error::{CliError, ExitStatus};
+use super::lock::LockFlags;
 use super::{build, change};
 
 /// Flags of `create`.
@@ -33,6 +34,9 @@ pub struct Create {
     /// Remove containers of services that the files don't declare
     #[arg(long, env = "COMPOSE_REMOVE_ORPHANS", hide_env = true)]
     pub remove_orphans: bool,
+    /// Whether the lock file holds
+    #[command(flatten)]
+    pub lock: LockFlags,
     /// Number of replicas of a service
     #[arg(long, value_name = "SERVICE=N")]
     pub scale: Vec<String>,
@@ -76,7 +80,7 @@ impl Pull {
 pub async fn run<B: Backend>(cx: &Context<'_, B>, args: &Create) -> Result<ExitStatus, CliError> {
     let project = cx.load(&args.services)?;
     let services = change::services(&project, &args.services)?;
-    build::before_up(cx, &project, false, build::When::of(args.build, args.no_build)).await?;
+    build::before_up(cx, &project, false, args.lock.builds(args.build, args.no_build)).await?;
     let wish = UpWish {
         services,
         no_start: true,
@@ -86,6 +90,7 @@ pub async fn run<B: Backend>(cx: &Context<'_, B>, args: &Create) -> Result<ExitS
         remove_orphans: args.remove_orphans,
         pull: args.pull.and_then(Pull::policy),
         quiet_pull: args.quiet_pull,
+        lock: args.lock.of(),
         ..UpWish::default()
     };
     let desired = change::compile(cx, &project, &wish).await?;

@@ -8,9 +8,10 @@ use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
 use crate::compose::model::Project;
 use crate::desired::{ContainerSpec, Desired, ImageSpec, PortSpec, Protocol, RestartPolicy, Stamp};
+use crate::diag::{Code, Diagnostic, Diagnostics, SourceMap};
 use crate::host::container::Root;
 use crate::host::sync::Replica;
-use crate::name::{ContainerId, ProjectName};
+use crate::name::{ContainerId, ProjectName, ServiceName};
 use crate::observed::{Exit, Health, Observed, ObservedContainer, State};
 
 use super::super::backend::*;
@@ -34,6 +35,8 @@ pub struct Fake {
     pub usage: BTreeMap<ContainerId, Usage>,
     pub outcome: Outcome,
     pub empty_plan: bool,
+    pub obstacles: Vec<crate::plan::Failure>,
+    pub notes: Vec<String>,
     /// What was asked for, a line each.
     pub asked: RefCell<Vec<String>>,
     /// What the streams give.
@@ -124,6 +127,7 @@ pub fn container(service: &str, number: u32, state: State) -> ObservedContainer 
         restarts: 0,
         streak: 0,
         hooks: Default::default(),
+        lost: Default::default(),
     }
 }
 
@@ -214,9 +218,16 @@ impl Backend for &Fake {
         Ok(files.name.as_deref().unwrap_or("shop").into())
     }
 
-    fn config(&self, _: &ProjectFiles, wish: &ConfigWish) -> Result<ConfigOutput, CliError> {
+    async fn config(&self, _: &ProjectFiles, wish: &ConfigWish) -> Result<ConfigOutput, CliError> {
         self.ask(format!("config {:?}", wish.what));
-        Ok(ConfigOutput { text: "name: shop\n".into(), warnings: vec!["warning: old".into()] })
+        let old = Diagnostics::new(vec![Diagnostic::new(Code::Version, "old")], SourceMap::default());
+        Ok(ConfigOutput { text: "name: shop\n".into(), warnings: old })
+    }
+
+    fn environment(&self, side: &Side, _: &ProjectFiles) -> Result<Environment, CliError> {
+        let image = if *side == Side::Running { "web:1" } else { "web:2" };
+        let model = serde_json::json!({ "services": { "web": { "image": image, "environment": { "A": image } } } });
+        Ok(Environment { model, warnings: Vec::new() })
     }
 
     async fn compile(&self, _: &Project, wish: &UpWish, _: &Tell) -> Result<Desired, CliError> {
@@ -249,7 +260,8 @@ impl Backend for &Fake {
             let id = crate::plan::StepId(0);
             plan.steps.push(crate::plan::Step { id, action, causes, after: Vec::new(), waits: Vec::new() });
         }
-        Ok(Planned { text: format!("{} steps\n", plan.steps.len()), plan })
+        plan.failures = self.obstacles.clone();
+        Ok(Planned { text: format!("{} steps\n", plan.steps.len()), plan, notes: self.notes.clone() })
     }
 
     async fn apply(&self, _: &ProjectName, change: Change, until: Until, tell: &Tell) -> Result<Outcome, CliError> {
@@ -312,7 +324,8 @@ impl Backend for &Fake {
     }
 
     fn explain(&self, path: &str, message: &str, _: Option<&str>) -> CliError {
-        CliError::Diagnostics(format!("{path}: {message}"))
+        let wrong = Diagnostic::new(Code::Unusable, format!("{path}: {message}"));
+        CliError::Diagnostics(Box::new(Diagnostics::new(vec![wrong], SourceMap::default())))
     }
 
     fn processes(&self, _: &ContainerId) -> Result<Vec<i32>, CliError> {
@@ -323,7 +336,22 @@ impl Backend for &Fake {
         self.usage.get(id).cloned().ok_or_else(|| CliError::failed("gone"))
     }
 
-    async fn pull(&self, images: &[PullWish], _: &Tell) -> Vec<Result<(), CliError>> {
+    async fn lock(&self, _: &ProjectFiles, wish: &LockWish) -> Result<Relocked, CliError> {
+        self.ask(format!("lock {wish:?}"));
+        let new = crate::lock::Lock::new(Default::default(), Default::default());
+        Ok(Relocked { path: "windlass.lock".into(), old: None, new, notes: Vec::new() })
+    }
+
+    async fn check_lock(&self, _: &ProjectFiles) -> Result<LockCheck, CliError> {
+        let drift = crate::lock::Drift { kind: "image", name: "db:1".into(), moved: crate::lock::Move::Added };
+        Ok(LockCheck { path: "windlass.lock".into(), drift: vec![drift] })
+    }
+
+    async fn moved_upstream(&self, _: &[ServiceName]) -> Result<Vec<String>, CliError> {
+        Ok(Vec::new())
+    }
+
+    async fn pull(&self, images: &[PullWish], _: LockUse, _: &Tell) -> Vec<Result<(), CliError>> {
         let one = |wish: &PullWish| match wish.name.starts_with("bad") {
             true => Err(CliError::failed("no such image")),
             false => Ok(()),

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use clap::{Args, Subcommand};
 
-use super::super::backend::{Backend, PullWish, StoredImage};
+use super::super::backend::{Backend, LockUse, PullWish, StoredImage};
 use super::super::context::Context;
 use super::super::error::{CliError, ExitStatus};
 use super::super::output::listing::{Listing, row};
@@ -124,7 +124,7 @@ async fn pull<B: Backend>(cx: &Context<'_, B>, args: &ImagePull) -> Result<ExitS
     let wish = |name: &String| PullWish { name: name.clone(), platform: args.platform.clone(), always: true };
     let images: Vec<PullWish> = args.images.iter().map(wish).collect();
     let wanted = &images;
-    let work = |tell| async move { Ok(cx.backend.pull(wanted, &tell).await) };
+    let work = |tell| async move { Ok(cx.backend.pull(wanted, LockUse::Ignore, &tell).await) };
     let mut progress = if args.quiet { cx.silent() } else { cx.progress() };
     let results = progress.show("Pulling", work).await?;
     let mut status = ExitStatus::DONE;

@@ -7,12 +7,15 @@ pub mod config;
 pub mod cp;
 pub mod create;
 pub mod demo;
+pub mod diff;
 pub mod down;
 pub mod events;
 pub mod exec;
+pub mod explain;
 pub mod image;
 pub mod images;
 pub mod kill;
+pub mod lock;
 pub mod login;
 pub mod logout;
 pub mod logs;
@@ -53,6 +56,8 @@ use super::signals::{Interrupts, unless_interrupted};
 pub fn check(verb: &Verb, settings: &Settings) -> Result<(), CliError> {
     match verb {
         Verb::Up(args) => args.check(),
+        Verb::Create(args) => args.lock.check(args.build, args.pull.and_then(create::Pull::policy)),
+        Verb::Lock(args) => args.check(),
         Verb::Exec(args) => args.check(),
         Verb::Cp(args) => args.check(),
         Verb::Run(args) => args.check(settings),
@@ -110,7 +115,10 @@ async fn dispatch<'a, B: Backend>(cx: &'a Context<'a, B>, verb: Verb) -> Result<
         Verb::Run(args) => run::run(cx, &args).await,
         Verb::Attach(args) => attach::run(cx, &args).await,
         Verb::Cp(args) => cp::run(cx, &args),
-        Verb::Config(args) => config::run(cx, &args),
+        Verb::Config(args) => config::run(cx, &args).await,
+        Verb::Explain(args) => explain::run(cx.output, &args),
+        Verb::Lock(args) => lock::run(cx, &args).await,
+        Verb::Diff(args) => diff::run(cx, &args),
         Verb::Pull(args) => pull::run(cx, &args).await,
         Verb::Build(args) => build::run(cx, &args).await,
         Verb::Images(args) => images::run(cx, &args),
@@ -153,6 +161,9 @@ pub fn name(verb: &Verb) -> &'static str {
         Verb::Attach(_) => "attach",
         Verb::Cp(_) => "cp",
         Verb::Config(_) => "config",
+        Verb::Explain(_) => "explain",
+        Verb::Lock(_) => "lock",
+        Verb::Diff(_) => "diff",
         Verb::Pull(_) => "pull",
         Verb::Build(_) => "build",
         Verb::Images(_) => "images",

@@ -2,9 +2,10 @@
 
 use clap::{Args, ValueEnum};
 
-use super::super::backend::{Backend, Change, UpWish};
+use super::super::backend::{Backend, Change, LockUse, UpWish};
 use super::super::context::Context;
 use super::super::error::{CliError, ExitStatus};
+use super::lock::LockFlags;
 use super::{change, create};
 
 /// Flags of `plan`.
@@ -24,6 +25,9 @@ pub struct Plan {
     /// As `up --no-recreate`
     #[arg(long)]
     pub no_recreate: bool,
+    /// Whether the lock file holds
+    #[command(flatten)]
+    pub lock: LockFlags,
     /// As `up --no-deps`
     #[arg(long)]
     pub no_deps: bool,
@@ -50,6 +54,13 @@ pub enum Form {
 /// # Errors
 /// Files that are wrong; images that can't be resolved.
 pub async fn run<B: Backend>(cx: &Context<'_, B>, args: &Plan) -> Result<ExitStatus, CliError> {
+    match look(cx, args).await {
+        Err(error) if args.format == Form::Json => Err(error.as_json(cx.output)),
+        done => done,
+    }
+}
+
+async fn look<B: Backend>(cx: &Context<'_, B>, args: &Plan) -> Result<ExitStatus, CliError> {
     let project = cx.load(&args.services)?;
     let wish = UpWish {
         services: change::services(&project, &args.services)?,
@@ -58,6 +69,7 @@ pub async fn run<B: Backend>(cx: &Context<'_, B>, args: &Plan) -> Result<ExitSta
         recreate: create::recreate(args.force_recreate, args.no_recreate),
         remove_orphans: args.remove_orphans,
         rehearsal: true,
+        lock: args.lock.of(),
         ..UpWish::default()
     };
     let desired = change::compile(cx, &project, &wish).await?;
@@ -65,6 +77,12 @@ pub async fn run<B: Backend>(cx: &Context<'_, B>, args: &Plan) -> Result<ExitSta
     match args.format {
         Form::Text => cx.output.raw(planned.text.as_bytes())?,
         Form::Json => cx.output.json_pretty(&planned.plan.view())?,
+    }
+    // `--locked` has asked already, and `--frozen` asks nobody.
+    if wish.lock == LockUse::IfThere {
+        for moved in cx.backend.moved_upstream(&wish.services).await? {
+            cx.output.warn(&moved)?;
+        }
     }
     Ok(match (args.detailed_exitcode, planned.plan.is_empty()) {
         _ if !planned.plan.failures.is_empty() => ExitStatus::FAILED,

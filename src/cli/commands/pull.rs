@@ -4,7 +4,7 @@ use clap::{ArgAction, Args, ValueEnum};
 
 use crate::compose::model::Project;
 
-use super::super::backend::{Backend, PullWish};
+use super::super::backend::{Backend, LockUse, PullWish};
 use super::super::context::Context;
 use super::super::error::{CliError, ExitStatus};
 use super::super::output::Tone;
@@ -25,6 +25,9 @@ pub struct Pull {
     /// Services that they depend on too
     #[arg(long)]
     pub include_deps: bool,
+    /// Leave windlass.lock aside
+    #[arg(long)]
+    pub no_lock: bool,
     /// Old flag without effect
     #[arg(long, hide = true, value_name = "BOOL", num_args = 0..=1, require_equals = true,
           default_missing_value = "true", action = ArgAction::Set, value_parser = go_bool)]
@@ -66,7 +69,8 @@ pub async fn run<B: Backend>(cx: &Context<'_, B>, args: &Pull) -> Result<ExitSta
         return Ok(ExitStatus::DONE);
     }
     let wanted = &images;
-    let work = |tell| async move { Ok(cx.backend.pull(wanted, &tell).await) };
+    let lock = if args.no_lock { LockUse::Ignore } else { LockUse::IfThere };
+    let work = |tell| async move { Ok(cx.backend.pull(wanted, lock, &tell).await) };
     let mut progress = if args.quiet { cx.silent() } else { cx.progress() };
     let results = progress.show("Pulling", work).await?;
     let mut status = ExitStatus::DONE;

@@ -10,6 +10,7 @@ use super::super::error::{CliError, ExitStatus};
 use super::super::settings::{Settings, go_bool};
 use super::super::terminal::{Relay, relay};
 use super::create::Pull;
+use super::lock::LockFlags;
 use super::{attach, build, change, exec};
 
 /// Flags of `run`.
@@ -47,6 +48,9 @@ pub struct Run {
     /// Label
     #[arg(short, long, value_name = "KEY=VALUE")]
     pub label: Vec<String>,
+    /// Whether the lock file holds
+    #[command(flatten)]
+    pub lock: LockFlags,
     /// The container's name
     #[arg(long)]
     pub name: Option<String>,
@@ -111,7 +115,7 @@ impl Run {
         if self.detach && self.rm && self.tty == Some(true) {
             return Err(CliError::usage("`--detach` gives no terminal: leave `--tty` out"));
         }
-        Ok(())
+        self.lock.check(self.build, self.pull.and_then(Pull::policy))
     }
 
     fn wish(&self, project: &str, service: &str, command: &[String]) -> Result<RunWish, CliError> {
@@ -152,7 +156,7 @@ pub async fn run<B: Backend>(cx: &Context<'_, B>, args: &Run) -> Result<ExitStat
     };
     let project = cx.load(std::slice::from_ref(service))?;
     let services = change::services(&project, std::slice::from_ref(service))?;
-    build::before_up(cx, &project, args.quiet || args.quiet_build, build::When::of(args.build, false)).await?;
+    build::before_up(cx, &project, args.quiet || args.quiet_build, args.lock.builds(args.build, false)).await?;
     let oneoff = args.wish(&project.name, service, command)?;
     let wish = UpWish {
         services,
@@ -161,6 +165,7 @@ pub async fn run<B: Backend>(cx: &Context<'_, B>, args: &Run) -> Result<ExitStat
         pull: args.pull.and_then(Pull::policy),
         quiet_pull: args.quiet || args.quiet_pull,
         oneoff: Some(Box::new(oneoff.clone())),
+        lock: args.lock.of(),
         ..UpWish::default()
     };
     let desired = change::compile(cx, &project, &wish).await?;
@@ -173,6 +178,7 @@ pub async fn run<B: Backend>(cx: &Context<'_, B>, args: &Run) -> Result<ExitStat
         cx.output.line(&oneoff.name)?;
         return status;
     }
+    change::before(cx, &project.name, &declared(desired.clone())).await?;
     cx.output.flush()?;
     let (project, name) = (&project.name, &oneoff.name);
     let work = |tell| async move { cx.backend.run(project, desired, name, &tell).await };

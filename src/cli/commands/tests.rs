@@ -152,11 +152,28 @@ async fn up_detached_ends_with_1_and_the_reason_when_a_container_fails() {
         container: "shop-web-1".into(),
         reason: "port 80 is taken".into(),
         culprit: None,
+        obstacle: false,
     });
     let ran = run(&fake, &["up", "--wait"]).await;
     assert_eq!(ran.code(), 1);
     assert!(ran.err.ends_with("error: shop-web-1: port 80 is taken\n"), "{}", ran.err);
     assert_eq!(fake.asked.borrow().last().map(String::as_str), Some("declare until Healthy"));
+}
+
+#[tokio::test]
+async fn up_begins_nothing_where_it_can_not_succeed_and_tells_of_the_machine() {
+    let mut fake = Fake::shop();
+    fake.notes.push("another firewall is in the way".into());
+    assert_eq!(run(&fake, &["up", "-d"]).await.err.matches("warning: another firewall").count(), 1);
+    let failure =
+        crate::plan::Failure { container: "shop-web-1".into(), reason: "taken".into(), culprit: None, obstacle: true };
+    fake.obstacles.push(failure);
+    fake.asked.borrow_mut().clear();
+    for arguments in [&["up", "-d"][..], &["up"], &["create"], &["--dry-run", "up", "-d"], &["plan"]] {
+        let ran = run(&fake, arguments).await;
+        assert_eq!(ran.code(), 1, "{arguments:?}");
+    }
+    assert!(!fake.asked.borrow().iter().any(|asked| asked.starts_with("declare")), "{:?}", fake.asked.borrow());
 }
 
 #[tokio::test(start_paused = true)]
@@ -397,7 +414,7 @@ async fn a_password_never_shows() {
 async fn config_prints_what_compose_gives() {
     let fake = Fake::shop();
     let ran = run(&fake, &["config"]).await;
-    assert_eq!((ran.out.as_str(), ran.err.as_str()), ("name: shop\n", "warning: old\n"));
+    assert_eq!((ran.out.as_str(), ran.err.as_str()), ("name: shop\n", "warning[W0508]: old\n"));
     assert_eq!(run(&fake, &["config", "-q"]).await.out, "");
     run(&fake, &["config", "--hash", "web"]).await;
     assert_eq!(fake.asked.borrow().last().map(String::as_str), Some(r#"config Hash("web")"#));

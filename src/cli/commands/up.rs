@@ -16,6 +16,7 @@ use super::super::error::{CliError, ExitStatus};
 use super::super::output::logs::LogStyle;
 use super::super::signals::{Interrupts, unless_interrupted};
 use super::create::Pull;
+use super::lock::LockFlags;
 use super::watch::{Options, Session};
 use super::{build, change, create};
 
@@ -89,6 +90,9 @@ pub struct Up {
     /// Make anonymous volumes anew
     #[arg(short = 'V', long)]
     pub renew_anon_volumes: bool,
+    /// Whether the lock file holds
+    #[command(flatten)]
+    pub lock: LockFlags,
     /// Number of replicas of a service
     #[arg(long, value_name = "SERVICE=N")]
     pub scale: Vec<String>,
@@ -129,7 +133,7 @@ impl Up {
         if self.wait_timeout.is_some() && !self.wait {
             return Err(CliError::usage("`--wait-timeout` goes with `--wait`"));
         }
-        Ok(())
+        self.lock.check(self.build, self.pull.and_then(Pull::policy))
     }
 
     fn wish(&self, services: Vec<ServiceName>) -> Result<UpWish, CliError> {
@@ -146,6 +150,7 @@ impl Up {
             quiet_pull: self.quiet_pull,
             timeout: change::seconds(self.timeout),
             rehearsal: false,
+            lock: self.lock.of(),
             oneoff: None,
         })
     }
@@ -216,18 +221,19 @@ pub async fn run<'a, B: Backend>(cx: &'a Context<'a, B>, args: &Up) -> Result<Ex
     let wish = args.wish(services)?;
     let watching = args.watching(cx, loaded, &wish)?;
     let prepare = async {
-        build::before_up(cx, &project, args.quiet_build, build::When::of(args.build, args.no_build)).await?;
+        build::before_up(cx, &project, args.quiet_build, args.lock.builds(args.build, args.no_build)).await?;
         change::compile(cx, &project, &wish).await
     };
     let desired = unless_interrupted(&mut Interrupts::new()?, prepare).await?;
+    let declared = Change::Declare(Box::new(desired.clone()));
     if args.is_attached() && !cx.settings.dry_run {
+        change::before(cx, &project.name, &declared).await?;
         let style = LogStyle { no_prefix: args.no_log_prefix, no_color: args.no_color, timestamps: args.timestamps };
         let timeout = change::seconds(args.timeout);
         let mut attached = Attached::new(cx, &desired, shown, style, args.ends(), timeout, Interrupts::new()?)?;
         attached.watching = watching;
         return attached.run(desired).await;
     }
-    let declared = Change::Declare(Box::new(desired));
     let until = if args.wait { Until::Healthy } else { Until::Done };
     let work = change::apply(cx, &project.name, "Running", declared, until);
     change::within(args.wait_timeout.map(Duration::from_secs), work).await

@@ -1,11 +1,13 @@
 //! One table of everything a compose file may say: for each attribute what it takes, how it is cast, merged, made unique,
 //! written long, resolved and printed. Every pass walks a tree along this table; none knows attributes of its own.
 
+mod json_schema;
 mod project;
 mod service;
 #[cfg(test)]
 mod tests;
 
+pub use json_schema::json_schema;
 pub use project::PROJECT;
 pub use service::SERVICE;
 
@@ -352,7 +354,10 @@ impl Shape {
         match self.keys {
             Keys::No => None,
             Keys::Own(value) => Some(value),
-            Keys::Fields(fields) => match fields.iter().find(|(name, _)| *name == key) {
+            // Every pass comes here for every value: most names are told apart by their length and first letter.
+            Keys::Fields(fields) => match fields.iter().find(|(name, _)| {
+                name.len() == key.len() && name.as_bytes().first() == key.as_bytes().first() && *name == key
+            }) {
                 Some((_, shape)) => Some(shape),
                 None if self.extensions && key.starts_with("x-") => Some(&ANY),
                 None => None,

@@ -25,8 +25,12 @@ pub fn hash(service: &Node) -> String {
     let node = Node { kind: Kind::Map(counted), ..Node::default() };
     let mut json = String::new();
     write(&mut json, &View { node: &node, shape: &SERVICE });
-    let digest = Sha256::digest(json.as_bytes());
-    digest.iter().map(|byte| format!("{byte:02x}")).collect()
+    text(&json)
+}
+
+/// The hash of a text, in hexadecimal.
+pub fn text(text: &str) -> String {
+    Sha256::digest(text.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 fn write(out: &mut String, view: &View<'_>) {

@@ -22,6 +22,11 @@ pub fn print(root: &Node, shape: &Shape, typed: bool) -> String {
     text
 }
 
+/// A value as it is.
+pub fn value(node: &Node, shape: &Shape) -> Value {
+    convert(&View { node, shape }, false, 1)
+}
+
 /// `depth` 0 is the project; below it the peer's JSON has no `x-*`.
 fn convert(view: &View<'_>, typed: bool, depth: usize) -> Value {
     match &view.node.kind {

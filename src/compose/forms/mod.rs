@@ -7,7 +7,7 @@ use super::attributes::{Form, Keys, Shape};
 use super::merge::names_to_map;
 use super::node::{Kind, Map, Node};
 use super::scalar;
-use crate::diag::Diagnostic;
+use crate::diag::{Code, Diagnostic};
 
 /// Writes a tree long. `lenient` keeps what cannot be read (values that still have their variables).
 pub fn canonical(node: &mut Node, shape: &Shape, lenient: bool, diags: &mut Vec<Diagnostic>) {
@@ -137,11 +137,19 @@ fn device(node: &mut Node, diags: &mut Vec<Diagnostic>) {
     let mut parts = text.split(':');
     let source = parts.next().unwrap_or_default();
     let target = parts.next().unwrap_or(source);
-    let permissions = parts.next().unwrap_or("rwm");
+    let permissions = parts.next().filter(|text| !text.is_empty()).unwrap_or("rwm");
+    if source.is_empty() || target.is_empty() {
+        let text = format!("`{text}` is no device: a part of it is empty");
+        diags.push(Diagnostic::new(Code::BadDevice, text).at(node.span, ""));
+        return;
+    }
     if parts.next().is_some() {
         diags.push(
-            Diagnostic::error(format!("`{text}` is no device: it has more than `source:target:permissions`"))
-                .at(node.span, ""),
+            Diagnostic::new(
+                Code::BadDevice,
+                format!("`{text}` is no device: it has more than `source:target:permissions`"),
+            )
+            .at(node.span, ""),
         );
         return;
     }
@@ -159,7 +167,7 @@ fn pairs_to_map(node: &mut Node) {
             Some((key, value)) => (key.to_owned(), Kind::Str(value.to_owned())),
             None => (text, Kind::Null),
         };
-        Some((key, Node { key: item.span, ..Node::like(item, value) }))
+        Some((key, Node { key: item.place(), ..Node::like(item, value) }))
     });
     node.kind = Kind::Map(map.collect());
 }

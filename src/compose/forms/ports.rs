@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use crate::compose::node::{Kind, Map, Node};
 use crate::compose::scalar;
-use crate::diag::Diagnostic;
+use crate::diag::{Code, Diagnostic};
 
 /// Writes every port of the list long. Lists that cannot be read stay as they are when `lenient`.
 pub fn expand(node: &mut Node, lenient: bool, diags: &mut Vec<Diagnostic>) {
@@ -20,7 +20,7 @@ pub fn expand(node: &mut Node, lenient: bool, diags: &mut Vec<Diagnostic>) {
             Ok(ports) => long.extend(ports.into_iter().map(|port| port.node(item))),
             Err(_) if lenient => return,
             Err(problem) => diags.push(
-                Diagnostic::error(format!("`{text}` is no port: {problem}"))
+                Diagnostic::new(Code::BadPort, format!("`{text}` is no port: {problem}"))
                     .at(item.span, "")
                     .help("write [[ADDRESS:]HOST:]CONTAINER[/PROTOCOL], as `127.0.0.1:8080:80/tcp`"),
             ),

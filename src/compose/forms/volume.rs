@@ -2,7 +2,7 @@
 
 use crate::compose::node::{Kind, Map, Node};
 use crate::compose::paths;
-use crate::diag::Diagnostic;
+use crate::diag::{Code, Diagnostic};
 
 /// A short form, taken apart.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -133,7 +133,7 @@ pub fn long(node: &mut Node, lenient: bool, diags: &mut Vec<Diagnostic>) {
             Ok(short) => node.kind = short.node(node),
             Err(_) if lenient => {}
             Err(problem) => diags.push(
-                Diagnostic::error(format!("`{text}` is no volume: {problem}"))
+                Diagnostic::new(Code::BadMount, format!("`{text}` is no volume: {problem}"))
                     .at(node.span, "")
                     .help("write [SOURCE:]TARGET[:OPTIONS], as `./data:/data:ro`"),
             ),

@@ -1,5 +1,6 @@
 //! Whole projects through the pipeline, and tables for the parts that have a grammar of their own.
 
+mod compare;
 mod forms;
 mod grammar;
 mod merging;

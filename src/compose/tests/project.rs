@@ -155,7 +155,7 @@ fn what_is_not_done_is_told_with_its_place() {
     )]);
     let loaded = stage.load().expect("config passes it");
     let told: Vec<String> =
-        support::unsupported(&loaded).into_iter().map(|d| format!("{}: {}", d.severity, d.message)).collect();
+        support::unsupported(&loaded).into_iter().map(|d| format!("{}: {}", d.severity(), d.message)).collect();
     assert_eq!(
         told,
         [
@@ -165,6 +165,52 @@ fn what_is_not_done_is_told_with_its_place() {
         ]
     );
     assert_eq!(support::refused(&loaded).len(), 2);
+}
+
+#[test]
+fn values_that_nobody_carries_out() {
+    let refused = |line: &str| {
+        let text = format!("services:\n  a:\n    image: i\n    {line}\n");
+        let stage = Stage::new(&[("compose.yaml", &text)]);
+        support::refused(&stage.load().expect("config passes it")).len()
+    };
+    for (line, count) in [
+        ("runtime: runc", 0),
+        ("runtime: nvidia", 1),
+        ("userns_mode: host", 0),
+        ("userns_mode: x", 1),
+        ("isolation: default", 0),
+        ("isolation: hyperv", 1),
+        ("volumes: [{type: npipe, source: a, target: /b}]", 1),
+        ("volumes: [/b]", 0),
+    ] {
+        assert_eq!(refused(line), count, "{line}");
+    }
+}
+
+#[test]
+fn where_a_value_came_from() {
+    let stage = Stage::new(&[
+        (
+            "compose.yaml",
+            "services:\n  base: {image: i, user: u}\n  web:\n    extends: base\n    ports:\n      - '80:80'\n      - '${PORT:-81}:81'\n",
+        ),
+        ("compose.more.yaml", "services:\n  web:\n    image: j\n    ports: ['82:82']\n"),
+    ]);
+    let loaded = super::super::load(&LoadOptions { history: true, ..stage.options.clone() }).expect("valid");
+    let origin = |path: &str| loaded.origin(path).expect(path);
+    assert_eq!(
+        origin("services.web.image"),
+        "services.web.image = \"j\"\n  from compose.more.yaml:3:12  image: j\n  steps of services.web.image, a later one replaces it:\n    \
+         1. web extends base: compose.yaml:2:17  base: {image: i, user: u}\n    2. compose.more.yaml: compose.more.yaml:3:12  image: j\n"
+    );
+    let port = origin("services.web.ports[1].published");
+    assert!(port.contains("from compose.yaml:7:9") && port.contains("`PORT` is not set"), "{port}");
+    assert!(origin("services.web.ports[2]").contains("2. compose.more.yaml: compose.more.yaml:4:5"));
+    assert!(origin("services.web.networks.default").contains("implied"), "{}", origin("services.web.networks.default"));
+    let wrong = loaded.origin("services.web.imag").expect_err("nothing");
+    assert_eq!(wrong.help.as_deref(), Some("did you mean `image`?"));
+    assert!(loaded.origin("services.web.ports[9]").expect_err("nothing").help.is_some_and(|h| h.contains("3 entries")));
 }
 
 #[test]

@@ -12,18 +12,19 @@ fn all_of_a_files_errors_at_once_in_its_order() {
         "services:\n  web:\n    image: i\n    prots: ['80:80']\n    restart: 1\n    depends_on: [a, a]\n  db:\n    image: i\n    healthcheck: {intervall: 1s}\nvolume: {}\n",
     );
     let expected = "\
-error: unknown key `prots` in `services.web`
+error[E0501]: unknown key `prots` in `services.web`
  ┌ compose.yaml:4:5
 4│     prots: ['80:80']
  │     ━━━━━ no such attribute
  = help: did you mean `ports`?
 
-error: `services.web.restart` must be text, not a number
+error[E0502]: `services.web.restart` must be text, not a number
  ┌ compose.yaml:5:14
 5│     restart: 1
  │              ━ text is needed here
+ = help: put it in quotes: \"1\"
 
-error: `a` stands twice in `services.web.depends_on`
+error[E0507]: `a` stands twice in `services.web.depends_on`
  ┌ compose.yaml:6:21
 6│     depends_on: [a, a]
  │                     ━ again
@@ -31,13 +32,13 @@ error: `a` stands twice in `services.web.depends_on`
 6│     depends_on: [a, a]
  │                  ━ first
 
-error: unknown key `intervall` in `services.db.healthcheck`
+error[E0501]: unknown key `intervall` in `services.db.healthcheck`
  ┌ compose.yaml:9:19
 9│     healthcheck: {intervall: 1s}
  │                   ━━━━━━━━━ no such attribute
  = help: did you mean `interval`?
 
-error: unknown key `volume` at the top level
+error[E0501]: unknown key `volume` at the top level
   ┌ compose.yaml:10:1
 10│ volume: {}
   │ ━━━━━━ no such attribute
@@ -124,6 +125,60 @@ fn things_that_do_not_fit_together() {
         let told = wrong(text);
         assert!(told.contains(part), "{part:?} for {text:?}:\n{told}");
     }
+}
+
+#[test]
+fn a_value_from_a_variable_is_shown_there_with_its_origin() {
+    let stage = Stage::new(&[
+        (
+            "compose.yaml",
+            "services:\n  a:\n    image: i\n    mem_limit: \"${LIMIT}\"\n    privileged: ${P:-maybe}\n    ports: ['${PORT}:80']\n",
+        ),
+        (".env", "# limits\nLIMIT=lots\n"),
+    ]);
+    let told = stage.env("PORT", "http").wrong();
+    let expected = "\
+error[E0601]: `lots` is not a size (as `512m` or `1.5gb`)
+ ┌ compose.yaml:4:19
+4│     mem_limit: \"${LIMIT}\"
+ │                   ━━━━━
+ = note: `LIMIT` comes from @/.env:2
+
+error[E0502]: `maybe` is not true or false
+ ┌ compose.yaml:5:19
+5│     privileged: ${P:-maybe}
+ │                   ━ true or false is needed here
+ = note: `P` is not set, so the text of the file stands for it
+
+error[E0602]: `http:80` is no port: `http` is no port (0 to 65535)
+ ┌ compose.yaml:6:16
+6│     ports: ['${PORT}:80']
+ │                ━━━━
+ = note: `PORT` comes from the environment
+ = help: write [[ADDRESS:]HOST:]CONTAINER[/PROTOCOL], as `127.0.0.1:8080:80/tcp`
+";
+    assert_eq!(told, expected);
+}
+
+#[test]
+fn later_stages_add_their_errors_but_not_what_follows_from_earlier_ones() {
+    let told = wrong(
+        "services:\n  a:\n    imagee: i\n  b:\n    image: i\n    depends_on: [nobody]\n  c:\n    image: i\n    stop_grace_period: soon\n",
+    );
+    let codes: Vec<&str> = told
+        .lines()
+        .filter_map(|line| line.split_once(": "))
+        .map(|(code, _)| code)
+        .filter(|c| c.starts_with("error"))
+        .collect();
+    assert_eq!(codes, ["error[E0501]", "error[E0701]", "error[E0601]"], "{told}");
+}
+
+#[test]
+fn one_alias_below_itself() {
+    let told = wrong("services:\n  a.x: &s {image: i}\n  b: *s\n  b.y: *s\n");
+    assert!(told.contains("takes this for a circle"), "{told}");
+    assert!(!wrong("services:\n  a: &s {image: i}\n  b: *s\n  bc: *s\n").contains("circle"));
 }
 
 #[test]

@@ -2,9 +2,7 @@
 
 use super::mount::{self, Owner};
 use super::network::{self, Attachment};
-use super::{
-    Compiler, Problems, device, endpoint, file, hook, label, lifecycle, log, process, resource, security, unsupported,
-};
+use super::{Compiler, Problems, device, endpoint, file, hook, label, lifecycle, log, process, resource, security};
 use crate::compose::model::{self, Service};
 use crate::desired::{
     Condition, ContainerSpec, Dependency, DesiredContainer, ResolvedImage, RestartPolicy, Target, VolumeSpec,
@@ -36,7 +34,6 @@ pub fn drafts(compiler: &Compiler<'_>, name: &ServiceName, service: &Service, pr
         problems.add(format!("{at}.image"), "the image was not resolved");
         return Vec::new();
     };
-    unsupported::check(&at, service, problems);
     if let Some(run) = compiler.run().filter(|run| run.service == *name) {
         let container = compiler.oneoff_name(run);
         let mut draft = draft(compiler, name, service, image, (container, 0), problems);

@@ -9,8 +9,7 @@ use super::network::{self, Networks};
 use super::{Compiler, Problems, Recreate, Verb, volume};
 use crate::desired::changes::port;
 use crate::desired::{
-    Condition, ContainerSpec, Dependency, Desired, DesiredContainer, MountSource, NetworkSpec, PortSpec, Protocol,
-    SCHEMA, Target,
+    Condition, Dependency, Desired, DesiredContainer, MountSource, NetworkSpec, PortSpec, Protocol, SCHEMA, Target,
 };
 use crate::name::{ContainerName, NetworkName, ServiceName};
 
@@ -25,6 +24,7 @@ pub fn join(
     carry(compiler, selected, &mut desired);
     let mut networks = needed_networks(compiler, &drafts, &mut desired, problems);
     let moved = addresses(&mut drafts, &mut networks.pools, problems);
+    bind_ports(&mut drafts, &networks.specs);
     desired.networks.append(&mut networks.specs);
     for Draft { mut container, anonymous, .. } in drafts {
         for volume in volume::volumes(compiler, &container.spec, problems) {
@@ -33,7 +33,6 @@ pub fn join(
         for volume in anonymous {
             desired.volumes.insert(volume.name.clone(), volume);
         }
-        bind_ports(&mut container.spec, &desired.networks);
         container.hash = container.spec.hash();
         decide(compiler, &mut container);
         if moved.contains(&container.spec.name) {
@@ -182,11 +181,19 @@ fn addresses(
     moved
 }
 
-/// Ports without an address of the host are bound to that of the network (`host_binding_ipv4`), as docker does.
-fn bind_ports(spec: &mut ContainerSpec, networks: &BTreeMap<NetworkName, NetworkSpec>) {
-    let binding = spec.endpoints.iter().find_map(|endpoint| networks.get(&endpoint.network)?.host_binding);
-    for port in &mut spec.ports {
-        port.host_ip = port.host_ip.or(binding);
+/// Ports without an address are published on the one that their network names (`host_binding_ipv4`).
+fn bind_ports(drafts: &mut [Draft], networks: &BTreeMap<NetworkName, NetworkSpec>) {
+    for draft in drafts {
+        let spec = &mut draft.container.spec;
+        let outward = spec.endpoints.iter().enumerate().filter_map(|(index, endpoint)| {
+            let network = networks.get(&endpoint.network).filter(|network| !network.internal)?;
+            Some(((endpoint.gateway_priority, std::cmp::Reverse(index)), network))
+        });
+        // The network of the default route is the one over which ports are reached.
+        let way_in = outward.max_by_key(|(rank, _)| *rank).and_then(|(_, network)| network.host_binding);
+        for port in spec.ports.iter_mut().filter(|port| port.host_ip.is_none()) {
+            port.host_ip = way_in;
+        }
     }
 }
 
@@ -239,7 +246,7 @@ fn clashes(desired: &Desired, problems: &mut Problems) {
                 continue;
             }
             let list = holders.entry((one.protocol, one.published)).or_default();
-            let clash = list.iter().find(|(_, other)| overlap(one.host_ip, other.host_ip));
+            let clash = list.iter().find(|(_, other)| one.clashes(other));
             if let Some((other, _)) = clash {
                 let path = format!("services.{}.ports[{index}]", container.spec.service);
                 let (first, second) = (&other.spec.service, &container.spec.service);
@@ -264,16 +271,5 @@ fn clashes(desired: &Desired, problems: &mut Problems) {
             }
             list.push((container, one));
         }
-    }
-}
-
-/// Whether two host addresses cannot both be listened on. All addresses (`None`) are those of IPv4 and of IPv6.
-fn overlap(one: Option<IpAddr>, other: Option<IpAddr>) -> bool {
-    match (one, other) {
-        (Some(one), Some(other)) if one.is_ipv4() == other.is_ipv4() => {
-            one == other || one.is_unspecified() || other.is_unspecified()
-        }
-        (Some(_), Some(_)) => false,
-        _ => true,
     }
 }

@@ -30,7 +30,6 @@ mod security;
 mod subnet;
 #[cfg(test)]
 mod tests;
-mod unsupported;
 mod volume;
 
 use std::borrow::Cow;

@@ -44,6 +44,7 @@ impl Inner {
             Action::PauseContainer { id, name } => self.check_container("paused", id, name, true),
             Action::UnpauseContainer { id, name } => self.check_container("unpaused", id, name, true),
             Action::ReleaseContainer { id, name } => self.check_release(id, name),
+            Action::MendContainer { id, name, .. } => self.check_container("mended", id, name, true),
             Action::RemoveContainer { id, name } => self.check_container("removed", id, name, false),
             // It may have ended meanwhile: then the hook fails with it.
             Action::RunHooks { .. } => {}
@@ -146,7 +147,8 @@ impl Inner {
             Action::PullImage { id, .. } if !half => drop(self.observed.images.insert(id.clone())),
             Action::CreateNetwork { spec } => {
                 let endpoints = self.observed.networks.get(&spec.name).map(|n| n.endpoints.clone()).unwrap_or_default();
-                let network = ObservedNetwork { spec: spec.clone(), present: !half, endpoints };
+                let network =
+                    ObservedNetwork { spec: spec.clone(), present: !half, lost: Default::default(), endpoints };
                 self.observed.networks.insert(spec.name.clone(), network);
             }
             Action::RemoveNetwork { name } if half => {
@@ -173,6 +175,11 @@ impl Inner {
             }
             Action::PauseContainer { id, .. } => self.freeze(id, true),
             Action::UnpauseContainer { id, .. } => self.freeze(id, false),
+            Action::MendContainer { id, lost, .. } if !half => {
+                if let Some(container) = self.observed.containers.get_mut(id) {
+                    container.lost.retain(|loss| !lost.contains(loss));
+                }
+            }
             Action::RemoveContainer { id, .. } if half => {
                 if let Some(container) = self.observed.containers.get_mut(id) {
                     container.state = State::Incomplete;
@@ -196,6 +203,7 @@ impl Inner {
             restarts: 0,
             streak: 0,
             sandbox: false,
+            lost: Default::default(),
             ports: Vec::new(),
             hooks: Default::default(),
         };
@@ -238,6 +246,10 @@ impl Inner {
             let (State::Running { pid: now } | State::Paused { pid: now }) = container.state else { continue };
             if pid.is_none_or(|pid| pid == now) {
                 container.state = State::Exited(Exit { code, oom: false, at: at.clone(), stopped, error: None });
+                if stopped {
+                    // Its links go with its surroundings.
+                    container.lost.clear();
+                }
             }
         }
     }

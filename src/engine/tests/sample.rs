@@ -127,7 +127,12 @@ pub fn port(number: u16) -> PortSpec {
 pub fn reached(desired: &Desired) -> Observed {
     let mut observed = Observed::default();
     for (name, spec) in &desired.networks {
-        let network = ObservedNetwork { spec: spec.clone(), present: true, endpoints: Default::default() };
+        let network = ObservedNetwork {
+            spec: spec.clone(),
+            present: true,
+            lost: Default::default(),
+            endpoints: Default::default(),
+        };
         observed.networks.insert(name.clone(), network);
     }
     for (name, spec) in &desired.volumes {
@@ -158,6 +163,7 @@ fn add(observed: &mut Observed, container: &DesiredContainer) {
         restarts: 0,
         streak: 0,
         sandbox: true,
+        lost: Default::default(),
         ports: container.spec.ports.clone(),
         hooks: Default::default(),
     };

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::desired::{ContainerSpec, FileSource, MountSource, NetMode, NsMode, SCHEMA, Secret};
 use crate::host::cgroup::Cgroup;
+use crate::host::seccomp::{self, Program};
 use crate::name::{ContainerId, Digest, VolumeName};
 
 /// What a container is made of, and where its parts are on this machine.
@@ -20,6 +21,11 @@ pub struct Bundle {
     pub spec: ContainerSpec,
     /// Where things are.
     pub host: Resolved,
+    /// Its system call filter: made once for all containers that are alike, and not in each one's own process.
+    ///
+    /// Not to be left out: a bundle of an older supervisor, without the field, must not mean "no filter".
+    #[serde(deserialize_with = "Option::deserialize")]
+    pub filter: Option<Program>,
 }
 
 /// Where the parts of a container are on this machine.
@@ -81,6 +87,14 @@ pub enum BundleError {
     /// There is nothing to run.
     #[error("container {0} has no command: its image names none, so the compose file must")]
     NoCommand(String),
+    /// There is no filter as it wants one.
+    #[error("container {container}: {reason}")]
+    Seccomp {
+        /// Its name.
+        container: String,
+        /// What is wrong with its profile.
+        reason: String,
+    },
     /// A kernel parameter of a namespace that is not the container's own.
     #[error("container {container} sets {key}: {reason}")]
     Sysctl {
@@ -122,7 +136,9 @@ impl Bundle {
                 return Err(BundleError::Sysctl { container: name(), key: key.clone(), reason });
             }
         }
-        Ok(Bundle { schema: SCHEMA, id, spec, host })
+        let filter = seccomp::of(&spec.security)
+            .map_err(|error| BundleError::Seccomp { container: name(), reason: error.to_string() })?;
+        Ok(Bundle { schema: SCHEMA, id, spec, host, filter })
     }
 
     /// Whether the sandbox has a network namespace of its own.

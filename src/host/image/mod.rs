@@ -21,6 +21,7 @@ mod load;
 mod login;
 mod make;
 mod manifest;
+mod pin;
 mod platform;
 mod progress;
 mod reference;

@@ -1,7 +1,8 @@
 //! A project's records: its desired state, and the list of its containers.
 
-use std::fs;
+use std::fs::{self, File};
 use std::io;
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
@@ -89,13 +90,43 @@ pub fn containers(paths: &Paths, project: &ProjectName) -> Vec<ContainerId> {
     names(&paths.project_containers(project)).into_iter().map(ContainerId::from).collect()
 }
 
-/// Forgets a project of which nothing is left: its desired state, its logs, its run folder.
+/// Forgets a project of which nothing is left: its desired state, its logs, its run folder. To be called with its
+/// [`start_lock`], or the next supervisor's files may go too.
 ///
 /// # Errors
 /// When something can't be removed.
 pub fn forget(paths: &Paths, project: &ProjectName) -> Result<(), LedgerError> {
     container::remove_tree(&paths.project(project))?;
     container::remove_tree(&paths.project_run(project))
+}
+
+/// Holds off everybody else who would start a supervisor for the project or ask one for something, and the supervisor
+/// from ending. Waits for it; released with the file.
+///
+/// # Errors
+/// When the run folder can't be made or the lock not be taken.
+pub fn start_lock(paths: &Paths, project: &ProjectName) -> io::Result<File> {
+    let path = paths.project_run(project).join("start.lock");
+    loop {
+        fs::create_dir_all(paths.project_run(project))?;
+        match File::create(&path) {
+            Ok(lock) => {
+                lock.lock()?;
+                // The end of the last supervisor may have taken it away meanwhile: then it excludes nobody.
+                if is_named(&lock, &path) {
+                    return Ok(lock);
+                }
+            }
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+/// Whether an open file still has its name.
+pub fn is_named(file: &File, path: &Path) -> bool {
+    let id = |found: io::Result<fs::Metadata>| found.map(|m| (m.dev(), m.ino())).ok();
+    id(file.metadata()) == id(fs::metadata(path))
 }
 
 /// The names in a folder, sorted, without what begins with a dot; empty for a folder that is not there.

@@ -10,7 +10,7 @@ use flate2::write::GzEncoder;
 
 use super::Error;
 use super::files::{Numbered, list};
-use super::queue::give_back;
+use crate::host::process::trim;
 
 /// What is being made; it gets its name when it is whole.
 const UNFINISHED: &str = ".gz.part";
@@ -24,7 +24,7 @@ pub(super) fn start(dir: &Path, number: u64) {
                 let _ = fs::remove_file(unfinished(&dir, file.number));
             }
         }
-        give_back();
+        trim();
     };
     // Without a thread it happens at the next rotation.
     let _ = std::thread::Builder::new().name("log-gzip".into()).stack_size(256 << 10).spawn(work);

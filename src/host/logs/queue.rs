@@ -106,7 +106,7 @@ impl Queue {
         if idle(&mut state) {
             let large = batch.shrink() | state.batch.shrink();
             if large {
-                give_back();
+                crate::host::process::trim();
             }
             state = match limit {
                 None => self.came.wait_while(state, idle).unwrap_or_else(PoisonError::into_inner),
@@ -166,14 +166,5 @@ impl Batch {
         self.bytes.shrink_to(KEPT);
         self.chunks.shrink_to(KEPT / OVERHEAD);
         large
-    }
-}
-
-/// Gives freed memory to the kernel: a shim that has nothing to do is to be small, and glibc keeps what was freed.
-pub(super) fn give_back() {
-    #[cfg(target_env = "gnu")]
-    // SAFETY: no pointers; it takes the allocator's own locks.
-    unsafe {
-        libc::malloc_trim(0);
     }
 }

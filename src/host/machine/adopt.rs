@@ -40,7 +40,27 @@ impl Machine {
             self.net.republish_all(&self.project, &self.held().await?).await?;
             self.refresh_names().await;
         }
+        let lives: Vec<_> = self.live.read().await.values().cloned().collect();
+        for live in lives {
+            self.watch_inside(&live.spec, &live).await;
+        }
+        self.sweep();
         Ok(())
+    }
+
+    /// Takes away what a crash or a kill has left of networks, beside the work that waits: nothing of it is in the way.
+    fn sweep(&self) {
+        let (net, paths) = (self.net.clone(), self.paths.clone());
+        let known = move || {
+            let projects = project::all(&paths);
+            projects.iter().flat_map(|name| project::containers(&paths, name)).collect()
+        };
+        tokio::spawn(async move {
+            match net.sweep(known).await {
+                Ok(removed) => removed.iter().for_each(|what| tracing::info!(what, "nobody claimed it: removed")),
+                Err(error) => tracing::warn!(%error, "what nobody claims was not removed"),
+            }
+        });
     }
 
     /// The ports that are held, for the rules and the relay: duplicates, since the originals stay with their containers.

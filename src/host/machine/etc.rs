@@ -86,6 +86,18 @@ pub fn resolv_conf(spec: &ContainerSpec, around: &Surroundings) -> String {
     text
 }
 
+/// The specification that the texts of a container in another's network are made from: the other's, with its own additions.
+pub fn joined(spec: &ContainerSpec, owner: &ContainerSpec) -> ContainerSpec {
+    let mut joined = owner.clone();
+    joined.extra_hosts.extend(spec.extra_hosts.iter().cloned());
+    for (own, theirs) in [(&spec.dns.search, &mut joined.dns.search), (&spec.dns.options, &mut joined.dns.options)] {
+        if !own.is_empty() {
+            theirs.clone_from(own);
+        }
+    }
+    joined
+}
+
 /// What resolv.conf(5) says, as far as it is handed on.
 #[derive(Default)]
 struct Resolv {
@@ -148,6 +160,18 @@ mod tests {
         let around = Surroundings { addresses: Vec::new(), ..around() };
         assert_eq!(hosts(&spec, &around), "127.0.0.1 host\n");
         assert_eq!(resolv_conf(&spec, &around), "nameserver 127.0.0.53\nsearch lan\noptions edns0\n");
+    }
+
+    #[test]
+    fn one_in_the_network_of_another_has_its_name_server_and_names() {
+        let mut owner = on_a_network();
+        owner.extra_hosts = vec![("db".into(), "10.0.0.9".into())];
+        let mut spec = ContainerSpec { extra_hosts: vec![("x".into(), "10.0.0.8".into())], ..ContainerSpec::default() };
+        spec.namespaces.net = NetMode::Container("owner".into());
+        spec.dns.search = vec!["own".into()];
+        let joined = joined(&spec, &owner);
+        assert_eq!(resolv_conf(&joined, &around()), "nameserver 127.0.0.11\nsearch own\noptions edns0 ndots:0\n");
+        assert!(hosts(&joined, &around()).ends_with("10.0.0.9\tdb\n10.0.0.8\tx\n172.18.0.2\tweb\n"));
     }
 
     #[test]

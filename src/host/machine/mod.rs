@@ -6,6 +6,7 @@
 //! | [`create`], [`start`], [`stop`], [`remove`] | containers |
 //! | `hook` | programs run inside a container after its start and before its stop |
 //! | [`sandbox`] | what a container has beside its process: shim, links, ports, names |
+//! | [`mend`], [`watch`] | putting back what somebody took away, and hearing of it |
 //! | [`adopt`] | taking over what a former supervisor left running |
 //! | [`etc`] | the texts of /etc/hosts and /etc/resolv.conf |
 //! | [`names`] | the table of the embedded name server |
@@ -15,6 +16,7 @@ mod create;
 mod error;
 pub mod etc;
 mod hook;
+mod mend;
 mod names;
 pub mod observe;
 mod probe;
@@ -22,10 +24,12 @@ mod remove;
 mod sandbox;
 mod start;
 mod stop;
+mod watch;
 
 use std::collections::BTreeMap;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use tokio::sync::{Notify, RwLock};
 
@@ -54,13 +58,18 @@ pub struct Machine {
     images: Store,
     net: Net,
     names: DnsServer,
+    naming: names::Naming,
     /// The containers that have a shim.
     live: RwLock<BTreeMap<ContainerId, Arc<Live>>>,
     detaching: sandbox::Detaching,
     changed: Arc<Notify>,
     /// What shims and whoever enters a container run: a sealed copy of this program.
     executable: OwnedFd,
-    cache: observe::Cache,
+    cache: Arc<observe::Cache>,
+    /// Containers of other projects came to our networks, or left them.
+    names_stale: Arc<AtomicBool>,
+    /// Ends with this.
+    _watch: watch::Watch,
 }
 
 impl Machine {
@@ -70,6 +79,9 @@ impl Machine {
     /// When a part of the machine can't be used.
     pub fn open(paths: &Paths, project: &ProjectName) -> Result<Self, MachineError> {
         let net = Net::open(&paths.root, &paths.run)?;
+        let changed = Arc::new(Notify::new());
+        let names_stale = Arc::new(AtomicBool::new(false));
+        let watch = watch::Watch::networks(&net, project, names_stale.clone(), changed.clone())?;
         Ok(Self {
             paths: paths.clone(),
             project: project.clone(),
@@ -78,10 +90,13 @@ impl Machine {
             detaching: sandbox::Detaching::start(net.clone()),
             net,
             names: DnsServer::new("/etc/resolv.conf".into()),
+            naming: names::Naming::default(),
             live: RwLock::default(),
-            changed: Arc::new(Notify::new()),
+            changed,
             executable: container::executable::protected()?,
-            cache: observe::Cache::default(),
+            cache: Arc::new(observe::Cache::told()),
+            names_stale,
+            _watch: watch,
         })
     }
 
@@ -112,6 +127,7 @@ impl Machine {
                 self.release(id).await?;
                 self.refresh_names().await;
             }
+            Action::MendContainer { id, name, lost } => self.mend(id, name, lost).await?,
             Action::RemoveContainer { id, .. } => self.remove(id).await?,
         }
         Ok(Vec::new())
@@ -140,11 +156,20 @@ impl Machine {
 impl Host for Machine {
     async fn observe(&self, desired: &Desired) -> Result<Observed, HostError> {
         self.end_lost_shims().await;
-        Ok(observe::observe(&self.paths, &self.project, Some(desired), &self.cache)?)
+        let mut observed = observe::observe(&self.paths, &self.project, Some(desired), &self.cache)?;
+        self.observe_inside(&mut observed).await;
+        if self.names_stale.swap(false, Ordering::AcqRel) {
+            self.refresh_names().await;
+        }
+        Ok(observed)
     }
 
     async fn apply(&self, action: &Action) -> Result<Vec<String>, HostError> {
-        Ok(self.act(action).await?)
+        let result = self.act(action).await;
+        if let Some(id) = action.container() {
+            self.cache.changed(id);
+        }
+        Ok(result?)
     }
 
     async fn probe(&self, id: &ContainerId, spec: &HealthSpec) -> ProbeResult {
@@ -156,7 +181,9 @@ impl Host for Machine {
     }
 
     async fn record_health(&self, id: &ContainerId, record: &HealthRecord) -> Result<(), HostError> {
-        ledger::container::set_health(&self.paths, id, record).map_err(|e| MachineError::from(e).into())
+        let result = ledger::container::set_health(&self.paths, id, record);
+        self.cache.changed(id);
+        result.map_err(|e| MachineError::from(e).into())
     }
 
     async fn changed(&self) {

@@ -1,31 +1,82 @@
 //! Reads what exists of a project. Works with and without a supervisor: the ledger says what was made of what, the
 //! kernel says what runs.
 
-use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::{MachineError, with_causes};
-use crate::desired::{Desired, Stamp};
+use crate::desired::{Desired, NetworkSpec, PortSpec, Stamp, Target};
 use crate::host::container::record;
 use crate::host::image::Store;
 use crate::host::ledger::container::{self as ledger, Made};
 use crate::host::ledger::project;
-use crate::host::net::Net;
+use crate::host::net::{Net, Owner};
 use crate::host::paths::Paths;
 use crate::host::record::RecordError;
 use crate::host::{clock, volume, world};
-use crate::name::{ContainerId, ProjectName};
-use crate::observed::{Exit, Health, Observed, ObservedContainer, ObservedNetwork, ObservedVolume, State};
+use crate::name::{ContainerId, ContainerName, ProjectName};
+use crate::observed::{Exit, Health, Observed, ObservedContainer, ObservedPort, ObservedVolume, PortHolder, State};
 
-/// What containers are made of never changes: read once.
+/// What was read before and still holds.
 #[derive(Debug, Default)]
-pub struct Cache(Mutex<BTreeMap<ContainerId, Arc<Made>>>);
+pub struct Cache {
+    /// What containers are made of never changes: read once.
+    made: Mutex<BTreeMap<ContainerId, Arc<Made>>>,
+    /// How containers stood; `None` for those who look without being told of changes.
+    seen: Option<Mutex<Seen>>,
+}
+
+#[derive(Debug, Default)]
+struct Seen {
+    /// Counts them: what was read while one came is not kept.
+    changes: u64,
+    /// Those whose shims tell of their ends; of others nothing is kept.
+    followed: BTreeSet<ContainerId>,
+    containers: BTreeMap<ContainerId, ObservedContainer>,
+}
 
 impl Cache {
+    /// For a supervisor, who makes all changes himself or is told of them by the shims: a container is read anew after
+    /// [`Cache::changed`].
+    pub fn told() -> Self {
+        Self { seen: Some(Mutex::default()), ..Self::default() }
+    }
+
+    /// From now on its shim tells of its end.
+    pub fn follow(&self, id: &ContainerId) {
+        self.changed(id);
+        if let Some(seen) = &self.seen {
+            lock(seen).followed.insert(id.clone());
+        }
+    }
+
+    /// Nobody tells of its end any more.
+    pub fn unfollow(&self, id: &ContainerId) {
+        if let Some(seen) = &self.seen {
+            lock(seen).followed.remove(id);
+        }
+        self.changed(id);
+    }
+
+    /// A container is not as it was.
+    pub fn changed(&self, id: &ContainerId) {
+        if let Some(seen) = &self.seen {
+            let mut seen = lock(seen);
+            seen.changes += 1;
+            seen.containers.remove(id);
+        }
+    }
+
+    /// Forgets a container that was removed.
+    pub fn forget(&self, id: &ContainerId) {
+        lock(&self.made).remove(id);
+        self.changed(id);
+    }
+
     /// `None`: its making was not finished. So it is with a damaged record, which the user is told of: what is left of the
     /// container is made anew. One that can't be read, or that a newer windlass wrote, is nobody's to be removed.
     fn made(&self, paths: &Paths, id: &ContainerId, told: &mut Vec<String>) -> Result<Option<Arc<Made>>, RecordError> {
-        let mut cache = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut cache = lock(&self.made);
         if let Some(made) = cache.get(id) {
             return Ok(Some(made.clone()));
         }
@@ -40,10 +91,31 @@ impl Cache {
         Ok(made)
     }
 
-    /// Forgets a container that was removed.
-    pub fn forget(&self, id: &ContainerId) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(id);
+    /// As it was seen last, else by a `look`.
+    fn seen<E>(
+        &self,
+        id: &ContainerId,
+        look: impl FnOnce() -> Result<ObservedContainer, E>,
+    ) -> Result<ObservedContainer, E> {
+        let Some(seen) = &self.seen else { return look() };
+        let changes = {
+            let seen = lock(seen);
+            if let Some(container) = seen.containers.get(id) {
+                return Ok(container.clone());
+            }
+            seen.changes
+        };
+        let container = look()?;
+        let mut seen = lock(seen);
+        if seen.changes == changes && seen.followed.contains(id) && container.state != State::Incomplete {
+            seen.containers.insert(id.clone(), container.clone());
+        }
+        Ok(container)
     }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Everything of a project that exists, and what its desired state names besides.
@@ -58,8 +130,9 @@ pub fn observe(
 ) -> Result<Observed, MachineError> {
     let mut observed = Observed::default();
     for id in project::containers(paths, project) {
-        let there = container(paths, project, &id, cache, &mut observed.warnings)?;
-        observed.containers.insert(id.clone(), there);
+        let warnings = &mut observed.warnings;
+        let there = cache.seen(&id, || container(paths, project, &id, cache, warnings))?;
+        observed.containers.insert(id, there);
     }
     networks(paths, project, desired, &mut observed)?;
     let named = |name: &str| desired.is_some_and(|d| d.volumes.contains_key(name));
@@ -78,6 +151,7 @@ pub fn observe(
     Ok(observed)
 }
 
+/// The networks, what containers have lost of theirs, and the ports that may not be had.
 fn networks(
     paths: &Paths,
     project: &ProjectName,
@@ -86,14 +160,23 @@ fn networks(
 ) -> Result<(), MachineError> {
     let named = |name: &str| desired.is_some_and(|d| d.networks.contains_key(name));
     let net = Net::open(&paths.root, &paths.run)?;
-    let list = net.list_now()?;
+    let survey = net.survey_now(project)?;
     observed.warnings.extend(net.damaged());
-    for network in list {
+    for network in survey.networks {
         if network.spec.project.as_ref() == Some(project) || named(&network.spec.name) {
-            let name = network.spec.name.clone();
-            let (spec, present, endpoints) = (network.spec, network.present, network.endpoints);
-            observed.networks.insert(name, ObservedNetwork { spec, present, endpoints });
+            observed.networks.insert(network.spec.name.clone(), network);
         }
+    }
+    for (id, lost) in survey.lost {
+        if let Some(container) = observed.containers.get_mut(&id) {
+            container.lost = lost;
+        }
+    }
+    let wanted: Vec<PortSpec> = desired.map(|desired| wanted_ports(desired, observed)).unwrap_or_default();
+    for taken in net.taken_now(project, &wanted)? {
+        let numbers =
+            taken.numbers.into_iter().map(|(number, owner)| (number, owner.map(|owner| holder(paths, owner))));
+        observed.ports.push(ObservedPort { spec: taken.port, local: taken.local, taken: numbers.collect() });
     }
     Ok(())
 }
@@ -104,6 +187,40 @@ fn take<T: Default>(result: Result<T, RecordError>, told: &mut Vec<String>) -> T
         told.push(with_causes(&error));
         T::default()
     })
+}
+
+/// The ports that declared containers are to have and do not hold.
+fn wanted_ports(desired: &Desired, observed: &Observed) -> Vec<PortSpec> {
+    let mut wanted = BTreeSet::new();
+    for declared in desired.containers.values().filter(|d| matches!(d.target, Target::Running | Target::Paused)) {
+        let own: Vec<&PortSpec> = observed
+            .containers
+            .values()
+            .filter(|container| container.spec.name == declared.spec.name)
+            .flat_map(|container| &container.ports)
+            .collect();
+        wanted.extend(declared.spec.ports.iter().filter(|port| !own.iter().any(|held| held.fills(port))).cloned());
+    }
+    wanted.into_iter().collect()
+}
+
+fn holder(paths: &Paths, owner: Owner) -> PortHolder {
+    let container = owner.container.as_ref().map(|(_, id)| match ledger::made(paths, id) {
+        Ok(Some(made)) => made.spec.name.clone(),
+        _ => ContainerName::from(id.short()),
+    });
+    let project = owner.container.map(|(project, _)| project).or(owner.project.map(|(project, _)| project));
+    PortHolder { pid: owner.pid, command: owner.command, project, container }
+}
+
+/// What the user must be told of this machine before a desired state is applied; for [`Observed::notes`].
+///
+/// # Errors
+/// When the rules of the kernel can't be read.
+pub fn notes(paths: &Paths, desired: &Desired) -> Result<Vec<String>, MachineError> {
+    let networks: Vec<NetworkSpec> = desired.networks.values().cloned().collect();
+    let publishes = desired.containers.values().any(|declared| !declared.spec.ports.is_empty());
+    Ok(Net::open(&paths.root, &paths.run)?.warnings_now(&networks, publishes)?)
 }
 
 fn container(
@@ -137,6 +254,7 @@ fn container(
         sandbox: paths.shim_socket(id).exists(),
         ports: take(ledger::ports(paths, id), told),
         hooks,
+        lost: BTreeSet::new(),
     })
 }
 
@@ -155,6 +273,7 @@ fn half_made(paths: &Paths, project: &ProjectName, id: &ContainerId) -> Observed
         sandbox: paths.shim_socket(id).exists(),
         ports: Vec::new(),
         hooks: Default::default(),
+        lost: BTreeSet::new(),
     }
 }
 
@@ -205,4 +324,43 @@ fn health(paths: &Paths, id: &ContainerId, state: &State, started: Option<&Stamp
 /// The name of a project's cgroups: several worlds have projects of the same name.
 pub fn cgroup_name(paths: &Paths, project: &ProjectName) -> String {
     world::name_of(&paths.root, project)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_container_is_read_anew_when_it_changed_or_nobody_tells_of_it() {
+        let (cache, id, project) = (Cache::told(), ContainerId::from("c"), ProjectName::from("p"));
+        let paths = Paths { root: "/nowhere".into(), run: "/nowhere".into() };
+        let created = || ObservedContainer { state: State::Created, ..half_made(&paths, &project, &id) };
+        let looks = std::cell::Cell::new(0);
+        let look = || {
+            looks.set(looks.get() + 1);
+            Ok::<_, RecordError>(created())
+        };
+        cache.seen(&id, look).expect("a look");
+        cache.seen(&id, look).expect("a look");
+        assert_eq!(looks.get(), 2, "nobody tells of it yet");
+        cache.follow(&id);
+        cache.seen(&id, look).expect("a look");
+        cache.seen(&id, look).expect("a look");
+        assert_eq!(looks.get(), 3);
+        cache.changed(&id);
+        cache.seen(&id, look).expect("a look");
+        assert_eq!(looks.get(), 4);
+        cache.changed(&id);
+        cache
+            .seen(&id, || {
+                cache.changed(&id);
+                look()
+            })
+            .expect("a look");
+        cache.seen(&id, look).expect("a look");
+        assert_eq!(looks.get(), 6, "it changed while it was looked at");
+        cache.unfollow(&id);
+        cache.seen(&id, look).expect("a look");
+        assert_eq!(looks.get(), 7);
+    }
 }

@@ -4,10 +4,12 @@
 use std::collections::BTreeMap;
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::Duration;
 
-use tokio::sync::{RwLock, watch};
+use tokio::sync::{Mutex, RwLock, watch};
 
+use super::watch::Watch;
 use super::{Machine, MachineError};
 use crate::desired::{ContainerSpec, NetMode};
 use crate::host::container::client::{Running, SpawnRequest};
@@ -36,6 +38,10 @@ pub struct Live {
     pub ends: watch::Sender<u64>,
     /// Its shim is gone.
     pub over: AtomicBool,
+    /// Somebody inside has taken away its way to the name server.
+    pub redirect_lost: Arc<AtomicBool>,
+    /// Hears of that, where somebody inside may.
+    pub inside: Mutex<Option<Watch>>,
 }
 
 impl Machine {
@@ -116,14 +122,17 @@ impl Machine {
     /// Takes a container in that has a shim: its events count from now on.
     pub(super) async fn take_in(&self, id: &ContainerId, live: Arc<Live>) {
         self.live.write().await.insert(id.clone(), live.clone());
-        let changed = self.changed.clone();
+        self.cache.follow(id);
+        let (changed, cache, id) = (self.changed.clone(), self.cache.clone(), id.clone());
         tokio::spawn(async move {
             while let Some(Event::Exited(_)) = live.shim.event().await {
                 live.running.write().await.take();
+                cache.changed(&id);
                 live.ends.send_modify(|ends| *ends += 1);
                 changed.notify_one();
             }
             // The connection has ended: the shim was told to end, or is lost, which the next observation deals with.
+            cache.unfollow(&id);
             live.over.store(true, Ordering::Release);
             live.ends.send_modify(|ends| *ends += 1);
             changed.notify_one();
@@ -157,7 +166,11 @@ impl Machine {
         let live = self.live.write().await.remove(id);
         // Its sockets keep its network namespace alive.
         self.names.stop(id).await;
-        let ports = live.as_ref().is_some_and(|live| !live.held.is_empty());
+        let ports = match &live {
+            Some(live) => !live.held.is_empty(),
+            // Its shim was lost: what its record says is still published.
+            None => ledger::ports(&self.paths, id).is_ok_and(|ports| !ports.is_empty()),
+        };
         if let Some(live) = live {
             // One that is gone already needs no telling.
             let _ = live.shim.shutdown().await;
@@ -177,7 +190,10 @@ impl Machine {
         if !without_ports && let Err(error) = self.net.withdraw(&self.project, std::slice::from_ref(id)).await {
             tracing::warn!(%error, container = id.short(), "its ports were not withdrawn");
         }
-        self.detaching.detach(id.clone()).await;
+        // The record comes before the link: without one there is none, and a batch less to wait for.
+        if self.net.is_attached(id) {
+            self.detaching.detach(id.clone()).await;
+        }
         if let Err(error) = ledger::set_ports(&self.paths, id, &[]) {
             tracing::warn!(%error, container = id.short(), "its ports are still in its record");
         }
@@ -194,6 +210,8 @@ impl Live {
             running: RwLock::new(None),
             ends: watch::Sender::new(0),
             over: AtomicBool::new(false),
+            redirect_lost: Arc::default(),
+            inside: Mutex::default(),
         }
     }
 
@@ -215,15 +233,37 @@ fn duplicates(held: &[Held]) -> Result<Vec<OwnedFd>, MachineError> {
 /// period under a lock for every deletion of links, however many there are (peers.md, fact 2).
 pub struct Detaching {
     queue: tokio::sync::mpsc::UnboundedSender<(ContainerId, tokio::sync::oneshot::Sender<()>)>,
+    /// So many are about to come: see [`Detaching::announce`].
+    leaving: Arc<AtomicUsize>,
+}
+
+/// So long the first waits for others that are about to come; one that takes its time to stop keeps nobody longer.
+const TOGETHER: Duration = Duration::from_millis(50);
+
+/// One that is about to leave its networks, until this is dropped.
+pub struct Leaving(Arc<AtomicUsize>);
+
+impl Drop for Leaving {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::SeqCst);
+    }
 }
 
 impl Detaching {
     /// Starts the task that takes them off.
     pub fn start(net: crate::host::net::Net) -> Self {
         let (queue, mut waiting) = tokio::sync::mpsc::unbounded_channel();
+        let leaving = Arc::new(AtomicUsize::new(0));
+        let announced = leaving.clone();
         tokio::spawn(async move {
             while let Some(first) = waiting.recv().await {
                 let mut batch: Vec<(ContainerId, tokio::sync::oneshot::Sender<()>)> = vec![first];
+                let end = tokio::time::Instant::now() + TOGETHER;
+                while batch.len() < announced.load(Ordering::SeqCst)
+                    && let Ok(Some(next)) = tokio::time::timeout_at(end, waiting.recv()).await
+                {
+                    batch.push(next);
+                }
                 while let Ok(next) = waiting.try_recv() {
                     batch.push(next);
                 }
@@ -237,7 +277,13 @@ impl Detaching {
                 }
             }
         });
-        Self { queue }
+        Self { queue, leaving }
+    }
+
+    /// Tells that a container is being stopped: who leaves with others is taken off with them.
+    pub fn announce(&self) -> Leaving {
+        self.leaving.fetch_add(1, Ordering::SeqCst);
+        Leaving(self.leaving.clone())
     }
 
     async fn detach(&self, id: ContainerId) {

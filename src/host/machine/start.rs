@@ -10,7 +10,7 @@ use std::sync::Arc;
 use super::etc::{self, Surroundings};
 use super::sandbox::{Live, shared_parts};
 use super::{Machine, MachineError, stop};
-use crate::desired::{ContainerSpec, MountSource, NetMode, NsMode};
+use crate::desired::{ContainerSpec, EndpointSpec, MountSource, NetMode, NetworkSpec, NsMode};
 use crate::host::cdi;
 use crate::host::cgroup::{Cgroup, DeviceRule, Devices};
 use crate::host::container::bundle::{Shared, shared};
@@ -53,19 +53,26 @@ impl Machine {
         let mut full = spec.clone();
         let hooks = cdi::apply(&mut full, &cdi::FOLDERS.map(Path::new))?;
         let (cgroup, mut warnings) = self.cgroup(id, &full)?;
-        let host = Resolved { hooks, ..self.resolve(id, spec, cgroup).await? };
+        let names = self.names(id, spec).await?;
+        let host = Resolved { hooks, ..self.resolve(id, spec, cgroup, names)? };
         let bundle = Bundle::new(id.clone(), full, host)?;
         let shared = self.shared(spec).await?;
         let running = live.shim.start(&bundle, shared).await?;
         warnings.extend(running.warnings.iter().cloned());
         *live.running.write().await = Some(running);
+        self.watch_inside(spec, live).await;
         Ok(warnings)
     }
 
     /// Where the parts of a container are on this machine.
-    async fn resolve(&self, id: &ContainerId, spec: &ContainerSpec, cgroup: Cgroup) -> Result<Resolved, MachineError> {
+    fn resolve(
+        &self,
+        id: &ContainerId,
+        spec: &ContainerSpec,
+        cgroup: Cgroup,
+        (around, names): (Surroundings, ContainerSpec),
+    ) -> Result<Resolved, MachineError> {
         let paths = |layers: &[Digest]| layers.iter().map(|layer| self.images.layer_path(layer)).collect::<Vec<_>>();
-        let around = self.surroundings(id, spec).await?;
         let mut volumes = BTreeMap::new();
         let mut images = BTreeMap::new();
         for mount in &spec.mounts {
@@ -89,8 +96,8 @@ impl Machine {
             volatile: spec.oneoff,
             volumes,
             images,
-            hosts: Some(etc::hosts(spec, &around)),
-            resolv_conf: Some(etc::resolv_conf(spec, &around)),
+            hosts: Some(etc::hosts(&names, &around)),
+            resolv_conf: Some(etc::resolv_conf(&names, &around)),
             hostname: around.hostname,
             cgroup,
             hooks: Vec::new(),
@@ -101,7 +108,38 @@ impl Machine {
         })
     }
 
-    async fn surroundings(&self, id: &ContainerId, spec: &ContainerSpec) -> Result<Surroundings, MachineError> {
+    /// The surroundings of a container, and the specification that its names come from: one that lives in another's network
+    /// has the other's name server and host names, and what it declares itself besides.
+    async fn names(
+        &self,
+        id: &ContainerId,
+        spec: &ContainerSpec,
+    ) -> Result<(Surroundings, ContainerSpec), MachineError> {
+        let NetMode::Container(name) = &spec.namespaces.net else {
+            return Ok((self.surroundings(id, spec)?, spec.clone()));
+        };
+        let lives = self.live.read().await;
+        let owner = lives.iter().find(|(_, live)| live.spec.name == *name).map(|(id, live)| (id.clone(), live.clone()));
+        drop(lives);
+        let (owner, live) = owner.ok_or_else(|| MachineError::NotShared(spec.name.clone(), name.to_string().into()))?;
+        let mut around = self.surroundings(&owner, &live.spec)?;
+        around.hostname = spec.hostname.clone().unwrap_or(around.hostname);
+        Ok((around, etc::joined(spec, &live.spec)))
+    }
+
+    /// The host's address on a container's network: on the one of its default route, else on the first.
+    fn host_gateway(&self, spec: &ContainerSpec) -> Result<Option<IpAddr>, MachineError> {
+        let mut networks: Vec<(&EndpointSpec, NetworkSpec)> = Vec::new();
+        for endpoint in &spec.endpoints {
+            networks.extend(self.net.network_now(&endpoint.network)?.map(|network| (endpoint, network)));
+        }
+        let outward = networks.iter().enumerate().filter(|(_, (_, network))| !network.internal);
+        let best = outward.max_by_key(|(index, (endpoint, _))| (endpoint.gateway_priority, std::cmp::Reverse(*index)));
+        let network = best.map(|(_, found)| found).or(networks.first());
+        Ok(network.and_then(|(_, network)| network.subnets.first()).map(|subnet| subnet.gateway))
+    }
+
+    fn surroundings(&self, id: &ContainerId, spec: &ContainerSpec) -> Result<Surroundings, MachineError> {
         let read = |path: &str| fs::read_to_string(path).unwrap_or_default();
         let own = if spec.namespaces.uts == NsMode::Host || spec.namespaces.net == NetMode::Host {
             read("/proc/sys/kernel/hostname").trim().to_owned()
@@ -112,14 +150,9 @@ impl Machine {
             .endpoints
             .iter()
             .flat_map(|endpoint| endpoint.ipv4.map(IpAddr::V4).into_iter().chain(endpoint.ipv6.map(IpAddr::V6)));
-        let gateway = match spec.endpoints.first() {
-            _ if spec.namespaces.net == NetMode::Host => Some(IpAddr::from([127, 0, 0, 1])),
-            None => None,
-            Some(endpoint) => {
-                let networks = self.net.list().await?;
-                let network = networks.iter().find(|n| n.spec.name == endpoint.network);
-                network.and_then(|n| n.spec.subnets.first()).map(|subnet| subnet.gateway)
-            }
+        let gateway = match spec.namespaces.net {
+            NetMode::Host => Some(IpAddr::from([127, 0, 0, 1])),
+            _ => self.host_gateway(spec)?,
         };
         Ok(Surroundings {
             hostname: spec.hostname.clone().unwrap_or(own),

@@ -38,6 +38,7 @@ impl Machine {
         signal: i32,
         grace: Duration,
     ) -> Result<(), MachineError> {
+        let _leaving = self.detaching.announce();
         let mark = stopped_mark(&self.paths, id);
         fs::write(&mark, b"").map_err(MachineError::file("write", &mark))?;
         self.end_process(id, name, signal, grace).await?;

@@ -1,5 +1,6 @@
 //! Addresses: hardware addresses made from them, and the messages that set them.
 
+use std::io;
 use std::net::IpAddr;
 
 use netlink_packet_route::RouteNetlinkMessage as Route;
@@ -7,6 +8,7 @@ use netlink_packet_route::address::{AddressAttribute, AddressFlags, AddressMessa
 use rtnetlink::AddressMessageBuilder;
 
 use super::error::{NetError, Result};
+use super::netlink::Netlink;
 use crate::desired::{NetworkSpec, Subnet};
 
 /// A hardware address.
@@ -85,4 +87,22 @@ pub(crate) fn add_message(link: u32, address: IpAddr, prefix: u8) -> Route {
         }
     };
     Route::NewAddress(message)
+}
+
+/// Every address of this network namespace, each with the index of its link.
+pub(crate) fn all(netlink: &mut Netlink) -> io::Result<Vec<(u32, IpAddr)>> {
+    let found = netlink.dump(Route::GetAddress(AddressMessage::default()))?;
+    let address = |message| match message {
+        Route::NewAddress(message) => {
+            let index = message.header.index;
+            let address = message.attributes.into_iter().find_map(|attribute| match attribute {
+                AddressAttribute::Local(address) => Some(address),
+                AddressAttribute::Address(address) if address.is_ipv6() => Some(address),
+                _ => None,
+            });
+            address.map(|address| (index, address))
+        }
+        _ => None,
+    };
+    Ok(found.into_iter().filter_map(address).collect())
 }

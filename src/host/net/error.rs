@@ -91,7 +91,7 @@ pub enum NetError {
         /// tcp or udp.
         protocol: Protocol,
         /// Who has it, if that can be seen.
-        owner: Option<Owner>,
+        owner: Option<Box<Owner>>,
     },
     /// A range of ports without a free one.
     #[error("no port from {first} to {last}/{protocol} on {address} is free")]
@@ -141,7 +141,7 @@ fn endpoints(containers: &[ContainerId]) -> String {
     }
 }
 
-fn owner_text(owner: &Option<Owner>) -> String {
+fn owner_text(owner: &Option<Box<Owner>>) -> String {
     owner.as_ref().map(|owner| format!(" by {owner}")).unwrap_or_default()
 }
 

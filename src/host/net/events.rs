@@ -1,31 +1,84 @@
 //! What others do to our links and rules: told by the kernel as it happens, so that it is mended at once.
 
+use std::collections::{BTreeSet, VecDeque};
 use std::io;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use netlink_packet_netfilter::nftables::{
     ChainAttribute, NfTablesMessage, RuleAttribute, SetElementList, TableAttribute,
 };
 use netlink_packet_netfilter::{NetfilterMessage, NetfilterMessageInner};
-use netlink_packet_route::RouteNetlinkMessage as Route;
-use netlink_packet_route::link::LinkAttribute;
+use netlink_packet_route::{AddressFamily, RouteNetlinkMessage as Route};
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
 use super::error::{Context, Result};
+use super::link::Link;
+use super::machine::route_socket;
 use super::netlink::{Netlink, is_own};
+use super::nft::apply;
+use super::{dnsredirect, link, sysctl};
 
 /// Multicast groups of NETLINK_NETFILTER and NETLINK_ROUTE.
 const NFTABLES: u32 = 7;
 const LINK: u32 = 1;
+const ADDRESS4: u32 = 5;
+const ADDRESS6: u32 = 9;
 
 /// Something that happened.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Event {
     /// Another process has removed rules of ours: [`super::Net::republish_all`] puts them back.
     Rules,
-    /// A link of this name, or some link where it is empty, has gone.
-    LinkGone(String),
+    /// A link of this name, or some link where it is empty, has gone, is down, or is no longer a port of its bridge.
+    Link(String),
+    /// Somebody took an address off a link.
+    Address,
+    /// Another process of this world has put a link on a bridge: a container of another project may be on our networks.
+    Joined(String),
+}
+
+/// The links that this process has made, and those that it takes away: of most changes of a link the kernel does not say whose
+/// deed they were.
+#[derive(Debug, Default)]
+pub(crate) struct OwnLinks(Mutex<[BTreeSet<String>; 2]>);
+
+impl OwnLinks {
+    /// Before a link is made, or made a port of its bridge.
+    pub fn making(&self, name: &str) {
+        let [made, going] = &mut *self.lock();
+        going.remove(name);
+        made.insert(name.to_owned());
+    }
+
+    /// Before links are removed.
+    pub fn removing<'a>(&self, names: impl Iterator<Item = &'a str>) {
+        let [made, going] = &mut *self.lock();
+        for name in names {
+            made.remove(name);
+            going.insert(name.to_owned());
+        }
+    }
+
+    /// Whether what is told of a link is this process's own deed.
+    fn explains(&self, event: &Event) -> bool {
+        let [made, going] = &*self.lock();
+        match event {
+            Event::Joined(name) => made.contains(name),
+            Event::Link(name) => going.contains(name),
+            Event::Rules | Event::Address => false,
+        }
+    }
+
+    fn gone(&self, name: &str) {
+        let [_, going] = &mut *self.lock();
+        going.remove(name);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, [BTreeSet<String>; 2]> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 /// The stream of what happens in the network namespace of the process.
@@ -34,21 +87,34 @@ pub struct Events {
     links: Source,
     tables: [String; 2],
     group: u32,
+    own: Arc<OwnLinks>,
     /// Rules of ours went in the transaction that is being told.
     lost: bool,
+    /// The links of this world that do their work.
+    plugged: BTreeSet<String>,
+    /// The indexes of the bridges among them.
+    bridges: BTreeSet<u32>,
+    /// What a packet of messages told beside the event that was handed out.
+    waiting: VecDeque<Event>,
 }
 
 struct Source {
     netlink: Netlink,
-    ready: AsyncFd<std::os::fd::OwnedFd>,
+    ready: AsyncFd<OwnedFd>,
 }
 
 impl Events {
     /// Begins to listen.
-    pub(crate) fn open(tables: [String; 2], group: u32) -> Result<Self> {
-        let rules = Source::open(Netlink::netfilter(), NFTABLES).context("listen to", "changes of rules")?;
-        let links = Source::open(Netlink::route(), LINK).context("listen to", "changes of links")?;
-        Ok(Self { rules, links, tables, group, lost: false })
+    pub(crate) fn open(tables: [String; 2], group: u32, own: Arc<OwnLinks>) -> Result<Self> {
+        let netlink = Netlink::netfilter().context("listen to", "changes of rules")?;
+        let rules = Source::open(netlink, &[NFTABLES]).context("listen to", "changes of rules")?;
+        let netlink = Netlink::route().context("listen to", "changes of links")?;
+        let links = Source::open(netlink, &[LINK, ADDRESS4, ADDRESS6]).context("listen to", "changes of links")?;
+        let mut known = link::list(&mut route_socket()?).context("list", "links")?;
+        known.retain(|link| link.group == group);
+        let bridges = known.iter().filter(|link| link.bridge).map(|link| link.index).collect();
+        let plugged = known.into_iter().filter(is_plugged).map(|link| link.name).collect();
+        Ok(Self { rules, links, tables, group, own, lost: false, plugged, bridges, waiting: VecDeque::new() })
     }
 
     /// Waits for the next event. Cancel-safe.
@@ -70,6 +136,9 @@ impl Events {
 
     /// What has come in already.
     fn look(&mut self) -> Result<Option<Event>> {
+        if let Some(event) = self.waiting.pop_front() {
+            return Ok(Some(event));
+        }
         while let Some(messages) =
             self.rules.netlink.poll::<NetfilterMessage>().or_else(overrun).context("read", "rules")?
         {
@@ -84,10 +153,14 @@ impl Events {
         }
         while let Some(messages) = self.links.netlink.poll::<Route>().or_else(overrun).context("read", "links")? {
             if messages.is_empty() {
-                return Ok(Some(Event::LinkGone(String::new())));
+                return Ok(Some(Event::Link(String::new())));
             }
-            if let Some(name) = messages.into_iter().find_map(|(_, message)| self.link_gone(message)) {
-                return Ok(Some(Event::LinkGone(name)));
+            for (port, message) in messages {
+                let event = self.link_event(is_own(port), message);
+                self.waiting.extend(event);
+            }
+            if let Some(event) = self.waiting.pop_front() {
+                return Ok(Some(event));
             }
         }
         Ok(None)
@@ -105,20 +178,95 @@ impl Events {
         }
     }
 
-    fn link_gone(&self, message: Route) -> Option<String> {
-        let Route::DelLink(message) = message else { return None };
-        let ours = message.attributes.contains(&LinkAttribute::Group(self.group));
-        message.attributes.into_iter().filter(|_| ours).find_map(|attribute| match attribute {
-            LinkAttribute::IfName(name) => Some(name),
+    /// What a message tells of a link of this world. Whoever changed it, what we know of it follows; only what others have
+    /// done is told, as far as the kernel says whose deed it was ([`OwnLinks`] helps): an event too many does no harm.
+    fn link_event(&mut self, own: bool, message: Route) -> Option<Event> {
+        let event = match message {
+            // A bridge tells of its ports besides, in messages that leave half of a link out: the link's own follows.
+            Route::DelLink(message) | Route::NewLink(message)
+                if message.header.interface_family == AddressFamily::Bridge =>
+            {
+                return None;
+            }
+            Route::DelLink(message) => {
+                let link = link::of_message(message);
+                let lost = link.group == self.group;
+                self.plugged.remove(&link.name);
+                self.bridges.remove(&link.index);
+                let event = lost.then_some(Event::Link(link.name.clone())).filter(|event| !self.own.explains(event));
+                self.own.gone(&link.name);
+                event
+            }
+            Route::NewLink(message) => {
+                let link = link::of_message(message);
+                if link.group != self.group {
+                    return None;
+                }
+                if link.bridge {
+                    self.bridges.insert(link.index);
+                }
+                if is_plugged(&link) {
+                    let new = self.plugged.insert(link.name.clone());
+                    (new && !link.bridge).then_some(Event::Joined(link.name))
+                } else {
+                    self.plugged.remove(&link.name).then_some(Event::Link(link.name))
+                }
+            }
+            // Of a bridge only: a link that becomes a port of one loses its own, and nobody needs them.
+            Route::DelAddress(message) => self.bridges.contains(&message.header.index).then_some(Event::Address),
             _ => None,
-        })
+        };
+        event.filter(|event| !own && !self.own.explains(event))
+    }
+}
+
+/// Whether a link does its work: a bridge that is up, or a port of one.
+fn is_plugged(link: &Link) -> bool {
+    link.up && (link.bridge || link.controller.is_some())
+}
+
+/// Watches the way to the name server inside a container that may change its own rules.
+pub struct Redirect {
+    rules: Source,
+    /// A second socket there, to look with.
+    netlink: Netlink,
+    /// Something may have changed since the last look.
+    changed: bool,
+}
+
+impl Redirect {
+    /// Begins to watch a container's network namespace. Must be called inside the run time. It keeps the namespace alive.
+    pub(crate) fn open(netns: BorrowedFd<'_>) -> Result<Self> {
+        let object = "the rules of a container";
+        let socket = || Netlink::netfilter().context("listen to", object);
+        let (events, netlink) = sysctl::inside(netns, || Ok((socket()?, socket()?)))?;
+        Ok(Self { rules: Source::open(events, &[NFTABLES]).context("listen to", object)?, netlink, changed: true })
+    }
+
+    /// Waits until it is gone. Cancel-safe.
+    ///
+    /// # Errors
+    /// When a socket fails.
+    pub async fn lost(&mut self) -> Result<()> {
+        let object = "the rules of a container";
+        loop {
+            while self.rules.netlink.poll::<NetfilterMessage>().or_else(overrun).context("read", object)?.is_some() {
+                self.changed = true;
+            }
+            let table = dnsredirect::table();
+            if std::mem::take(&mut self.changed)
+                && !apply::is_there(&mut self.netlink, &table).context("read", object)?
+            {
+                return Ok(());
+            }
+            self.rules.ready.readable().await.context("wait for", object)?.clear_ready();
+        }
     }
 }
 
 impl Source {
-    fn open(netlink: io::Result<Netlink>, group: u32) -> io::Result<Self> {
-        let mut netlink = netlink?;
-        netlink.join(group)?;
+    fn open(mut netlink: Netlink, groups: &[u32]) -> io::Result<Self> {
+        groups.iter().try_for_each(|group| netlink.join(*group))?;
         let descriptor = netlink.as_fd().try_clone_to_owned()?;
         // SAFETY: the AsyncFd owns this descriptor, which nobody else closes or changes.
         let ready = unsafe { AsyncFd::register_with_interest(descriptor, Interest::READABLE) }?;

@@ -5,17 +5,35 @@ use std::fs;
 use super::error::Result;
 use super::sysctl;
 
+const IPV4: &str = "ipv4/ip_forward";
+const IPV6: &str = "ipv6/conf/all/forwarding";
+
 /// Switches forwarding on where it is off, and says so.
 pub(crate) fn ensure(ipv6: bool) -> Result<Vec<String>> {
-    let mut told = Vec::new();
-    if sysctl::read("ipv4/ip_forward")? == "0" {
-        sysctl::write("ipv4/ip_forward", "1")?;
-        told.push("net.ipv4.ip_forward was 0 and is 1 now: containers need it to reach other machines".to_owned());
+    let told = pending(ipv6)?;
+    if sysctl::read(IPV4)? == "0" {
+        sysctl::write(IPV4, "1")?;
     }
-    if ipv6 && sysctl::read("ipv6/conf/all/forwarding")? == "0" {
+    if ipv6 && sysctl::read(IPV6)? == "0" {
         keep_advertisements()?;
-        sysctl::write("ipv6/conf/all/forwarding", "1")?;
-        told.push("net.ipv6.conf.all.forwarding was 0 and is 1 now: a network with IPv6 needs it".to_owned());
+        sysctl::write(IPV6, "1")?;
+    }
+    Ok(told)
+}
+
+/// Whether it is on.
+pub(crate) fn is_on(ipv6: bool) -> Result<bool> {
+    Ok(pending(ipv6)?.is_empty())
+}
+
+/// What [`ensure`] would change, for the user.
+pub(crate) fn pending(ipv6: bool) -> Result<Vec<String>> {
+    let mut told = Vec::new();
+    if sysctl::read(IPV4)? == "0" {
+        told.push("net.ipv4.ip_forward is 0 and gets set to 1: containers need it to reach other machines".to_owned());
+    }
+    if ipv6 && sysctl::read(IPV6)? == "0" {
+        told.push("net.ipv6.conf.all.forwarding is 0 and gets set to 1: a network with IPv6 needs it".to_owned());
     }
     Ok(told)
 }

@@ -2,7 +2,7 @@
 //! do not carry still finds somebody.
 
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use std::os::fd::{AsRawFd, OwnedFd};
 
 use nix::errno::Errno;
@@ -12,7 +12,7 @@ use nix::sys::socket::{
 };
 
 use super::error::{Context, NetError, Result};
-use super::owner;
+use super::owner::Sockets;
 use crate::desired::{PortSpec, Protocol};
 
 /// So often a port that the kernel picked for IPv4 is tried for IPv6, before the last error is told.
@@ -63,11 +63,26 @@ pub(crate) fn hold(specs: &[PortSpec]) -> Result<Vec<Held>> {
     specs.iter().map(hold_one).collect()
 }
 
-fn hold_one(spec: &PortSpec) -> Result<Held> {
-    let addresses: &[IpAddr] = match spec.host_ip {
+/// Whether a port can be held at this moment.
+pub(crate) fn is_free(spec: &PortSpec) -> bool {
+    open_all(addresses(spec), spec.published, spec.protocol).is_ok()
+}
+
+/// Whether an address is one that this machine can publish on.
+pub(crate) fn is_local(address: Option<IpAddr>) -> bool {
+    let refused = |error: &io::Error| error.kind() == io::ErrorKind::AddrNotAvailable;
+    address.is_none_or(|address| !UdpSocket::bind((address, 0)).is_err_and(|error| refused(&error)))
+}
+
+fn addresses(spec: &PortSpec) -> &[IpAddr] {
+    match spec.host_ip {
         Some(ref address) => std::slice::from_ref(address),
         None => &[IpAddr::V4(Ipv4Addr::UNSPECIFIED), IpAddr::V6(Ipv6Addr::UNSPECIFIED)],
-    };
+    }
+}
+
+fn hold_one(spec: &PortSpec) -> Result<Held> {
+    let addresses = addresses(spec);
     let mut last = io::Error::from(Errno::EADDRINUSE);
     for port in candidates(spec) {
         match open_all(addresses, port, spec.protocol) {
@@ -99,7 +114,7 @@ fn refused(spec: &PortSpec, error: io::Error) -> NetError {
             NetError::RangeTaken { address, first: port, last: spec.published_end, protocol }
         }
         io::ErrorKind::AddrInUse => {
-            let owner = owner::of(spec.host_ip, port, protocol).flatten();
+            let owner = Sockets::read().owner_of(spec.host_ip, port, protocol).flatten().map(Box::new);
             NetError::PortTaken { address, port, protocol, owner }
         }
         io::ErrorKind::AddrNotAvailable => NetError::NotLocal(address),

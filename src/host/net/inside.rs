@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use super::error::{Context, NetError, Result};
 use super::netlink::Netlink;
-use super::{address, link, route, sysctl};
+use super::{address, link, route};
 use crate::name::NetworkName;
 
 /// The loopback link is the first of every namespace.
@@ -38,11 +38,6 @@ pub struct Attached {
     pub gateways: Vec<IpAddr>,
     /// The default route goes over the link with the highest; among equals over the first.
     pub gateway_priority: i32,
-}
-
-/// Sets the parameters of a new link that is still down.
-pub(crate) fn protect(netns: BorrowedFd<'_>, interface: &str, ipv6: bool) -> Result<()> {
-    sysctl::inside(netns, || sysctl::protect_link(interface, ipv6))
 }
 
 /// Takes loopback and all links up, gives them their addresses, and sets the default routes. Can be repeated.

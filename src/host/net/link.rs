@@ -22,6 +22,8 @@ pub(crate) struct Link {
     pub group: u32,
     pub bridge: bool,
     pub up: bool,
+    /// The index of the bridge that it is a port of.
+    pub controller: Option<u32>,
 }
 
 /// A veth pair that is to be made.
@@ -108,6 +110,17 @@ pub(crate) fn set_hairpin(netlink: &mut Netlink, name: &str) -> io::Result<()> {
     netlink.request(Route::NewLink(port_options(port, InfoBridgePort::HairpinMode(true))), 0)
 }
 
+/// Makes a link a port of a bridge again, up. What was set for the port went with the bridge.
+pub(crate) fn enslave(netlink: &mut Netlink, index: u32, bridge: u32, isolated: bool) -> io::Result<()> {
+    let port = LinkUnspec::new_with_index(index).controller(bridge).up().build();
+    netlink.request(Route::SetLink(port), 0)?;
+    if isolated {
+        let port = LinkUnspec::new_with_index(index);
+        netlink.request(Route::NewLink(port_options(port, InfoBridgePort::Isolated(true))), 0)?;
+    }
+    Ok(())
+}
+
 /// The message that takes a link up.
 pub(crate) fn up_message(index: u32) -> Route {
     Route::SetLink(LinkUnspec::new_with_index(index).up().build())
@@ -185,20 +198,27 @@ fn gone_is_fine(result: io::Result<()>) -> io::Result<()> {
 
 fn read(message: Route) -> Option<Link> {
     let Route::NewLink(message) = message else { return None };
+    Some(of_message(message))
+}
+
+/// What a message says of a link.
+pub(crate) fn of_message(message: LinkMessage) -> Link {
     let mut link = Link {
         index: message.header.index,
         name: String::new(),
         group: 0,
         bridge: false,
         up: message.header.flags.contains(LinkFlags::Up),
+        controller: None,
     };
     for attribute in message.attributes {
         match attribute {
             LinkAttribute::IfName(name) => link.name = name,
             LinkAttribute::Group(group) => link.group = group,
+            LinkAttribute::Controller(index) => link.controller = Some(index),
             LinkAttribute::LinkInfo(infos) => link.bridge = infos.contains(&LinkInfo::Kind(InfoKind::Bridge)),
             _ => {}
         }
     }
-    Some(link)
+    link
 }

@@ -1,39 +1,56 @@
 //! The machine's networks: making, mending and removing them, and containers coming and going. Blocking: [`super::Net`] calls it
 //! from blocking threads.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::os::fd::BorrowedFd;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use netlink_packet_core::{NLM_F_ACK, NLM_F_CREATE, NLM_F_REPLACE};
 
 use super::address::{self, Mac};
 use super::error::{Context, NetError, Result};
+use super::events::OwnLinks;
 use super::hold::{self, Held};
 use super::inside::{self, Attached};
 use super::link::{self, Link, Veth};
 use super::netlink::Netlink;
 use super::nft::{Family, Table, apply};
-use super::owner::{self, Owner};
+use super::owner::{Owner, Sockets};
 use super::record::{EndpointRecord, NetworkRecord, Records};
 use super::route::{self, HostRoute};
 use super::rules::{self, Names};
 use super::{forwarding, sysctl};
 use crate::desired::{EndpointSpec, NetworkSpec, PortSpec};
 use crate::name::{ContainerId, NetworkName, ProjectName};
-use crate::observed::ObservedNetwork;
 
 /// The usual state folder: its tables carry no suffix.
 const USUAL_ROOT: &str = "/var/lib/windlass";
 
+/// A port of the host that is not to be had.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Taken {
+    /// What was asked for.
+    pub port: PortSpec,
+    /// The address is one of this machine's.
+    pub local: bool,
+    /// The numbers that others have; `None`: who, can't be seen from here.
+    pub numbers: BTreeMap<u16, Option<Owner>>,
+}
+
 /// One world: a state folder, and what it has in this network namespace.
 pub(crate) struct Machine {
     pub records: Records,
+    /// The state folder.
+    pub root: PathBuf,
     pub names: Names,
     /// The link group of everything that this world makes: other worlds' links are not ours to sweep.
     pub group: u32,
     /// The run-time folder.
     pub run: PathBuf,
+    /// The links that this process makes and takes away.
+    pub links: Arc<OwnLinks>,
 }
 
 impl Machine {
@@ -43,7 +60,7 @@ impl Machine {
         // Positive as a signed number too, so that `ip link` can name it.
         let group = (fold(root.as_os_str().as_encoded_bytes()) & 0x7fff_ffff).max(1);
         let world = if root == Path::new(USUAL_ROOT) { String::new() } else { format!("{group:08x}") };
-        Ok(Self { records, names: Names::new(&world), group, run: run.to_owned() })
+        Ok(Self { records, root, names: Names::new(&world), group, run: run.to_owned(), links: Arc::default() })
     }
 
     /// Makes a network or mends it; tells what else had to be changed on the host.
@@ -54,8 +71,9 @@ impl Machine {
             same_or_refuse(&known.spec, spec)?;
         }
         // Intent first: what is half made is found by the next look.
-        self.records.put_network(&NetworkRecord { spec: spec.clone(), unowned: false })?;
-        let made = self.make_bridge(spec).and_then(|()| self.apply_rules());
+        let unowned = known.as_ref().is_some_and(|known| known.unowned);
+        self.records.put_network(&NetworkRecord { spec: spec.clone(), unowned })?;
+        let made = self.make_bridge(spec).and_then(|()| self.put_rules());
         if made.is_err() && known.is_none() {
             self.records.remove_network(&spec.name)?;
         }
@@ -128,37 +146,37 @@ impl Machine {
         }
     }
 
-    /// Puts that table back where somebody has flushed it. Where it is whole nothing is written: every supervisor of the machine
-    /// is told of a change of it, and they would wake one another for ever.
+    /// Puts that table back where somebody has flushed it.
     pub fn restore_rules(&self) -> Result<()> {
         let _lock = self.records.lock()?;
-        if let Some(table) = self.rules()? {
-            let mut netlink = Netlink::netfilter().context("open", "a netfilter socket")?;
-            if apply::is_there(&mut netlink, &table).context("read the table", &table.name)? {
-                return Ok(());
-            }
+        self.put_rules()
+    }
+
+    /// Where the table is whole nothing is written: every supervisor of the machine is told of a change of it, and they
+    /// would wake one another for ever. The lock must be held.
+    fn put_rules(&self) -> Result<()> {
+        if self.rules()?.is_some() && self.have_rules()? { Ok(()) } else { self.apply_rules() }
+    }
+
+    fn have_rules(&self) -> Result<bool> {
+        let Some(table) = self.rules()? else { return Ok(true) };
+        let mut netlink = Netlink::netfilter().context("open", "a netfilter socket")?;
+        apply::is_there(&mut netlink, &table).context("read the table", &table.name)
+    }
+
+    /// Whether the table of the networks is as the records have it.
+    pub fn rules_are_whole(&self) -> Result<bool> {
+        if self.have_rules()? {
+            return Ok(true);
         }
-        self.apply_rules()
+        // Somebody may be at it: what a network is made of is recorded before its rules are there.
+        let _lock = self.records.lock_shared()?;
+        self.have_rules()
     }
 
     fn rules(&self) -> Result<Option<Table>> {
         let networks: Vec<NetworkSpec> = self.records.networks()?.into_iter().map(|record| record.spec).collect();
         Ok((!networks.is_empty()).then(|| rules::networks(self.names.networks(), &networks)))
-    }
-
-    /// All networks of the records, with who is on them and whether their bridge is there and up.
-    pub fn list(&self) -> Result<Vec<ObservedNetwork>> {
-        let links = link::list(&mut route_socket()?).context("list", "links")?;
-        let present = |spec: &NetworkSpec| {
-            links.iter().any(|link| link.name == spec.bridge && link.bridge && link.up && link.group == self.group)
-        };
-        let mut found = Vec::new();
-        for record in self.records.networks()? {
-            let endpoints = self.records.endpoints(&record.spec.name)?.into_iter().map(|endpoint| endpoint.container);
-            let endpoints = endpoints.collect();
-            found.push(ObservedNetwork { present: present(&record.spec), spec: record.spec, endpoints });
-        }
-        Ok(found)
     }
 
     /// The routes of the host.
@@ -181,29 +199,60 @@ impl Machine {
         Ok(found.map(|endpoint| (endpoint.project, endpoint.container)))
     }
 
-    /// Of ports whose number is fixed, those that somebody else than the project has.
-    pub fn taken(&self, project: &ProjectName, ports: &[PortSpec]) -> Result<Vec<(PortSpec, Option<Owner>)>> {
-        let mut taken = Vec::new();
-        for port in ports.iter().filter(|port| port.published != 0 && port.published_end <= port.published) {
-            let Some(mut owner) = owner::of(port.host_ip, port.published, port.protocol) else { continue };
-            let container = self.publisher_of(port)?;
-            if container.as_ref().is_some_and(|(other, _)| other == project) {
-                continue;
-            }
-            if let Some(owner) = &mut owner {
-                owner.container = container;
-            }
-            taken.push((port.clone(), owner));
+    /// Of ports of the host, those of which somebody else than the project has a number.
+    pub fn taken(&self, project: &ProjectName, ports: &[PortSpec]) -> Result<Vec<Taken>> {
+        let mut found = Vec::new();
+        if ports.is_empty() {
+            return Ok(found);
         }
-        Ok(taken)
+        let sockets = Sockets::read();
+        for port in ports {
+            let mut taken = Taken { port: port.clone(), local: hold::is_local(port.host_ip), numbers: BTreeMap::new() };
+            // 0 is any free one: the kernel has that.
+            let numbers = (port.published != 0).then(|| port.published..=port.published_end.max(port.published));
+            for number in numbers.into_iter().flatten().filter(|_| taken.local) {
+                let single = PortSpec { published: number, published_end: number, ..port.clone() };
+                if let Some(owner) = self.in_the_way(project, &single, &sockets)? {
+                    taken.numbers.insert(number, owner);
+                }
+            }
+            if !taken.local || !taken.numbers.is_empty() {
+                found.push(taken);
+            }
+        }
+        Ok(found)
+    }
+
+    /// Who has a port, if anybody but the project has. `Some(None)`: it can't be seen from here.
+    fn in_the_way(&self, project: &ProjectName, port: &PortSpec, sockets: &Sockets) -> Result<Option<Option<Owner>>> {
+        let Some(owner) = sockets.owner_of(port.host_ip, port.published, port.protocol) else { return Ok(None) };
+        let owner = self.with_container(port, owner)?;
+        let ours = owner.as_ref().is_some_and(|owner| match (&owner.container, &owner.project) {
+            (Some((other, _)), _) => other == project,
+            (None, Some((other, root))) => other == project && *root == self.root,
+            (None, None) => false,
+        });
+        // What is bound to [::] may leave 0.0.0.0 free, and only the kernel knows.
+        Ok((!ours && !hold::is_free(port)).then_some(owner))
+    }
+
+    /// Adds the container that publishes a port where a process of windlass has it.
+    fn with_container(&self, port: &PortSpec, owner: Option<Owner>) -> Result<Option<Owner>> {
+        let Some(mut owner) = owner else { return Ok(None) };
+        let this = owner.pid == std::process::id();
+        if this || owner.project.as_ref().is_some_and(|(_, root)| *root == self.root) {
+            owner.container = self.publisher_of(port)?;
+        }
+        Ok(Some(owner))
     }
 
     /// Holds ports; a clash names the container where it is one of ours.
     pub fn hold(&self, ports: &[PortSpec]) -> Result<Vec<Held>> {
         let mut result = hold::hold(ports);
-        if let Err(NetError::PortTaken { port, protocol, owner: Some(owner), .. }) = &mut result {
-            let taken = ports.iter().find(|spec| spec.published == *port && spec.protocol == *protocol);
-            owner.container = taken.map(|spec| self.publisher_of(spec)).transpose()?.flatten();
+        if let Err(NetError::PortTaken { port, protocol, owner, .. }) = &mut result
+            && let Some(taken) = ports.iter().find(|spec| spec.published == *port && spec.protocol == *protocol)
+        {
+            *owner = self.with_container(taken, owner.take().map(|owner| *owner))?.map(Box::new);
         }
         result
     }
@@ -237,6 +286,7 @@ impl Machine {
 
     fn make_veth(&self, attached: &Attached, mac: Mac, network: &NetworkSpec, netns: BorrowedFd<'_>) -> Result<()> {
         let mut netlink = route_socket()?;
+        self.links.making(&attached.link);
         let veth = Veth {
             host: &attached.link,
             host_mac: address::outer(mac),
@@ -248,17 +298,65 @@ impl Machine {
             group: self.group,
             isolated: !network.icc,
         };
-        let mut result = link::add_veth(&mut netlink, &veth);
-        if matches!(&result, Err(error) if error.raw_os_error() == Some(libc::EEXIST)) {
-            // Left over from an earlier sandbox of this container.
-            let stale = link::find(&mut netlink, veth.host).context("look for", veth.host)?;
-            if let Some(stale) = stale.filter(|link| link.group == self.group) {
-                link::remove(&mut netlink, stale.index).context("remove", veth.host)?;
-                result = link::add_veth(&mut netlink, &veth);
+        sysctl::protected(netns, &attached.interface, attached.ipv6.is_some(), || {
+            let made = link::add_veth(&mut netlink, &veth);
+            let made = match made {
+                Err(error) if error.raw_os_error() == Some(libc::EEXIST) => {
+                    self.remove_stale(&mut netlink, veth.host)?;
+                    link::add_veth(&mut netlink, &veth)
+                }
+                made => made,
+            };
+            made.context("create the link", format!("{} of network {}", veth.host, network.name))
+        })
+    }
+
+    /// Removes a link that is left over from an earlier sandbox of a container.
+    fn remove_stale(&self, netlink: &mut Netlink, name: &str) -> Result<()> {
+        let stale = link::find(netlink, name).context("look for", name)?;
+        match stale.filter(|link| link.group == self.group) {
+            Some(stale) => link::remove(netlink, stale.index).context("remove", name),
+            None => Ok(()),
+        }
+    }
+
+    /// Puts back the links that a container has lost, with what is set inside.
+    pub fn relink(
+        &self,
+        container: &ContainerId,
+        project: &ProjectName,
+        endpoints: &[EndpointSpec],
+        inside: (BorrowedFd<'_>, BorrowedFd<'_>),
+    ) -> Result<()> {
+        let (netns, socket) = inside;
+        let known = self.records.endpoints_of(container)?;
+        let mut links = Vec::new();
+        for endpoint in endpoints {
+            match known.iter().find(|one| one.attached.network == endpoint.network) {
+                Some(record) => {
+                    self.relink_one(&record.attached, netns)?;
+                    links.push(record.attached.clone());
+                }
+                // Its record was damaged.
+                None => links.push(self.attach(container, project, endpoint, netns)?),
             }
         }
-        result.context("create the link", format!("{} of network {}", veth.host, network.name))?;
-        inside::protect(netns, &attached.interface, attached.ipv6.is_some())
+        self.finish(socket, &links)
+    }
+
+    fn relink_one(&self, attached: &Attached, netns: BorrowedFd<'_>) -> Result<()> {
+        let network = self.records.network(&attached.network)?;
+        let network = network.ok_or_else(|| NetError::Missing(attached.network.clone()))?.spec;
+        let mut netlink = route_socket()?;
+        let bridge = self.bridge_index(&mut netlink, &network)?;
+        match link::find(&mut netlink, &attached.link).context("look for", &attached.link)? {
+            Some(link) if link.up && link.controller == Some(bridge) => Ok(()),
+            Some(link) if link.group == self.group => {
+                self.links.making(&link.name);
+                link::enslave(&mut netlink, link.index, bridge, !network.icc).context("connect", &attached.link)
+            }
+            _ => self.make_veth(attached, address::parse_mac(&attached.mac)?, &network, netns),
+        }
     }
 
     /// Takes a container's links up and makes them usable at once.
@@ -283,11 +381,12 @@ impl Machine {
             link.group == self.group && endpoints.iter().any(|endpoint| endpoint.attached.link == link.name)
         };
         let doomed: Vec<u32> = links.iter().filter(ours).map(|link| link.index).collect();
+        self.links.removing(links.iter().filter(ours).map(|link| link.name.as_str()));
         link::remove_all(&mut netlink, &doomed, self.group).context("remove", "the links of containers")?;
         for endpoint in &endpoints {
             self.records.remove_endpoint(&endpoint.attached.network, &endpoint.container)?;
         }
-        for network in endpoints.iter().map(|endpoint| &endpoint.attached.network) {
+        for network in endpoints.iter().map(|endpoint| &endpoint.attached.network).collect::<BTreeSet<_>>() {
             let unowned = self.records.network(network)?.filter(|record| record.unowned);
             if let Some(record) = unowned
                 && self.records.endpoints(network)?.is_empty()
@@ -304,7 +403,7 @@ pub(crate) fn route_socket() -> Result<Netlink> {
     Netlink::route().context("open", "a route socket")
 }
 
-fn has_ipv6(spec: &NetworkSpec) -> bool {
+pub(crate) fn has_ipv6(spec: &NetworkSpec) -> bool {
     spec.subnets.iter().any(|subnet| subnet.address.is_ipv6())
 }
 

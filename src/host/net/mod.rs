@@ -10,6 +10,7 @@
 //!   ├─── firewall, foreign          other people's rules, read only
 //!   ├─── dnsredirect                port 53 inside a container
 //!   ├─── events                     what others do to our links and rules
+//!   ├─── survey                     what there is, and what of it is lost
 //!   └─── sweep                      what nobody claims
 //! ```
 //!
@@ -38,6 +39,7 @@ mod record;
 pub mod relay;
 mod route;
 mod rules;
+mod survey;
 mod sweep;
 mod sysctl;
 #[cfg(test)]
@@ -52,11 +54,13 @@ use crate::desired::{EndpointSpec, NetworkSpec, PortSpec, Protocol};
 use crate::name::{ContainerId, NetworkName, ProjectName};
 use crate::observed::ObservedNetwork;
 pub use error::{NetError, Result};
-pub use events::{Event, Events};
+pub use events::{Event, Events, Redirect};
 pub use hold::{Held, Listener};
 pub use inside::Attached;
+pub use machine::Taken;
 pub use owner::Owner;
 pub use route::HostRoute;
+pub use survey::Survey;
 
 use conntrack::Place;
 use error::Context;
@@ -150,7 +154,7 @@ impl Net {
     /// # Errors
     /// When the records or the kernel can't be read.
     pub async fn list(&self) -> Result<Vec<ObservedNetwork>> {
-        self.run(|shared| shared.machine.list()).await
+        self.run(|shared| Ok(survey::survey(&shared.machine, None)?.networks)).await
     }
 
     /// As [`Net::list`], on the calling thread.
@@ -158,7 +162,16 @@ impl Net {
     /// # Errors
     /// As [`Net::list`].
     pub fn list_now(&self) -> Result<Vec<ObservedNetwork>> {
-        self.shared.machine.list()
+        Ok(survey::survey(&self.shared.machine, None)?.networks)
+    }
+
+    /// All networks of the machine, and what containers of a project have lost of their links and ports; on the calling
+    /// thread.
+    ///
+    /// # Errors
+    /// When the records or the kernel can't be read.
+    pub fn survey_now(&self, project: &ProjectName) -> Result<Survey> {
+        survey::survey(&self.shared.machine, Some(project))
     }
 
     /// What is to be told of records that were damaged and put aside since the last call.
@@ -166,18 +179,32 @@ impl Net {
         self.shared.machine.records.take_damaged()
     }
 
-    /// Every container's link to every network of the machine, on the calling thread.
+    /// What a network was made of, on the calling thread; `None`: there is no such network.
+    ///
+    /// # Errors
+    /// When the record can't be read.
+    pub fn network_now(&self, name: &NetworkName) -> Result<Option<NetworkSpec>> {
+        Ok(self.shared.machine.records.network(name)?.map(|record| record.spec))
+    }
+
+    /// Every container's link to every network of the machine, but for the containers that are `known`, on the calling
+    /// thread.
     ///
     /// # Errors
     /// When the records can't be read.
-    pub fn endpoints_now(&self) -> Result<Vec<Endpoint>> {
-        let records = self.shared.machine.records.all_endpoints()?;
+    pub fn endpoints_now(&self, known: impl Fn(&ContainerId) -> bool) -> Result<Vec<Endpoint>> {
+        let records = self.shared.machine.records.endpoints_but(known)?;
         let endpoint = |record: record::EndpointRecord| Endpoint {
             container: record.container,
             project: record.project,
             spec: record.spec,
         };
         Ok(records.into_iter().map(endpoint).collect())
+    }
+
+    /// Whether a container has a link, or the record of one, on the calling thread; also where that can't be found out.
+    pub fn is_attached(&self, container: &ContainerId) -> bool {
+        self.shared.machine.records.has_endpoint(container).unwrap_or(true)
     }
 
     /// As [`Net::routes`], on the calling thread.
@@ -244,14 +271,33 @@ impl Net {
         self.run(move |shared| shared.machine.hold(&ports)).await
     }
 
-    /// Of ports whose number is fixed, those that cannot be held now because somebody else than the project has them: for a
-    /// plan, which opens nothing. `None`: the process can't be seen from here.
+    /// Of ports of the host, those of which somebody else than the project has a number now, or whose address is not this
+    /// machine's: for a plan, which opens nothing. On the calling thread.
     ///
     /// # Errors
     /// When the records can't be read.
-    pub async fn taken(&self, project: &ProjectName, ports: &[PortSpec]) -> Result<Vec<(PortSpec, Option<Owner>)>> {
-        let (project, ports) = (project.clone(), ports.to_vec());
-        self.run(move |shared| shared.machine.taken(&project, &ports)).await
+    pub fn taken_now(&self, project: &ProjectName, ports: &[PortSpec]) -> Result<Vec<Taken>> {
+        self.shared.machine.taken(project, ports)
+    }
+
+    /// Puts back the links that a container has lost, with its addresses and routes: `netns` is its network namespace,
+    /// `route_socket` as for [`Net::finish_inside`].
+    ///
+    /// # Errors
+    /// [`NetError::Missing`] without the network, and the kernel's refusals.
+    pub async fn relink(
+        &self,
+        container: &ContainerId,
+        project: &ProjectName,
+        endpoints: &[EndpointSpec],
+        netns: BorrowedFd<'_>,
+        route_socket: BorrowedFd<'_>,
+    ) -> Result<()> {
+        let netns = netns.try_clone_to_owned().context("keep", "the network namespace")?;
+        let socket = route_socket.try_clone_to_owned().context("keep", "the container's socket")?;
+        let (container, project, endpoints) = (container.clone(), project.clone(), endpoints.to_vec());
+        self.run(move |shared| shared.machine.relink(&container, &project, &endpoints, (netns.as_fd(), socket.as_fd())))
+            .await
     }
 
     /// Publishes the ports of a container, in place of those that it published before. The numbers must be picked, and
@@ -345,21 +391,23 @@ impl Net {
         .await
     }
 
-    /// What the user must be told about networks: other firewalls' chains that drop their traffic, each with the command
-    /// that opens it; with `publishes`, that ports go through the relay; and records that were damaged and put aside.
+    /// What the user must be told about networks before they are made: kernel parameters that get changed; other firewalls'
+    /// chains that drop their traffic, each with the command that opens it; with `publishes`, that ports go through the
+    /// relay; and records that were damaged and put aside. On the calling thread.
     ///
     /// # Errors
     /// When the rules can't be read.
-    pub async fn warnings(&self, networks: &[NetworkSpec], publishes: bool) -> Result<Vec<String>> {
-        let networks = networks.to_vec();
-        self.run(move |shared| {
-            let firewall = Firewall::read().context("read", "the rules of other firewalls")?;
-            let mut told: Vec<String> = networks.iter().flat_map(|network| firewall.warnings(network)).collect();
-            told.extend(firewall.relay_note().filter(|_| publishes));
-            told.extend(shared.machine.records.take_damaged());
-            Ok(told)
-        })
-        .await
+    pub fn warnings_now(&self, networks: &[NetworkSpec], publishes: bool) -> Result<Vec<String>> {
+        let outward: Vec<&NetworkSpec> = networks.iter().filter(|network| !network.internal).collect();
+        let mut told = Vec::new();
+        if !outward.is_empty() {
+            told = forwarding::pending(outward.into_iter().any(machine::has_ipv6))?;
+        }
+        let firewall = Firewall::read().context("read", "the rules of other firewalls")?;
+        told.extend(networks.iter().flat_map(|network| firewall.warnings(network)));
+        told.extend(firewall.relay_note().filter(|_| publishes));
+        told.extend(self.shared.machine.records.take_damaged());
+        Ok(told)
     }
 
     /// Leads port 53 of 127.0.0.11 inside a container to [`dnsredirect::RESOLVER_PORT`], over a bound NETLINK_NETFILTER socket
@@ -379,17 +427,26 @@ impl Net {
     /// When the kernel can't be listened to.
     pub fn events(&self, project: &ProjectName) -> Result<Events> {
         let names = &self.shared.machine.names;
-        Events::open([names.networks(), names.project(project)], self.shared.machine.group)
+        let machine = &self.shared.machine;
+        Events::open([names.networks(), names.project(project)], machine.group, Arc::clone(&machine.links))
     }
 
-    /// Removes what nobody claims: endpoints of containers that are not in `known` (every container of the machine's ledger),
-    /// links without a record, tables of projects that publish nothing. Returns what was removed.
+    /// Watches whether a container takes away what [`Net::dns_redirect`] has put in its network namespace. Must be called
+    /// inside the run time.
+    ///
+    /// # Errors
+    /// When the kernel can't be listened to.
+    pub fn watch_redirect(&self, netns: BorrowedFd<'_>) -> Result<Redirect> {
+        Redirect::open(netns)
+    }
+
+    /// Removes what nobody claims: endpoints of containers that are not in `known` (every container of the machine's ledger,
+    /// read when it is asked), links without a record, tables of projects that publish nothing. Returns what was removed.
     ///
     /// # Errors
     /// The kernel's refusals.
-    pub async fn sweep(&self, known: &BTreeSet<ContainerId>) -> Result<Vec<String>> {
-        let known = known.clone();
-        self.run(move |shared| sweep::sweep(&shared.machine, &known)).await
+    pub async fn sweep(&self, known: impl FnOnce() -> BTreeSet<ContainerId> + Send + 'static) -> Result<Vec<String>> {
+        self.run(move |shared| sweep::sweep(&shared.machine, known)).await
     }
 
     async fn run<T: Send + 'static>(&self, work: impl FnOnce(&Shared) -> Result<T> + Send + 'static) -> Result<T> {

@@ -21,7 +21,7 @@ const SEND_BUFFER: usize = 8 << 20;
 /// The kernel never puts more than this into one part of a dump.
 const RECEIVE: usize = 64 << 10;
 
-/// The lower bits of a netfilter socket's port are the process id, the upper ones count.
+/// The lower bits of a socket's port are the process id, the upper ones count.
 const PORT_BITS: u32 = 22;
 const PORTS: u32 = 1 << (32 - PORT_BITS);
 
@@ -54,7 +54,7 @@ impl Netlink {
     /// A socket for links, addresses and routes, in the network namespace of the caller.
     pub fn route() -> io::Result<Self> {
         let mut netlink = Self::with(Socket::new(NETLINK_ROUTE)?);
-        netlink.socket.bind_auto()?;
+        netlink.bind()?;
         // An error carries the whole request back otherwise, and a long batch would overflow the queue.
         netlink.socket.set_cap_ack(true)?;
         Ok(netlink)
@@ -63,17 +63,21 @@ impl Netlink {
     /// A socket for nftables and conntrack, in the network namespace of the caller.
     pub fn netfilter() -> io::Result<Self> {
         let mut netlink = Self::with(Socket::new(NETLINK_NETFILTER)?);
-        // A port of our own choice, so that the events that our changes cause can be told from others' (see `is_own`).
+        netlink.bind()?;
+        netlink.socket.set_cap_ack(true)?;
+        Ok(netlink)
+    }
+
+    /// A port of our own choice, so that the events that our changes cause can be told from others' (see `is_own`).
+    fn bind(&mut self) -> io::Result<()> {
         let mut result = Err(io::ErrorKind::AddrInUse.into());
         for number in 1..PORTS {
-            result = netlink.socket.bind(&SocketAddr::new(own_port() | number << PORT_BITS, 0));
+            result = self.socket.bind(&SocketAddr::new(own_port() | number << PORT_BITS, 0));
             if !matches!(&result, Err(error) if error.kind() == io::ErrorKind::AddrInUse) {
                 break;
             }
         }
-        result?;
-        netlink.socket.set_cap_ack(true)?;
-        Ok(netlink)
+        result
     }
 
     /// A duplicate of a socket that lives in another network namespace.

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::fs;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
@@ -19,6 +20,8 @@ pub struct Owner {
     pub pid: u32,
     /// Its program, without arguments: those may hold secrets.
     pub command: String,
+    /// The project for which it works, with the state folder, if it is a process of windlass.
+    pub project: Option<(ProjectName, PathBuf)>,
     /// The container that publishes the port, and its project.
     pub container: Option<(ProjectName, ContainerId)>,
 }
@@ -32,29 +35,35 @@ impl fmt::Display for Owner {
     }
 }
 
-/// Whether a socket of this network namespace stands in the way of a port, and who has it.
-///
-/// `None`: the port is free. `Some(None)`: it is taken, by a process that can't be seen from here.
-pub(crate) fn of(address: Option<IpAddr>, port: u16, protocol: Protocol) -> Option<Option<Owner>> {
-    let inodes = sockets(address, port, protocol);
-    if inodes.is_empty() { None } else { Some(holder(&inodes)) }
-}
+/// The sockets of this network namespace that take ports.
+pub(crate) struct Sockets(Vec<(Protocol, Socket)>);
 
-/// The inodes of the sockets in the way.
-fn sockets(address: Option<IpAddr>, port: u16, protocol: Protocol) -> Vec<u64> {
-    let mut found = Vec::new();
-    for (suffix, ipv4) in [("", true), ("6", false)] {
-        // Without IPv6 there is no such file, and no socket.
-        let text = fs::read_to_string(format!("/proc/thread-self/net/{protocol}{suffix}")).unwrap_or_default();
-        for line in text.lines().skip(1) {
-            let Some(socket) = parse(line, ipv4) else { continue };
-            let open = protocol == Protocol::Udp || socket.state == LISTEN;
-            if open && socket.port == port && clash(address, socket.address) {
-                found.push(socket.inode);
+impl Sockets {
+    /// Reads them.
+    pub fn read() -> Self {
+        let mut found = Vec::new();
+        for protocol in [Protocol::Tcp, Protocol::Udp] {
+            for (suffix, ipv4) in [("", true), ("6", false)] {
+                // Without IPv6 there is no such file, and no socket.
+                let text = fs::read_to_string(format!("/proc/thread-self/net/{protocol}{suffix}")).unwrap_or_default();
+                let sockets = text.lines().skip(1).filter_map(|line| parse(line, ipv4));
+                let takes = |socket: &Socket| protocol == Protocol::Udp || socket.state == LISTEN;
+                found.extend(sockets.filter(takes).map(|socket| (protocol, socket)));
             }
         }
+        Self(found)
     }
-    found
+
+    /// Whether a socket stands in the way of a port, and who has it.
+    ///
+    /// `None`: the port is free. `Some(None)`: it is taken, by a process that can't be seen from here.
+    pub fn owner_of(&self, address: Option<IpAddr>, port: u16, protocol: Protocol) -> Option<Option<Owner>> {
+        let in_the_way = |(of, socket): &&(Protocol, Socket)| {
+            *of == protocol && socket.port == port && clash(address, socket.address)
+        };
+        let inodes: Vec<u64> = self.0.iter().filter(in_the_way).map(|(_, socket)| socket.inode).collect();
+        if inodes.is_empty() { None } else { Some(holder(&inodes)) }
+    }
 }
 
 struct Socket {
@@ -102,7 +111,7 @@ fn holder(inodes: &[u64]) -> Option<Owner> {
     // The process that opened a socket is older than those that inherited it.
     pids.sort_unstable();
     let pid = pids.into_iter().find(|pid| holds(*pid, &wanted))?;
-    Some(Owner { pid, command: command(pid), container: None })
+    Some(Owner { pid, command: command(pid), project: works_for(pid), container: None })
 }
 
 fn holds(pid: u32, wanted: &[String]) -> bool {
@@ -116,4 +125,20 @@ fn holds(pid: u32, wanted: &[String]) -> bool {
 fn command(pid: u32) -> String {
     let name = fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default();
     name.trim().chars().filter(|letter| !letter.is_control()).collect()
+}
+
+/// The project, and its state folder, for which a process of windlass works: a supervisor, or a shim.
+fn works_for(pid: u32) -> Option<(ProjectName, PathBuf)> {
+    let line = fs::read(format!("/proc/{pid}/cmdline")).ok()?;
+    let words: Vec<&str> =
+        line.split(|byte| *byte == 0).map(|word| std::str::from_utf8(word).unwrap_or_default()).collect();
+    let value = |name: &str| words.iter().position(|word| *word == name).and_then(|at| words.get(at + 1)).copied();
+    let (project, root) = match *words.get(1)? {
+        "__supervisor" => (value("--project")?, value("--root")?),
+        // Run folder, state folder, project, the world's state folder.
+        "__shim" => (*words.get(4)?, *words.get(5)?),
+        _ => return None,
+    };
+    let root = PathBuf::from(root);
+    Some((ProjectName::from(project), root.canonicalize().unwrap_or(root)))
 }

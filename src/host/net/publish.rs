@@ -5,9 +5,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::net::IpAddr;
 
-use netlink_packet_route::RouteNetlinkMessage as Route;
-use netlink_packet_route::address::{AddressAttribute, AddressMessage};
-
 use super::conntrack::Place;
 use super::error::{Context, NetError, Result};
 use super::machine::{Machine, route_socket};
@@ -15,7 +12,7 @@ use super::netlink::Netlink;
 use super::nft::{Family, Table, apply};
 use super::record::EndpointRecord;
 use super::rules::{self, Publication, Relayed};
-use super::{conntrack, forwarding, link};
+use super::{address, conntrack, forwarding, link};
 use crate::desired::{PortSpec, Protocol};
 use crate::name::{ContainerId, ProjectName};
 
@@ -130,7 +127,8 @@ impl Publisher {
         if udp.is_empty() {
             return Ok(());
         }
-        let locals = local_addresses(&mut route_socket()?).context("list", "addresses")?;
+        let all = address::all(&mut route_socket()?).context("list", "addresses")?;
+        let locals: Vec<IpAddr> = all.into_iter().map(|(_, address)| address).collect();
         let mut netlink = Netlink::netfilter().context("open", "a netfilter socket")?;
         let ipv6 = self.publications.values().any(|publication| publication.ipv6.is_some());
         for ipv4 in [Some(true), ipv6.then_some(false)].into_iter().flatten() {
@@ -167,7 +165,7 @@ fn held(table: String, error: io::Error) -> NetError {
 }
 
 /// What the records say is published of a project.
-fn recorded(machine: &Machine, project: &ProjectName) -> Result<BTreeMap<ContainerId, Publication>> {
+pub(crate) fn recorded(machine: &Machine, project: &ProjectName) -> Result<BTreeMap<ContainerId, Publication>> {
     let mut found = BTreeMap::new();
     for endpoint in machine.records.all_endpoints()? {
         if endpoint.project == *project && !endpoint.published.is_empty() {
@@ -209,18 +207,4 @@ fn loopback_needed(machine: &Machine, bridge: &str) -> Result<bool> {
         }
     }
     Ok(false)
-}
-
-/// Every address of this machine.
-fn local_addresses(netlink: &mut Netlink) -> io::Result<Vec<IpAddr>> {
-    let found = netlink.dump(Route::GetAddress(AddressMessage::default()))?;
-    let address = |message| match message {
-        Route::NewAddress(message) => message.attributes.into_iter().find_map(|attribute| match attribute {
-            AddressAttribute::Local(address) => Some(address),
-            AddressAttribute::Address(address) if address.is_ipv6() => Some(address),
-            _ => None,
-        }),
-        _ => None,
-    };
-    Ok(found.into_iter().filter_map(address).collect())
 }

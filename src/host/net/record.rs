@@ -119,6 +119,18 @@ impl Records {
         Ok(paths.filter_map(|path| self.read(&path).transpose()).flatten().collect())
     }
 
+    /// Who is on a network, without reading their records.
+    pub fn containers_on(&self, network: &NetworkName) -> Result<Vec<ContainerId>> {
+        Ok(entries(&self.of(network)?.join("endpoints"))?.into_iter().map(ContainerId::from).collect())
+    }
+
+    /// Whether a container has an endpoint on any network.
+    pub fn has_endpoint(&self, container: &ContainerId) -> Result<bool> {
+        Ok(entries(&self.folder)?
+            .iter()
+            .any(|network| self.folder.join(network).join("endpoints").join(container).exists()))
+    }
+
     /// The endpoints of a container, on all networks.
     pub fn endpoints_of(&self, container: &ContainerId) -> Result<Vec<EndpointRecord>> {
         let mut found = Vec::new();
@@ -130,9 +142,17 @@ impl Records {
 
     /// Every endpoint of the machine.
     pub fn all_endpoints(&self) -> Result<Vec<EndpointRecord>> {
+        self.endpoints_but(|_| false)
+    }
+
+    /// Every endpoint of the machine, but for those of the containers that are `known`, whose records are not even read.
+    pub fn endpoints_but(&self, known: impl Fn(&ContainerId) -> bool) -> Result<Vec<EndpointRecord>> {
         let mut found = Vec::new();
         for network in entries(&self.folder)? {
-            found.extend(self.endpoints(&NetworkName::new(network))?);
+            let folder = self.folder.join(network).join("endpoints");
+            for container in entries(&folder)?.into_iter().map(ContainerId::from).filter(|id| !known(id)) {
+                found.extend(self.read(&folder.join(&container))?);
+            }
         }
         Ok(found)
     }

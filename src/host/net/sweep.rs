@@ -14,11 +14,15 @@ use crate::name::ContainerId;
 
 /// Removes the records of containers that are not in `known`, links of this world that no record claims, and tables of
 /// projects that publish nothing. Returns what was removed, for the user.
-pub(crate) fn sweep(machine: &Machine, known: &BTreeSet<ContainerId>) -> Result<Vec<String>> {
+///
+/// `known` is asked after the endpoints were read: a container stands in its project's list before it has any.
+pub(crate) fn sweep(machine: &Machine, known: impl FnOnce() -> BTreeSet<ContainerId>) -> Result<Vec<String>> {
     let strays: BTreeSet<ContainerId> = {
         let _lock = machine.records.lock()?;
-        let all = machine.records.all_endpoints()?.into_iter().map(|endpoint| endpoint.container);
-        all.filter(|container| !known.contains(container)).collect()
+        let all: Vec<ContainerId> =
+            machine.records.all_endpoints()?.into_iter().map(|endpoint| endpoint.container).collect();
+        let known = known();
+        all.into_iter().filter(|container| !known.contains(container)).collect()
     };
     let mut told: Vec<String> = strays.iter().map(|stray| format!("links of container {}", stray.short())).collect();
     machine.detach(&strays.into_iter().collect::<Vec<_>>())?;
@@ -43,13 +47,15 @@ fn links(machine: &Machine) -> Result<Vec<String>> {
 }
 
 fn tables(machine: &Machine) -> Result<Vec<String>> {
+    let mut netlink = Netlink::netfilter().context("open", "a netfilter socket")?;
+    let tables = list_tables(&mut netlink)?;
+    // After that: what is published is recorded before its table is made.
     let endpoints = machine.records.all_endpoints()?;
     let publishes = |project: &str| {
         endpoints.iter().any(|endpoint| endpoint.project.as_str() == project && !endpoint.published.is_empty())
     };
-    let mut netlink = Netlink::netfilter().context("open", "a netfilter socket")?;
     let mut told = Vec::new();
-    for table in list_tables(&mut netlink)? {
+    for table in tables {
         if machine.names.project_of(&table).is_some_and(|project| !publishes(project)) {
             apply::remove(&mut netlink, Family::Inet, &table).context("remove the table", &table)?;
             told.push(format!("table {table}"));

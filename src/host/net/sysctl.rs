@@ -38,6 +38,32 @@ pub(crate) fn protect_link(link: &str, ipv6: bool) -> Result<()> {
     settings.iter().try_for_each(|(key, value)| write_if_there(&format!("ipv6/conf/{link}/{key}"), value))
 }
 
+/// Makes a link inside another network namespace that is protected as by [`protect_link`].
+///
+/// To switch IPv6 off for a link that is there spins for the lock of all links, which other containers' links hold. The
+/// default that a new link takes over needs no lock (Linux 6.9).
+pub(crate) fn protected<T: Send>(
+    netns: BorrowedFd<'_>,
+    link: &str,
+    ipv6: bool,
+    make: impl FnOnce() -> Result<T> + Send,
+) -> Result<T> {
+    const DEFAULT: &str = "ipv6/conf/default/disable_ipv6";
+    inside(netns, || {
+        if ipv6 {
+            let made = make()?;
+            protect_link(link, true)?;
+            return Ok(made);
+        }
+        // Without IPv6 in the kernel there is none.
+        let before = read(DEFAULT).ok();
+        write_if_there(DEFAULT, "1")?;
+        let made = make();
+        before.map_or(Ok(()), |value| write_if_there(DEFAULT, &value))?;
+        made
+    })
+}
+
 fn path(key: &str) -> PathBuf {
     PathBuf::from("/proc/sys/net").join(key)
 }

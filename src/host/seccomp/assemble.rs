@@ -16,6 +16,7 @@ use super::{Error, Program};
 /// `struct sock_filter`.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(from = "(u16, u8, u8, u32)", into = "(u16, u8, u8, u32)")]
 pub struct Insn {
     /// What it does.
     pub code: u16,
@@ -25,6 +26,18 @@ pub struct Insn {
     pub no: u8,
     /// The operand.
     pub value: u32,
+}
+
+impl From<(u16, u8, u8, u32)> for Insn {
+    fn from((code, yes, no, value): (u16, u8, u8, u32)) -> Self {
+        Self { code, yes, no, value }
+    }
+}
+
+impl From<Insn> for (u16, u8, u8, u32) {
+    fn from(insn: Insn) -> Self {
+        (insn.code, insn.yes, insn.no, insn.value)
+    }
 }
 
 pub(super) const LOAD: u16 = 0x20;

@@ -20,9 +20,11 @@ mod profile;
 #[cfg(test)]
 mod tests;
 
+use std::sync::{Mutex, PoisonError};
+
 use serde::{Deserialize, Serialize};
 
-use crate::desired::Seccomp;
+use crate::desired::{Seccomp, SecuritySpec};
 pub use assemble::Insn;
 pub use install::install;
 
@@ -70,6 +72,27 @@ pub enum Error {
     /// This processor's numbers are not in the table.
     #[error("there is no seccomp table for this processor; use `security_opt: seccomp=unconfined`")]
     Processor,
+}
+
+/// The filter of a container; `None`: it has none. The last one is kept: the containers of a project are mostly alike.
+///
+/// # Errors
+/// As [`compile`].
+pub fn of(security: &SecuritySpec) -> Result<Option<Program>, Error> {
+    type Last = (Seccomp, Vec<String>, Option<Program>);
+    static LAST: Mutex<Option<Last>> = Mutex::new(None);
+    if security.privileged {
+        return Ok(None);
+    }
+    let mut last = LAST.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some((wanted, capabilities, filter)) = last.as_ref()
+        && (wanted, capabilities) == (&security.seccomp, &security.capabilities)
+    {
+        return Ok(filter.clone());
+    }
+    let filter = compile(&security.seccomp, &security.capabilities)?;
+    *last = Some((security.seccomp.clone(), security.capabilities.clone(), filter.clone()));
+    Ok(filter)
 }
 
 /// Makes the filter of a container with these capabilities (names with or without `CAP_`); `None`: it has none.

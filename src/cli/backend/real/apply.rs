@@ -34,13 +34,15 @@ impl Real {
                 edit(&applied, wanted, &now).map_err(|e| failed(&e))?
             }
         };
-        let observed = observe::observe(&self.paths, project, Some(&desired), &self.cache).map_err(|e| failed(&e))?;
+        let mut observed =
+            observe::observe(&self.paths, project, Some(&desired), &self.cache).map_err(|e| failed(&e))?;
+        observed.notes = observe::notes(&self.paths, &desired).map_err(|e| failed(&e))?;
         let plan = plan(&desired, &observed, &now);
-        Ok(Planned { text: plan.to_string(), plan })
+        Ok(Planned { text: plan.to_string(), plan, notes: observed.notes })
     }
 }
 
-fn nothing_up(project: &ProjectName) -> CliError {
+pub(super) fn nothing_up(project: &ProjectName) -> CliError {
     CliError::with_help(
         format!("nothing of project `{project}` is up"),
         "`windlass up` brings it up; `windlass ls -a` shows what there is",
@@ -63,13 +65,14 @@ async fn converse(
     paths: &Paths,
     project: &ProjectName,
     request: Request,
+    caller: Option<ledger::Caller>,
 ) -> Result<(UnboundedReceiver<io::Result<Reply>>, Hangup), CliError> {
     let (paths, project) = (paths.clone(), project.clone());
     let (sender, receiver) = mpsc::unbounded_channel();
     let hangup = tokio::task::spawn_blocking(move || -> Result<Hangup, CliError> {
         let mut tries = 3;
         loop {
-            let mut client = Client::ensure(&paths, &project).map_err(|e| failed(&e))?;
+            let mut client = Client::ensure(&paths, &project, caller.as_ref()).map_err(|e| failed(&e))?;
             let hangup = Hangup(client.closer().map_err(|e| failed(&e))?);
             // A supervisor that is about to end says nothing any more; the next one knows nothing of this request.
             match client.request(&request).and_then(|()| client.reply()) {
@@ -112,9 +115,7 @@ pub async fn apply(
     until: Until,
     tell: &Tell,
 ) -> Result<Outcome, CliError> {
-    if matches!(change, Change::Declare(_)) {
-        ledger::set_caller(paths, project, &ledger::Caller::own()).map_err(|e| failed(&e))?;
-    }
+    let caller = matches!(change, Change::Declare(_)).then(ledger::Caller::own);
     if matches!(change, Change::Edit(_)) && ledger::desired(paths, project).map_err(|e| failed(&e))?.is_none() {
         return nothing_or_orphans(project, &change);
     }
@@ -122,7 +123,7 @@ pub async fn apply(
         Change::Declare(desired) => Request::Apply { desired, wait: until == Until::Healthy },
         Change::Edit(edit) => Request::Edit { edit: Box::new(edit) },
     };
-    let (mut replies, _hangup) = converse(paths, project, request).await?;
+    let (mut replies, _hangup) = converse(paths, project, request, caller).await?;
     let mut outcome = Outcome::default();
     while let Some(reply) = replies.recv().await {
         let reply = reply.map_err(|e| {
@@ -164,7 +165,7 @@ fn nothing_or_orphans(project: &ProjectName, change: &Change) -> Result<Outcome,
 }
 
 fn failure(reason: String) -> Failure {
-    Failure { container: ContainerName::default(), reason, culprit: None }
+    Failure { container: ContainerName::default(), reason, culprit: None, obstacle: false }
 }
 
 /// One step as a line, in docker compose's words.
@@ -212,6 +213,7 @@ fn report(tell: &Tell, step: &StepName, phase: Phase, began: bool, detail: Optio
         // Of no interest to people: it has ended already.
         "release" => return,
         "pause" => ("Pausing", "Paused"),
+        "mend" => ("Mending", "Mended"),
         _ => ("Unpausing", "Unpaused"),
     };
     let text = match phase {
@@ -226,7 +228,7 @@ fn report(tell: &Tell, step: &StepName, phase: Phase, began: bool, detail: Optio
 
 /// What happens to the containers of a project from now on, in docker's words.
 pub fn events(paths: &Paths, project: &ProjectName, known: Observed) -> Result<UnboundedReceiver<Event>, CliError> {
-    let mut client = Client::ensure(paths, project).map_err(|e| failed(&e))?;
+    let mut client = Client::ensure(paths, project, None).map_err(|e| failed(&e))?;
     client.request(&Request::Watch).map_err(|e| failed(&e))?;
     let (sender, receiver) = mpsc::unbounded_channel();
     let (paths, project) = (paths.clone(), project.clone());

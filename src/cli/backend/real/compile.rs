@@ -7,17 +7,18 @@ use std::sync::Arc;
 
 use super::super::super::error::CliError;
 use super::super::super::progress::Tell;
-use super::super::{PullPolicy, Recreate, UpWish};
+use super::super::{LockUse, PullPolicy, Recreate, UpWish};
 use super::{Real, failed, oneoff, pull};
 use crate::compose;
 use crate::compose::model::{Project, Service};
 use crate::desired::compile::{self, Request, Verb, compile};
 use crate::desired::{Desired, EndpointLease, Leases, NetworkLease, ResolvedImage, Source};
-use crate::diag::render;
+use crate::diag::Diagnostics;
 use crate::graph::Graph;
 use crate::host::clock;
 use crate::host::image::{self, Client, Store};
 use crate::host::ledger::container as ledger;
+use crate::lock::{self, Lock};
 use crate::name::ServiceName;
 
 impl Real {
@@ -28,10 +29,11 @@ impl Real {
         tell: &Tell,
     ) -> Result<Desired, CliError> {
         self.refuse_undone()?;
+        let lock = self.held_lock(wish.lock).await?;
         let touched = touched(project, wish);
         let provided = self.provide(project, &touched, wish.rehearsal, tell).await?;
         let project = &self.with_provided(project, &provided, (&touched, wish.rehearsal), tell).await?;
-        let (images, mount_images) = self.resolve(project, &touched, wish, tell).await?;
+        let (images, mount_images) = self.resolve(project, &touched, wish, lock.as_ref(), tell).await?;
         let request = self.request(project, wish, mount_images)?;
         let mut leases = self.leases()?;
         if let Some(previous) = &request.previous {
@@ -52,8 +54,7 @@ impl Real {
         if refused.is_empty() {
             return Ok(());
         }
-        let texts: Vec<String> = refused.iter().map(|one| render(one, &loaded.sources)).collect();
-        Err(CliError::Diagnostics(texts.join("\n")))
+        Err(CliError::Diagnostics(Box::new(Diagnostics::new(refused, loaded.sources.clone()))))
     }
 
     fn request(
@@ -103,6 +104,7 @@ impl Real {
                 config_files: loaded.config_files.clone(),
                 environment_files: loaded.env_files.clone(),
                 told: self.told(),
+                model: compose::config::record(loaded),
             },
             None => Source::default(),
         }
@@ -118,7 +120,7 @@ impl Real {
             let lease = NetworkLease { spec: network.spec.clone(), endpoints: BTreeMap::new() };
             leases.networks.insert(network.spec.name, lease);
         }
-        for endpoint in net.endpoints_now().map_err(|e| failed(&e))? {
+        for endpoint in net.endpoints_now(|_| false).map_err(|e| failed(&e))? {
             let Ok(Some(made)) = ledger::made(&self.paths, &endpoint.container) else { continue };
             if let Some(network) = leases.networks.get_mut(&endpoint.spec.network) {
                 let lease = EndpointLease { ipv4: endpoint.spec.ipv4, ipv6: endpoint.spec.ipv6 };
@@ -134,9 +136,11 @@ impl Real {
         project: &Project,
         touched: &BTreeSet<ServiceName>,
         wish: &UpWish,
+        lock: Option<&Lock>,
         tell: &Tell,
     ) -> Result<(BTreeMap<ServiceName, ResolvedImage>, BTreeMap<String, ResolvedImage>), CliError> {
         let store = self.images()?;
+        let locked = |wanted: pull::Wanted| wanted.locked(lock).map_err(|e| failed(&e));
         let mut wanted = BTreeMap::new();
         for name in touched {
             let Some(service) = project.services.get(name) else { continue };
@@ -144,14 +148,20 @@ impl Real {
                 continue;
             }
             let image = service.image.clone().unwrap_or_else(|| format!("{}-{name}", project.name));
-            wanted.insert(name.clone(), pull::Wanted::new(image, service.platform.clone(), policy(service, wish)?));
+            let one = pull::Wanted::new(image, service.platform.clone(), policy(service, wish)?);
+            // What is built here has the name of its image for itself.
+            let one = if service.build.is_some() { one } else { locked(one)? };
+            wanted.insert(name.clone(), one);
         }
+        let references = lock::wanted(project);
+        let used = references.iter().filter(|(_, users)| users.iter().any(|user| touched.contains(user)));
+        self.tell_unlocked(lock, used.map(|(name, _)| name.as_str()), tell);
         let found = self.obtain(&store, wanted.values().cloned().collect(), tell).await?;
         let images = wanted.into_iter().map(|(name, wanted)| (name, found[&wanted].clone())).collect();
-        let mounts = compile::wanted_images(project)
-            .into_iter()
-            .map(|image| pull::Wanted::new(image, None, image::PullPolicy::Missing));
-        let mounted = self.obtain(&store, mounts.collect(), tell).await?;
+        let policy = if wish.lock == LockUse::Frozen { image::PullPolicy::Never } else { image::PullPolicy::Missing };
+        let mounts = compile::wanted_images(project).into_iter();
+        let mounts = mounts.map(|image| locked(pull::Wanted::new(image, None, policy)));
+        let mounted = self.obtain(&store, mounts.collect::<Result<_, CliError>>()?, tell).await?;
         Ok((images, mounted.into_iter().map(|(wanted, image)| (wanted.name, image)).collect()))
     }
 
@@ -165,7 +175,7 @@ impl Real {
         let mut found = BTreeMap::new();
         let mut missing = Vec::new();
         for one in wanted {
-            match store.local(&one.name, one.platform.as_deref()).map_err(|e| failed(&e))? {
+            match one.local(store).map_err(|e| failed(&e))? {
                 Some(image) if one.is_satisfied() && store.layers_present(&image.spec) => {
                     found.insert(one, image);
                 }
@@ -203,6 +213,7 @@ fn policy(service: &Service, wish: &UpWish) -> Result<image::PullPolicy, CliErro
     // What is built here is not looked for elsewhere.
     let built = service.build.is_some();
     match wish.pull {
+        _ if wish.lock == LockUse::Frozen => return Ok(image::PullPolicy::Never),
         Some(PullPolicy::Always) if !built => return Ok(image::PullPolicy::Always),
         Some(PullPolicy::Missing) => return Ok(image::PullPolicy::Missing),
         Some(PullPolicy::Never) => return Ok(image::PullPolicy::Never),

@@ -6,11 +6,12 @@ use std::rc::Rc;
 
 use super::super::super::error::CliError;
 use super::super::super::settings::ProjectFiles;
+use super::super::config::Digests;
 use super::super::{ConfigOutput, ConfigPart, ConfigWish, Loaded};
-use super::{Real, failed, ledger};
+use super::{Real, digests, failed, ledger};
 use crate::compose::{self, LoadOptions, config};
 use crate::desired::compile::{CompileError, wanted_files};
-use crate::diag::{Diagnostic, Diagnostics, SourceMap, render};
+use crate::diag::{Code, Diagnostic, Diagnostics, render};
 use crate::host::record::RecordError;
 use crate::name::ProjectName;
 
@@ -18,7 +19,7 @@ impl Real {
     pub(super) fn load_files(&self, files: &ProjectFiles, services: &[String]) -> Result<Loaded, CliError> {
         // The others stay known, so that they are not taken for orphans.
         let options = LoadOptions { whole: true, ..options(files, services)? };
-        let loaded = compose::load(&options).map_err(|d| diagnostics(&d))?;
+        let loaded = compose::load(&options).map_err(diagnostics)?;
         let project = loaded.project.clone();
         let mut named = loaded.files.clone();
         let rendered = loaded.warnings.iter().map(|warning| (warning.once, render(warning, &loaded.sources)));
@@ -37,6 +38,7 @@ impl Real {
         let warnings = rendered.into_iter().map(|(_, text)| text).collect();
         *self.loaded.borrow_mut() = Some(Rc::new(loaded));
         named.extend(wanted_files(&project, &self.source()));
+        *self.options.borrow_mut() = options;
         Ok(Loaded { project, warnings, files: named })
     }
 
@@ -49,24 +51,18 @@ impl Real {
     }
 
     pub(super) fn name_of(&self, files: &ProjectFiles) -> Result<ProjectName, CliError> {
-        compose::project_name(&options(files, &[])?).map(ProjectName::from).map_err(|d| diagnostics(&d))
+        compose::project_name(&options(files, &[])?).map(ProjectName::from).map_err(diagnostics)
     }
 
     /// What is wrong only now that images and addresses are known, at its place in the files.
     pub(super) fn point(&self, errors: &[CompileError]) -> CliError {
         let loaded = self.loaded.borrow();
-        let nothing = SourceMap::default();
-        let sources = loaded.as_ref().map_or(&nothing, |loaded| &loaded.sources);
-        let texts = errors.iter().map(|error| {
-            let span = loaded.as_ref().and_then(|loaded| loaded.locate(&error.path));
-            let mut diagnostic = match span {
-                Some(span) => Diagnostic::error(&error.message).at(span, ""),
-                None => Diagnostic::error(error.to_string()),
-            };
-            diagnostic.help = error.help.clone();
-            render(&diagnostic, sources)
+        let told = errors.iter().map(|error| match loaded.as_ref() {
+            Some(loaded) => loaded.unusable(&error.path, &error.message, error.help.as_deref()),
+            None => Diagnostic::new(Code::Unusable, error.to_string()),
         });
-        CliError::Diagnostics(texts.collect::<Vec<_>>().join("\n"))
+        let sources = loaded.as_ref().map(|loaded| loaded.sources.clone()).unwrap_or_default();
+        diagnostics(Diagnostics::new(told.collect(), sources))
     }
 }
 
@@ -100,52 +96,67 @@ fn standard_input() -> Result<String, CliError> {
     Ok(text)
 }
 
-fn diagnostics(found: &Diagnostics) -> CliError {
-    CliError::Diagnostics(found.to_string())
+fn diagnostics(found: Diagnostics) -> CliError {
+    CliError::Diagnostics(Box::new(found))
 }
 
-fn one(diagnostic: &Diagnostic) -> CliError {
-    CliError::Diagnostics(render(diagnostic, &SourceMap::default()))
+fn one(diagnostic: Diagnostic, loaded: &compose::Loaded) -> CliError {
+    diagnostics(Diagnostics::new(vec![diagnostic], loaded.sources.clone()))
 }
 
 /// What `config` prints.
-pub fn config(files: &ProjectFiles, wish: &ConfigWish) -> Result<ConfigOutput, CliError> {
+pub async fn config(files: &ProjectFiles, wish: &ConfigWish) -> Result<ConfigOutput, CliError> {
     let mut options = options(files, &wish.services)?;
     options.no_interpolate = wish.no_interpolate;
     options.no_normalize = wish.no_normalize;
     options.no_path_resolution = wish.no_path_resolution;
     options.no_consistency = wish.no_consistency;
     options.untyped = true;
+    options.history = matches!(wish.what, ConfigPart::Explain(_));
     let format = if wish.json { config::Format::Json } else { config::Format::Yaml };
-    if wish.no_interpolate && wish.what == ConfigPart::All {
-        let text = config::print_raw(&options, format).map_err(|d| diagnostics(&d))?;
-        return Ok(ConfigOutput { text, warnings: Vec::new() });
+    if wish.no_interpolate && wish.what == ConfigPart::All && wish.digests == Digests::No {
+        let text = config::print_raw(&options, format).map_err(diagnostics)?;
+        return Ok(ConfigOutput { text, warnings: Diagnostics::default() });
     }
     if wish.what == ConfigPart::Variables {
-        let text = variables(&config::variables(&options).map_err(|d| diagnostics(&d))?);
-        return Ok(ConfigOutput { text, warnings: Vec::new() });
+        let text = variables(&config::variables(&options).map_err(diagnostics)?);
+        return Ok(ConfigOutput { text, warnings: Diagnostics::default() });
     }
-    let loaded = compose::load(&options).map_err(|d| diagnostics(&d))?;
+    let mut loaded = compose::load(&options).map_err(diagnostics)?;
+    if wish.digests != Digests::No {
+        let pinned = digests::of(config::named_images(&loaded)).await?;
+        config::pin(&mut loaded, &pinned);
+    }
+    if wish.digests == Digests::Only {
+        config::only_images(&mut loaded);
+    }
+    let text = if wish.quiet { String::new() } else { part(&loaded, &wish.what, format)? };
+    let warnings = Diagnostics::new(loaded.warnings, loaded.sources);
+    Ok(ConfigOutput { text, warnings })
+}
+
+/// A part of a project as text.
+fn part(loaded: &compose::Loaded, what: &ConfigPart, format: config::Format) -> Result<String, CliError> {
     let lines = |list: Vec<String>| list.into_iter().map(|line| line + "\n").collect();
-    let text = match &wish.what {
-        ConfigPart::All => config::print(&loaded, format),
-        ConfigPart::Services => lines(config::services(&loaded)),
-        ConfigPart::Volumes => lines(config::section(&loaded, "volumes")),
-        ConfigPart::Networks => lines(config::section(&loaded, "networks")),
-        ConfigPart::Images => lines(config::images(&loaded)),
-        ConfigPart::Profiles => lines(config::profiles(&loaded)),
+    Ok(match what {
+        ConfigPart::All => config::print(loaded, format),
+        ConfigPart::Services => lines(config::services(loaded)),
+        ConfigPart::Volumes => lines(config::section(loaded, "volumes")),
+        ConfigPart::Networks => lines(config::section(loaded, "networks")),
+        ConfigPart::Models => lines(config::section(loaded, "models")),
+        ConfigPart::Images => lines(config::images(loaded)),
+        ConfigPart::Profiles => lines(config::profiles(loaded)),
         ConfigPart::Environment => {
-            lines(loaded.environment.iter().map(|(key, value)| format!("{key}={value}")).collect())
+            lines(loaded.variables.values.iter().map(|(key, value)| format!("{key}={value}")).collect())
         }
         ConfigPart::Hash(wanted) => {
             let names: Vec<String> = wanted.split(',').filter(|name| *name != "*").map(str::to_owned).collect();
-            let hashes = config::hashes(&loaded, &names).map_err(|d| one(&d))?;
+            let hashes = config::hashes(loaded, &names).map_err(|d| one(d, loaded))?;
             lines(hashes.into_iter().map(|(name, hash)| format!("{name} {hash}")).collect())
         }
+        ConfigPart::Explain(path) => loaded.origin(path).map_err(|d| one(d, loaded))?,
         ConfigPart::Variables => String::new(),
-    };
-    let warnings = loaded.warnings.iter().map(|warning| render(warning, &loaded.sources)).collect();
-    Ok(ConfigOutput { text, warnings })
+    })
 }
 
 /// The variables that the files use, as a table.

@@ -2,8 +2,12 @@
 
 mod apply;
 mod compile;
+mod context;
+mod digests;
+mod environment;
 mod evidence;
 mod load;
+mod locking;
 mod logs;
 mod machine;
 mod oneoff;
@@ -13,7 +17,7 @@ mod session;
 mod store;
 
 use std::cell::RefCell;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
 use tokio::sync::mpsc::UnboundedReceiver;
@@ -23,8 +27,9 @@ use super::super::output::Output;
 use super::super::progress::Tell;
 use super::super::settings::{ProjectFiles, Settings};
 use super::{
-    Backend, Change, ConfigOutput, ConfigWish, Event, ExecWish, Loaded, LogLine, LogQuery, LoginResult, Outcome,
-    Planned, Pruned, PullWish, Session, StoredImage, StoredVolume, Until, UpWish,
+    Backend, Change, ConfigOutput, ConfigWish, Environment, Event, ExecWish, Loaded, LockCheck, LockUse, LockWish,
+    LogLine, LogQuery, LoginResult, Outcome, Planned, Pruned, PullWish, Relocked, Session, Side, StoredImage,
+    StoredVolume, Until, UpWish,
 };
 use crate::compose;
 use crate::compose::model::Project;
@@ -38,7 +43,7 @@ use crate::host::net::Net;
 use crate::host::paths::Paths;
 use crate::host::sync::Replica;
 use crate::host::{clock, volume};
-use crate::name::{ContainerId, ProjectName};
+use crate::name::{ContainerId, ProjectName, ServiceName};
 use crate::observed::Observed;
 
 /// Windlass itself.
@@ -46,10 +51,14 @@ pub struct Real {
     paths: Paths,
     parallel: Option<usize>,
     compatibility: bool,
+    /// The lock file, where it is not beside the compose file.
+    lock_file: Option<PathBuf>,
     /// What was loaded last: later errors point into its files.
     loaded: RefCell<Option<Rc<compose::Loaded>>>,
     /// What was compiled last, to compile it anew when somebody else was faster.
     wished: RefCell<Option<Rc<(Project, UpWish)>>>,
+    /// How that was loaded.
+    options: RefCell<compose::LoadOptions>,
     cache: observe::Cache,
 }
 
@@ -63,8 +72,10 @@ impl Real {
             paths: settings.paths.clone(),
             parallel: settings.parallel,
             compatibility: settings.project.compatibility,
+            lock_file: settings.lock_file.clone(),
             loaded: RefCell::new(None),
             wished: RefCell::new(None),
+            options: RefCell::default(),
             cache: observe::Cache::default(),
         })
     }
@@ -104,8 +115,12 @@ impl Backend for Real {
         self.name_of(files)
     }
 
-    fn config(&self, files: &ProjectFiles, wish: &ConfigWish) -> Result<ConfigOutput, CliError> {
-        load::config(files, wish)
+    async fn config(&self, files: &ProjectFiles, wish: &ConfigWish) -> Result<ConfigOutput, CliError> {
+        load::config(files, wish).await
+    }
+
+    fn environment(&self, side: &Side, common: &ProjectFiles) -> Result<Environment, CliError> {
+        self.environment_of(side, common)
     }
 
     async fn compile(&self, project: &Project, wish: &UpWish, tell: &Tell) -> Result<Desired, CliError> {
@@ -205,8 +220,22 @@ impl Backend for Real {
         self.usage_of(id)
     }
 
-    async fn pull(&self, images: &[PullWish], tell: &Tell) -> Vec<Result<(), CliError>> {
-        self.pull_all(images, tell).await
+    async fn pull(&self, images: &[PullWish], lock: LockUse, tell: &Tell) -> Vec<Result<(), CliError>> {
+        self.pull_all(images, lock, tell).await
+    }
+
+    async fn lock(&self, files: &ProjectFiles, wish: &LockWish) -> Result<Relocked, CliError> {
+        self.load_files(files, &[])?;
+        self.relock(wish).await
+    }
+
+    async fn check_lock(&self, files: &ProjectFiles) -> Result<LockCheck, CliError> {
+        self.load_files(files, &[])?;
+        self.lock_check(true).await
+    }
+
+    async fn moved_upstream(&self, services: &[ServiceName]) -> Result<Vec<String>, CliError> {
+        self.tags_moved(services).await
     }
 
     fn images(&self) -> Result<Vec<StoredImage>, CliError> {

@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::unix::pipe;
+use tokio::task::JoinHandle;
 
 use super::super::super::error::CliError;
 use super::super::{ExecWish, Session, Stdio};
@@ -60,11 +61,15 @@ impl Real {
         let made = ledger::made(&self.paths, id).map_err(|e| failed(&e))?.ok_or_else(|| gone(id))?;
         let ends = Ends::listen(&self.paths, &made.spec.project)?;
         let (tty, stdin) = (made.spec.tty, made.spec.stdin_open);
-        let attached = attach(&self.paths.container_run(id), stdin).await.map_err(|e| failed(&e))?;
+        let run = self.paths.container_run(id);
+        let attached = attach(&run, stdin).await.map_err(|e| failed(&e))?;
+        // The shim's record of a process goes before its last packet: with the record there, that packet will come.
+        record::living(&run).map_err(|e| failed(&e))?.ok_or_else(|| gone(id))?;
         self.session(id, attached, tty, stdin, Box::pin(ends.of(made.spec.name.to_string()))).await
     }
 
-    /// A session over an attachment: its packets become pipes.
+    /// A session over an attachment: its packets become pipes. It ends when the process has, and all of its output is in
+    /// the pipes.
     pub(super) async fn session(
         &self,
         id: &ContainerId,
@@ -76,7 +81,13 @@ impl Real {
         let size = if terminal { self.terminal_of(id).await } else { None };
         let attached = Arc::new(attached);
         let input = if stdin { Some(pump_in(attached.clone()).map_err(|e| failed(&e))?) } else { None };
-        let (output, error) = pump_out(attached).map_err(|e| failed(&e))?;
+        let (output, error, pumped) = pump_out(attached).map_err(|e| failed(&e))?;
+        let exit: Exit = Box::pin(async move {
+            let code = exit.await?;
+            // The end may be heard of before the last packets were taken.
+            let _ = pumped.await;
+            Ok(code)
+        });
         Ok(Session { input, output: Some(output), error: (!terminal).then_some(error), terminal, size, exit })
     }
 
@@ -132,13 +143,13 @@ fn pump_in(attached: Arc<Attached>) -> io::Result<OwnedFd> {
     Ok(theirs.into())
 }
 
-/// What the process prints comes out of two pipes.
-fn pump_out(attached: Arc<Attached>) -> io::Result<(OwnedFd, OwnedFd)> {
+/// What the process prints comes out of two pipes; the task ends when all of it is in them.
+fn pump_out(attached: Arc<Attached>) -> io::Result<(OwnedFd, OwnedFd, JoinHandle<()>)> {
     let (output, to_output) = std::io::pipe()?;
     let (error, to_error) = std::io::pipe()?;
     let mut to_output = pipe::Sender::from_owned_fd(to_output.into())?;
     let mut to_error = pipe::Sender::from_owned_fd(to_error.into())?;
-    tokio::spawn(async move {
+    let pumped = tokio::spawn(async move {
         while let Ok(Some(found)) = attached.next().await {
             let written = match found {
                 Output::Stdout(bytes) => to_output.write_all(&bytes).await,
@@ -150,5 +161,5 @@ fn pump_out(attached: Arc<Attached>) -> io::Result<(OwnedFd, OwnedFd)> {
             }
         }
     });
-    Ok((output.into(), error.into()))
+    Ok((output.into(), error.into(), pumped))
 }

@@ -82,7 +82,7 @@ impl Said {
         match self {
             Self::Line(text) => output.note(text.trim_end()),
             Self::Warning(text) => output.warn(text),
-            Self::Error(CliError::Diagnostics(text)) => output.note(text.trim_end()),
+            Self::Error(CliError::Diagnostics(found)) => output.note(found.to_string().trim_end()),
             Self::Error(error) => {
                 output.say(Tone::Error, "error", &error.to_string())?;
                 match error {

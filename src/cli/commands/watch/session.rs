@@ -11,6 +11,7 @@ use tokio::sync::mpsc::{self, UnboundedReceiver, UnboundedSender};
 use tokio::task::JoinHandle;
 
 use crate::compose::model::Project;
+use crate::diag::Diagnostics;
 use crate::name::ServiceName;
 use crate::watch::disk::read_ignore;
 use crate::watch::rule::{Rules, rules};
@@ -50,6 +51,19 @@ pub struct Session<'a, B> {
     told: BTreeSet<String>,
 }
 
+/// Several errors of one project's files as one; any other error alone.
+fn together(errors: impl Iterator<Item = CliError>) -> CliError {
+    let mut all: Option<Box<Diagnostics>> = None;
+    for error in errors {
+        match (error, &mut all) {
+            (CliError::Diagnostics(found), Some(all)) => all.list.extend(found.list),
+            (CliError::Diagnostics(found), None) => all = Some(found),
+            (other, _) => return other,
+        }
+    }
+    CliError::Diagnostics(all.unwrap_or_default())
+}
+
 /// The rules of the services that were named (none named: of all).
 ///
 /// # Errors
@@ -61,8 +75,7 @@ pub fn rules_of<B: Backend>(
 ) -> Result<Rules, CliError> {
     let named = services.iter().cloned().collect();
     let found = rules(project, &named, &read_ignore).map_err(|errors| {
-        let texts = errors.iter().map(|error| cx.backend.explain(&error.path, &error.message, error.help.as_deref()));
-        CliError::Diagnostics(texts.map(|error| error.to_string()).collect::<Vec<_>>().join("\n"))
+        together(errors.iter().map(|error| cx.backend.explain(&error.path, &error.message, error.help.as_deref())))
     })?;
     if found.rules.is_empty() && found.warnings.is_empty() {
         return Err(CliError::with_help(

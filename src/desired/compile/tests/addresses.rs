@@ -205,6 +205,18 @@ networks:
 }
 
 #[test]
+fn ports_without_an_address_take_that_of_their_network() {
+    let desired = up(
+        "services: {web: {ports: [{target: 80}, {target: 81, host_ip: 127.0.0.1}], networks: {n: {}, inner: {priority: 9}}}}\n\
+                      networks: {inner: {internal: true}, n: {driver_opts: \
+                      {com.docker.network.bridge.host_binding_ipv4: 192.0.2.1}}}",
+    );
+    let addresses: Vec<String> =
+        desired.containers["shop-web-1"].spec.ports.iter().map(|port| port.host_ip.unwrap().to_string()).collect();
+    assert_eq!(addresses, ["192.0.2.1", "127.0.0.1"]);
+}
+
+#[test]
 fn external_networks_are_taken_as_they_are() {
     let project = project("services: {web: {networks: {n: {}}}}\nnetworks: {n: {external: true, name: shared}}");
     let errors = compile(&project, &images(&project), &Leases::default(), &request()).unwrap_err();

@@ -40,7 +40,7 @@ fn labels_are_composes_and_no_image_can_forge_them() {
         working_dir: "/w".into(),
         config_files: vec!["/w/a.yaml".into(), "/w/b.yaml".into()],
         environment_files: vec!["/w/.env".into()],
-        told: Vec::new(),
+        ..Source::default()
     };
     let yaml = "
 services:
@@ -376,8 +376,6 @@ fn hosts_and_resolvers() {
 #[test]
 fn what_cannot_be_honoured_is_told_at_its_place() {
     for (yaml, path) in [
-        ("    runtime: nvidia", "runtime: "),
-        ("    userns_mode: x", "userns_mode: "),
         ("    devices: [{source: 'nvidia.com/gpu', target: 'nvidia.com/gpu'}]", "devices[0]: "),
         ("    gpus: [{driver: other}]", "gpus[0]: "),
         ("    device_cgroup_rules: ['x']", "device_cgroup_rules[0]: "),

@@ -37,12 +37,12 @@ pub(super) fn spawn(request: &SpawnRequest<'_>) -> io::Result<OwnedFd> {
         world_root: request.world_root.to_path_buf(),
         world_run: request.world_run.to_path_buf(),
     };
-    // posix_spawn: no copy of a large supervisor is made. The child's own /proc/self leads to the same descriptor.
+    // posix_spawn: no copy of a large supervisor is made, which asking for another folder would bring back in a static
+    // program. The child's own /proc/self leads to the same descriptor.
     let mut child = Command::new(executable::path(request.program.as_fd()))
         .arg(SHIM)
         .args(place.arguments())
         .env_clear()
-        .current_dir("/")
         .stdin(Stdio::from(theirs))
         .stdout(Stdio::null())
         .stderr(Stdio::null())

@@ -66,7 +66,6 @@ fn spawn(program: BorrowedFd<'_>) -> io::Result<(OwnedFd, OwnedFd)> {
     let mut child = Command::new(executable::path(program))
         .arg(EXEC)
         .env_clear()
-        .current_dir("/")
         .stdin(Stdio::from(theirs))
         .stdout(Stdio::null())
         .stderr(Stdio::null())

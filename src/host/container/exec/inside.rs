@@ -16,6 +16,7 @@ use super::super::sys::{self, Cloned};
 use super::super::wire::Packet;
 use super::{ExecSpec, Told};
 use crate::host::cgroup::Entry;
+use crate::host::seccomp::{self, Program};
 
 /// Runs the process.
 pub(in super::super) fn main() -> ExitCode {
@@ -76,6 +77,7 @@ fn run(control: &OwnedFd, spec: &ExecSpec, mut streams: Vec<OwnedFd>) -> Result<
     if let Some(size) = spec.tty {
         streams = vec![open_terminal(control, &root, size).at("terminal")?];
     }
+    let filter = seccomp::of(&spec.security).map_err(doing("make the system call filter")).at("privileges")?;
     let (status, report) = socketpair(AddressFamily::Unix, SockType::SeqPacket, None, SockFlag::SOCK_CLOEXEC)
         .map_err(|cause| StartError::new("exec", cause))?;
     // SAFETY: this process has one thread.
@@ -83,7 +85,7 @@ fn run(control: &OwnedFd, spec: &ExecSpec, mut streams: Vec<OwnedFd>) -> Result<
     match cloned.map_err(|cause| StartError::new("clone", cause))? {
         Cloned::Child => {
             drop(status);
-            child(spec, brought, streams, &folder, report)
+            child((spec, filter), brought, streams, &folder, report)
         }
         Cloned::Parent { pid, pidfd } => {
             drop((report, streams, brought, folder, root));
@@ -121,7 +123,13 @@ fn open_terminal(control: &OwnedFd, root: &OwnedFd, (rows, columns): (u16, u16))
     Ok(slave)
 }
 
-fn child(spec: &ExecSpec, brought: Brought, streams: Vec<OwnedFd>, folder: &OwnedFd, status: OwnedFd) -> ! {
+fn child(
+    (spec, filter): (&ExecSpec, Option<Program>),
+    brought: Brought,
+    streams: Vec<OwnedFd>,
+    folder: &OwnedFd,
+    status: OwnedFd,
+) -> ! {
     let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
         if let Err(error) = settle(spec, brought, &streams) {
             return (status, error);
@@ -133,6 +141,7 @@ fn child(spec: &ExecSpec, brought: Brought, streams: Vec<OwnedFd>, folder: &Owne
             groups: &spec.groups,
             tty: spec.tty.is_some(),
             security: &spec.security,
+            filter: filter.as_ref(),
             ulimits: &spec.ulimits,
             reaper: false,
         };

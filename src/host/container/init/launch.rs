@@ -12,6 +12,7 @@ use super::problem::{At, Step, doing};
 use super::user::Identity;
 use super::{cwd, keyring, label, limits, privileges, program, reaper, user};
 use crate::desired::{SecuritySpec, Ulimit};
+use crate::host::seccomp::Program;
 
 /// What is to run and as whom.
 pub(crate) struct Launch<'a> {
@@ -27,6 +28,8 @@ pub(crate) struct Launch<'a> {
     pub tty: bool,
     /// What it may do.
     pub security: &'a SecuritySpec,
+    /// The system call filter that goes with that.
+    pub filter: Option<&'a Program>,
     /// Resource limits.
     pub ulimits: &'a std::collections::BTreeMap<String, Ulimit>,
     /// Stay as PID 1 and start the program as a child.
@@ -74,10 +77,10 @@ fn become_program(launch: &Launch<'_>, env: &[String]) -> Result<Infallible, Sta
     Err(program::execute(&found)).at("program")
 }
 
-fn prepare(launch: &Launch<'_>) -> Result<(Identity, Rights), StartError> {
+fn prepare<'a>(launch: &Launch<'a>) -> Result<(Identity, Rights<'a>), StartError> {
     let root = open_root().at("root")?;
     let identity = user::look_up(root.as_fd(), launch.user, launch.groups).at("user")?;
-    let rights = privileges::of(launch.security).at("privileges")?;
+    let rights = privileges::of(launch.security, launch.filter).at("privileges")?;
     limits::set(launch.ulimits).at("ulimits")?;
     keyring::join().at("keyring")?;
     give_streams(&identity, launch.tty).at("standard streams")?;

@@ -125,6 +125,7 @@ fn set_up(job: Job<'_>) -> Result<Infallible, (OwnedFd, StartError)> {
         groups: &spec.groups,
         tty: spec.tty,
         security: &spec.security,
+        filter: bundle.filter.as_ref(),
         ulimits: &spec.ulimits,
         reaper: spec.init,
     };

@@ -8,21 +8,18 @@ use crate::host::capability::{self, Set};
 use crate::host::seccomp::{self, Program};
 
 /// What is left to the process.
-pub(crate) struct Rights {
+pub(crate) struct Rights<'a> {
     capabilities: Set,
-    filter: Option<Program>,
+    filter: Option<&'a Program>,
     no_new_privileges: bool,
 }
 
-/// Works out what `security` leaves.
-pub(crate) fn of(security: &SecuritySpec) -> Step<Rights> {
-    let (capabilities, filter) = if security.privileged {
-        (Set::all(), None)
+/// Works out what `security` leaves; `filter` is the system call filter that goes with it.
+pub(crate) fn of<'a>(security: &SecuritySpec, filter: Option<&'a Program>) -> Step<Rights<'a>> {
+    let capabilities = if security.privileged {
+        Set::all()
     } else {
-        let names = &security.capabilities;
-        let wanted = Set::from_names(names).map_err(|unknown| Problem::new(unknown.to_string()))?;
-        let filter = seccomp::compile(&security.seccomp, names).map_err(doing("make the system call filter"))?;
-        (wanted, filter)
+        Set::from_names(&security.capabilities).map_err(|unknown| Problem::new(unknown.to_string()))?
     };
     Ok(Rights { capabilities, filter, no_new_privileges: security.no_new_privileges })
 }
@@ -31,12 +28,12 @@ pub(crate) fn of(security: &SecuritySpec) -> Step<Rights> {
 ///
 /// Without no_new_privs installing a filter needs CAP_SYS_ADMIN, so it comes before the capabilities go; with it, last,
 /// so that the filter need not allow what is done here.
-pub(crate) fn drop_to(identity: &Identity, rights: &Rights) -> Step {
+pub(crate) fn drop_to(identity: &Identity, rights: &Rights<'_>) -> Step {
     // What this process lacks itself it can't give.
     let capabilities = rights.capabilities.and(Set::bounding());
     capability::limit(capabilities).map_err(doing("limit the capabilities"))?;
     let install = |filter: &Program| seccomp::install(filter).map_err(doing("install the system call filter"));
-    if let (Some(filter), false) = (&rights.filter, rights.no_new_privileges) {
+    if let (Some(filter), false) = (rights.filter, rights.no_new_privileges) {
         install(filter)?;
     }
     become_user(identity)?;
@@ -46,7 +43,7 @@ pub(crate) fn drop_to(identity: &Identity, rights: &Rights) -> Step {
     capability::apply(own).map_err(doing("set the capabilities"))?;
     if rights.no_new_privileges {
         sys::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0).map_err(doing("set no_new_privs"))?;
-        if let Some(filter) = &rights.filter {
+        if let Some(filter) = rights.filter {
             install(filter)?;
         }
     }

@@ -202,7 +202,7 @@ impl Shim {
                 self.broadcast(|peer| peer.supervisor || peer.attached, || Packet::message(&event, Vec::new()));
             }
         }
-        super::start::trim();
+        crate::host::process::trim();
     }
 
     /// Writes the exit record: into the run folder first, which is memory; a slow disk can only delay the second.

@@ -86,7 +86,7 @@ impl Shim {
             oom,
         });
         // The bundle was large, and nothing else will need so much.
-        trim();
+        crate::host::process::trim();
         Ok(())
     }
 
@@ -163,15 +163,6 @@ fn clone(bundle: &Bundle, shared: &BTreeMap<Shared, OwnedFd>, entry: &Entry) -> 
         sys::setns(home.as_fd(), libc::CLONE_NEWPID).map_err(failed("leave the other process namespace"))?;
     }
     cloned.map_err(failed("clone3"))
-}
-
-/// Gives free memory back to the kernel.
-pub(super) fn trim() {
-    #[cfg(target_env = "gnu")]
-    // SAFETY: malloc_trim only touches the allocator's own free memory.
-    unsafe {
-        libc::malloc_trim(0);
-    }
 }
 
 /// A pipe whose shim end does not block.

@@ -196,11 +196,13 @@ impl Store {
 }
 
 fn means(entry: &Ref, reference: &Reference) -> bool {
-    let Some(name) = &entry.name else { return false };
-    match &reference.digest {
-        None => *name == reference.to_string(),
-        Some(digest) => {
-            let same_repository = Reference::parse(name).is_ok_and(|known| known.name() == reference.name());
+    match (&entry.name, &reference.digest) {
+        (Some(name), None) => *name == reference.to_string(),
+        (None, None) => false,
+        (name, Some(digest)) => {
+            // An image whose name has moved on goes by its digest alone: that names its content.
+            let known = name.as_deref().map(Reference::parse);
+            let same_repository = known.is_none_or(|known| known.is_ok_and(|known| known.name() == reference.name()));
             same_repository && (entry.manifest == *digest || entry.source == *digest)
         }
     }

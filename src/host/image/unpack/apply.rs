@@ -113,16 +113,26 @@ impl Layer {
                 removed
             }
             Kind::Link(target) => self.link(folder, name, &target)?,
-            // A container gets its devices from its own settings. Old base images hold /dev/null and the like.
-            Kind::Device => {
-                self.devices += 1;
-                Removed::Nothing
-            }
+            Kind::Device | Kind::NoDevice => self.leave_out(folder, name, &member.kind)?,
         };
         if removed == Removed::Other {
             self.tree.forget();
         }
         Ok(())
+    }
+
+    /// A container gets its devices from its own settings. Old base images hold /dev/null and the like. What lower layers
+    /// have in a device's place must not come back: a device over /etc/passwd means that there is no such file. Device 0/0
+    /// is none: an image can't make overlayfs's whiteouts by itself.
+    fn leave_out(&mut self, folder: &[u8], name: &[u8], kind: &Kind) -> Result<Removed, Fault> {
+        self.devices += 1;
+        if *kind == Kind::NoDevice {
+            return Ok(Removed::Nothing);
+        }
+        let fd = self.tree.folder(folder, &mut self.budget)?;
+        let removed = tree::clear(fd, name)?;
+        tree::make_whiteout(fd, name)?;
+        Ok(removed)
     }
 
     fn whiteout(&mut self, folder: &[u8], hidden: &[u8]) -> Result<(), Fault> {

@@ -19,7 +19,10 @@ pub(in super::super) enum Kind {
     /// Name of another member.
     Link(Vec<u8>),
     Fifo,
+    /// A device other than 0/0.
     Device,
+    /// Device 0/0: no device at all, but what overlayfs takes for a whiteout.
+    NoDevice,
 }
 
 /// One member; its data is read with [`Members::data`] before the next one.
@@ -190,7 +193,12 @@ impl Members {
                 - size;
         }
         let flag = old.linkflag[0];
-        let kind = kind(flag, &path, link)?;
+        // Numbers of a device: bytes 329 to 344.
+        let numbered = header.as_bytes()[329..345].iter().any(|byte| !matches!(byte, 0 | b'0' | b' '));
+        let kind = match kind(flag, &path, link)? {
+            Kind::Device if !numbered => Kind::NoDevice,
+            kind => kind,
+        };
         let sparse = match &kind {
             Kind::File => self.sparse(flag, header, pax)?,
             _ => None,

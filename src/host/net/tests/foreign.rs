@@ -74,12 +74,12 @@ fn opens(rules: &str, command: &str, as_rules: &str) {
     container.place.serve("0.0.0.0:80", "web");
     let _held = world.publish(&container, &[port(None, 8080, 80, Tcp)]);
     nft(rules);
-    let told = world.wait(world.net.warnings(std::slice::from_ref(&spec), false)).expect("warnings");
+    let told = world.net.warnings_now(std::slice::from_ref(&spec), false).expect("warnings");
     assert_eq!(told.len(), 1, "{told:?}");
     assert!(told[0].ends_with(command), "{told:?}");
     assert!(container.place.blocked("192.0.2.2:99"), "it really is in the way");
     nft(as_rules);
-    let told = world.wait(world.net.warnings(std::slice::from_ref(&spec), false)).expect("warnings");
+    let told = world.net.warnings_now(std::slice::from_ref(&spec), false).expect("warnings");
     assert_eq!(told, Vec::<String>::new());
     assert_eq!(container.place.get("192.0.2.2:99").as_deref(), Some("world 192.0.2.1"));
     assert_eq!(outside.get("192.0.2.1:8080").as_deref(), Some("web 192.0.2.2"));
@@ -130,11 +130,11 @@ fn rules_that_are_not_in_the_way_are_not_told() {
     let mut spec = network(1);
     world.network(&spec);
     nft(OPEN);
-    assert!(world.wait(world.net.warnings(std::slice::from_ref(&spec), true)).expect("warnings").is_empty());
+    assert!(world.net.warnings_now(std::slice::from_ref(&spec), true).expect("warnings").is_empty());
     nft(DOCKER);
     std::fs::write("/proc/sys/net/bridge/bridge-nf-call-iptables", "0").expect("write");
     spec.internal = true;
-    assert!(world.wait(world.net.warnings(&[spec], true)).expect("warnings").is_empty(), "it has no way out to lose");
+    assert!(world.net.warnings_now(&[spec], true).expect("warnings").is_empty(), "it has no way out to lose");
 }
 
 #[test]
@@ -151,6 +151,6 @@ fn a_filter_of_what_comes_in_is_honoured_by_the_relay() {
     let _held = world.publish(&container, &[port(None, 8080, 80, Tcp)]);
     let map = |name: &str| sh(&format!("nft list ruleset | grep -A3 'map {name} '"));
     assert!(map("lo4").contains("8080") && !map("any4").contains("8080"));
-    let told = world.wait(world.net.warnings(&[], true)).expect("warnings");
+    let told = world.net.warnings_now(&[], true).expect("warnings");
     assert!(told.len() == 1 && told[0].contains("chain INPUT") && told[0].contains("relay"), "{told:?}");
 }

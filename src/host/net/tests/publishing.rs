@@ -1,6 +1,7 @@
 //! Published ports, from everywhere; isolation; and what must not get through.
 
 use std::net::{TcpListener, UdpSocket};
+use std::os::fd::AsFd;
 
 use super::super::{Event, Net, NetError};
 use super::world::*;
@@ -192,10 +193,10 @@ fn a_port_of_another_project_is_told_before_anything_is_done() {
     let wanted = [port(None, 8080, 80, Tcp), port(Some("127.0.0.1"), 8081, 80, Tcp)];
     let _held = world.publish(&container, &wanted[..1]);
     let blog = ProjectName::new("blog");
-    assert!(world.wait(world.net.taken(&project(), &wanted)).expect("look").is_empty(), "our own are not in our way");
-    let taken = world.wait(world.net.taken(&blog, &wanted)).expect("look");
+    assert!(world.net.taken_now(&project(), &wanted).expect("look").is_empty(), "our own are not in our way");
+    let taken = world.net.taken_now(&blog, &wanted).expect("look");
     assert_eq!(taken.len(), 1);
-    let owner = taken[0].1.as_ref().expect("seen").to_string();
+    let owner = taken[0].numbers[&8080].as_ref().expect("seen").to_string();
     assert_eq!(owner, "container 050505050505 of project `shop`");
     let clash = world.wait(world.net.hold(&wanted)).expect_err("taken").to_string();
     assert_eq!(clash, format!("port 8080/tcp on 0.0.0.0 is already in use by {owner}"));
@@ -224,12 +225,43 @@ fn a_frame_to_loopback_from_a_container_is_dropped() {
     assert!(attack(), "the frame is a real attack");
 }
 
+#[test]
+fn a_frame_to_loopback_from_outside_is_no_way_in() {
+    let world = World::new();
+    let outside = world.outside();
+    let spec = network(1);
+    world.network(&spec);
+    let container = world.container(5, &[&spec]);
+    container.place.serve_udp("0.0.0.0:80", "web");
+    let _held = world.publish(&container, &[port(Some("127.0.0.1"), 8080, 80, Udp)]);
+    let victim = UdpSocket::bind("127.0.0.1:9999").expect("bind");
+    victim.set_read_timeout(Some(std::time::Duration::from_millis(300))).expect("time");
+    let mac = sh("ip -o link show out0 | grep -o 'ether [0-9a-f:]*' | cut -d' ' -f2");
+    let mac: Vec<u8> = mac.trim().split(':').map(|byte| u8::from_str_radix(byte, 16).expect("hex")).collect();
+    let arrived = || sh("nft list chain inet watch seen | grep -o 'packets [0-9]*'").trim() != "packets 0";
+    nft("table inet watch { chain seen { type filter hook forward priority -1; udp dport 80 counter; }; }");
+    let attack = |port| {
+        outside.run(|| send_frame(&mac, [192, 0, 2, 2], port));
+        victim.recv(&mut [0; 64]).is_ok()
+    };
+    assert!(!attack(9999), "the host's own loopback is not reached");
+    assert!(!attack(8080) && !arrived(), "nor a port that is published there only");
+    std::fs::write("/proc/sys/net/ipv4/conf/out0/route_localnet", "1").expect("write");
+    assert!(attack(9999), "the frame is a real attack where the host's own link routes loopback");
+}
+
 /// A UDP packet to 127.0.0.1, as a raw frame to the gateway.
 fn send_to_loopback(port: u16) {
-    let gateway = [0x02, 0x42, 0x0a, 0x4d, 0x01, 0x01];
-    let mut frame = gateway.to_vec();
+    send_frame(&[0x02, 0x42, 0x0a, 0x4d, 0x01, 0x01], [10, 77, 1, 5], port);
+}
+
+/// A UDP packet to 127.0.0.1, as a raw frame over eth0.
+fn send_frame(to: &[u8], from: [u8; 4], port: u16) {
+    let mut frame = to.to_vec();
     frame.extend([0x02, 0x42, 0x0a, 0x4d, 0x01, 0x05, 0x08, 0x00]);
-    let mut header = vec![0x45, 0, 0, 29, 0, 0, 0, 0, 64, 17, 0, 0, 10, 77, 1, 5, 127, 0, 0, 1];
+    let mut header = vec![0x45, 0, 0, 29, 0, 0, 0, 0, 64, 17, 0, 0];
+    header.extend(from);
+    header.extend([127, 0, 0, 1]);
     let sum: u32 = header.chunks(2).map(|pair| u32::from(u16::from_be_bytes([pair[0], pair[1]]))).sum();
     let checksum = !(((sum & 0xffff) + (sum >> 16)) as u16);
     header[10..12].copy_from_slice(&checksum.to_be_bytes());
@@ -339,5 +371,26 @@ fn others_changes_are_told_and_our_own_are_not() {
     assert_eq!(after, before, "what is whole is not written again, so that no two wake each other for ever");
     let link = container.links[0].link.clone();
     let gone = quiet(&|| drop(sh(&format!("ip link delete {link}")))).expect("in time").expect("an event");
-    assert_eq!(gone, Event::LinkGone(link));
+    assert_eq!(gone, Event::Link(link.clone()));
+    // The kernel takes it down first, and each of the two is told: a look between them would still find it.
+    assert_eq!(quiet(&|| {}).expect("in time").expect("an event"), Event::Link(link.clone()));
+    let place = &container.place;
+    let (owner, endpoints) = (project(), [endpoint(&spec, 0, 5)]);
+    let back = quiet(&|| {
+        let relinked = world.net.relink(&container.id, &owner, &endpoints, place.netns.as_fd(), place.route.as_fd());
+        world.wait(relinked).expect("relink");
+    });
+    assert!(back.is_err(), "{back:?}");
+    let unplugged = quiet(&|| drop(sh(&format!("ip link set {link} nomaster")))).expect("in time").expect("an event");
+    assert_eq!(unplugged, Event::Link(link.clone()));
+    let joined = quiet(&|| {
+        let group = world.net.shared.machine.group;
+        let bridge = &spec.bridge;
+        sh(&format!(
+            "ip link add wl-other group {group} type veth peer name other-peer && ip link set wl-other master {bridge} up"
+        ));
+    });
+    assert_eq!(joined.expect("in time").expect("an event"), Event::Joined("wl-other".into()));
+    let address = quiet(&|| drop(sh(&format!("ip addr flush dev {}", spec.bridge)))).expect("in time");
+    assert_eq!(address.expect("an event"), Event::Address);
 }

@@ -1,0 +1,269 @@
+//! The lock file: found, read, compared with the project and the registries, written.
+
+use std::collections::BTreeSet;
+use std::io::{self, Write as _};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use super::super::super::error::CliError;
+use super::super::super::progress::{Kind, Phase, Report, Tell};
+use super::super::super::select::no_service;
+use super::super::{LockCheck, LockUse, LockWish, Relocked};
+use super::{Real, context, failed};
+use crate::compose::model::{FileObject, Project};
+use crate::compose::{self, LoadOptions, reads};
+use crate::host::image::{Client, Pace, Settings};
+use crate::lock::{self, Inputs, Lock, Pin, RegistryError};
+use crate::name::ServiceName;
+
+/// So long `plan` waits for registries: a plan is no reason to wait for one that does not answer.
+const PATIENCE: Duration = Duration::from_secs(3);
+
+impl Real {
+    /// Where the lock file is, or would be.
+    fn lock_path(&self) -> PathBuf {
+        let cwd = self.options.borrow().cwd.clone();
+        if let Some(file) = &self.lock_file {
+            return cwd.join(file);
+        }
+        let loaded = self.loaded.borrow();
+        let folder = loaded.as_ref().map(|loaded| match loaded.config_files.first() {
+            Some(file) if file.as_os_str() != "-" => file.parent().unwrap_or(Path::new("/")).to_owned(),
+            _ => loaded.working_dir.clone(),
+        });
+        folder.unwrap_or(cwd).join(lock::FILE)
+    }
+
+    /// A path as people here would write it.
+    fn shown(&self, path: &Path) -> String {
+        let options = self.options.borrow();
+        path.strip_prefix(&options.cwd).unwrap_or(path).display().to_string()
+    }
+
+    fn read_lock(&self) -> Result<Option<Lock>, CliError> {
+        let path = self.lock_path();
+        let shown = self.shown(&path);
+        let text = match std::fs::read_to_string(&path) {
+            Ok(text) => text,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(CliError::failed(format!("can't read {shown}: {error}"))),
+        };
+        lock::parse(&shown, &text).map(Some).map_err(|wrong| CliError::Diagnostics(Box::new(wrong)))
+    }
+
+    /// This command line with another verb: `windlass -f compose.prod.yaml lock`.
+    fn command(&self, verb: &str) -> String {
+        let options = self.options.borrow();
+        let files = options.files.iter().map(|file| format!("-f {file} ")).collect::<String>();
+        let env = options.env_files.iter().map(|file| format!("--env-file {file} ")).collect::<String>();
+        let lock = self.lock_file.iter().map(|file| format!("--lock-file {} ", file.display())).collect::<String>();
+        format!("windlass {files}{env}{lock}{verb}")
+    }
+
+    /// The lock file that holds for what was loaded, unless it is left aside.
+    pub(super) fn used_lock(&self, how: LockUse) -> Result<Option<Lock>, CliError> {
+        if how == LockUse::Ignore { Ok(None) } else { self.read_lock() }
+    }
+
+    /// As [`Real::used_lock`]; where nothing may differ from it, that is looked at first.
+    pub(super) async fn held_lock(&self, how: LockUse) -> Result<Option<Lock>, CliError> {
+        if matches!(how, LockUse::Locked | LockUse::Frozen) {
+            let check = self.lock_check(how == LockUse::Locked).await?;
+            if !check.drift.is_empty() {
+                let lines = check.drift.iter().map(|drift| format!("\n  {drift}")).collect::<String>();
+                let is_moved =
+                    |drift: &lock::Drift| matches!(drift.moved, lock::Move::Changed { .. }) && drift.kind == "image";
+                let verb = if check.drift.iter().any(is_moved) { "lock --update" } else { "lock" };
+                let update = self.command(verb);
+                return Err(CliError::with_help(
+                    format!("the project is not as {} has it:{lines}", self.shown(&check.path)),
+                    format!("`{update}` locks it as it is now; without `--locked`, what is locked is used"),
+                ));
+            }
+        }
+        self.used_lock(how)
+    }
+
+    /// Tells which references a lock file that is there lacks.
+    pub(super) fn tell_unlocked<'a>(
+        &self,
+        lock: Option<&Lock>,
+        references: impl Iterator<Item = &'a str>,
+        tell: &Tell,
+    ) {
+        let Some(lock) = lock else { return };
+        let missing: BTreeSet<&str> = references.filter(|name| !lock.images.contains_key(*name)).collect();
+        if missing.is_empty() {
+            return;
+        }
+        let missing = missing.into_iter().collect::<Vec<_>>().join(", ");
+        let file = self.shown(&self.lock_path());
+        let mut report = Report::new(Kind::Project, file, Phase::Warning, "Lacks images");
+        report.detail = Some(format!("{missing}; `{}` adds what is missing", self.command("lock")));
+        tell.report(report);
+    }
+
+    /// The project with the services of every profile.
+    fn whole(&self) -> Result<(LoadOptions, compose::Loaded), CliError> {
+        let options = LoadOptions {
+            profiles: vec!["*".into()],
+            services: Vec::new(),
+            whole: true,
+            ..self.options.borrow().clone()
+        };
+        let loaded = compose::load(&options).map_err(|wrong| CliError::Diagnostics(Box::new(wrong)))?;
+        Ok((options, loaded))
+    }
+
+    /// All but images that is locked, and notes of what can't be.
+    fn inputs(&self, options: &LoadOptions, loaded: &compose::Loaded) -> Result<(Inputs, Vec<String>), CliError> {
+        let (path, mut notes) = (self.lock_path(), Vec::new());
+        let folder = path.parent().unwrap_or(Path::new("/"));
+        let variables = reads::variables(options).map_err(|wrong| CliError::Diagnostics(Box::new(wrong)))?;
+        let mut inputs = Inputs { variables, ..Inputs::default() };
+        for file in loaded.all_env_files() {
+            let name = compose::relative_path(&file, folder).display().to_string();
+            inputs.env_files.insert(name, context::of_file(&file)?);
+        }
+        for (name, config) in &loaded.project.configs {
+            inputs.configs.insert(name.clone(), config_digest(name, config)?);
+        }
+        for (name, build) in loaded.project.services.iter().filter_map(|(n, s)| Some((n, s.build.as_ref()?))) {
+            match context::digest(build, &path)? {
+                Some(digest) => {
+                    inputs.builds.insert(name.to_string(), digest);
+                }
+                None => notes.push(format!("the build context of `{name}` is an address: its content is not locked")),
+            }
+            let remote = build.additional_contexts.iter().filter(|(_, path)| !path.starts_with('/'));
+            notes.extend(remote.map(|(context, address)| {
+                format!("the context `{context}` of `{name}` is `{address}`: its content is not locked")
+            }));
+        }
+        Ok((inputs, notes))
+    }
+
+    /// Compares the project with its lock file, and that with the registries if they are to be asked.
+    pub(super) async fn lock_check(&self, ask: bool) -> Result<LockCheck, CliError> {
+        let path = self.lock_path();
+        let lock = self.read_lock()?.ok_or_else(|| {
+            CliError::with_help(
+                format!("there is no lock file {}", self.shown(&path)),
+                format!("`{}` makes it", self.command("lock")),
+            )
+        })?;
+        let (options, loaded) = self.whole()?;
+        let wanted = lock::wanted(&loaded.project);
+        let (inputs, _) = self.inputs(&options, &loaded)?;
+        let mut drift = lock::references_drift(&lock, wanted.keys());
+        if ask {
+            let (moved, errors) = lock::moved(&lock, wanted.keys(), &client()?).await;
+            if !errors.is_empty() {
+                return Err(unanswered(&errors, "`up --frozen` asks no registry: what is here and locked is enough"));
+            }
+            drift.extend(moved);
+        }
+        drift.extend(lock::inputs_drift(&lock, &inputs));
+        Ok(LockCheck { path, drift })
+    }
+
+    /// Writes the lock file anew, if anything differs.
+    pub(super) async fn relock(&self, wish: &LockWish) -> Result<Relocked, CliError> {
+        let path = self.lock_path();
+        let old = self.read_lock()?;
+        let (options, loaded) = self.whole()?;
+        let wanted = lock::wanted(&loaded.project);
+        let update = match &wish.update {
+            None => BTreeSet::new(),
+            Some(services) => {
+                known(&loaded.project, services)?;
+                let named = |users: &BTreeSet<ServiceName>| {
+                    services.is_empty() || services.iter().any(|service| users.contains(service))
+                };
+                wanted.iter().filter(|(_, users)| named(users)).map(|(name, _)| name.clone()).collect()
+            }
+        };
+        let (inputs, notes) = self.inputs(&options, &loaded)?;
+        let references = wanted.into_keys().collect();
+        let new = lock::renew(old.as_ref(), &references, &update, inputs, &client()?).await;
+        let mut new = new.map_err(|errors| {
+            unanswered(
+                &errors,
+                "an image that no registry has can't be locked: build it with `build:`, or say `pull_policy: never`",
+            )
+        })?;
+        if let Some(old) = &old {
+            let same = Lock { windlass: old.windlass.clone(), ..new.clone() };
+            if same == *old {
+                new = same;
+            }
+        }
+        if !wish.dry_run && old.as_ref() != Some(&new) {
+            write(&path, &lock::render(&new))
+                .map_err(|error| CliError::failed(format!("can't write {}: {error}", self.shown(&path))))?;
+        }
+        Ok(Relocked { path: PathBuf::from(self.shown(&path)), old, new, notes })
+    }
+
+    /// What has moved in its registry since it was locked.
+    pub(super) async fn tags_moved(&self, services: &[ServiceName]) -> Result<Vec<String>, CliError> {
+        let Some(lock) = self.read_lock()? else { return Ok(Vec::new()) };
+        let Some(loaded) = self.loaded.borrow().clone() else { return Ok(Vec::new()) };
+        let wanted = lock::wanted(&loaded.project);
+        let named = |users: &BTreeSet<ServiceName>| services.is_empty() || services.iter().any(|s| users.contains(s));
+        let references: Vec<&String> = wanted.iter().filter(|(_, users)| named(users)).map(|(name, _)| name).collect();
+        let pace = Pace { attempts: 1, ..Pace::default() };
+        let client = Client::with_pace(Settings::from_env(), pace).map_err(|e| failed(&e))?;
+        let Ok((moved, errors)) = tokio::time::timeout(PATIENCE, lock::moved(&lock, references, &client)).await else {
+            return Ok(vec!["can't tell whether tags have moved: the registries did not answer within 3 s".to_owned()]);
+        };
+        let told = moved.iter().map(|drift| {
+            let users = wanted.get(&drift.name).into_iter().flatten().map(ServiceName::as_str).collect::<Vec<_>>();
+            format!("{drift}; `{} {}` takes it", self.command("lock --update"), users.join(" "))
+        });
+        let silent = errors.iter().map(|error| format!("can't tell whether a tag has moved: {error}"));
+        Ok(told.chain(silent).collect())
+    }
+}
+
+fn client() -> Result<Client, CliError> {
+    Client::new(Settings::from_env()).map_err(|e| failed(&e))
+}
+
+fn unanswered(errors: &[RegistryError], help: &str) -> CliError {
+    let lines: Vec<String> = errors.iter().map(ToString::to_string).collect();
+    CliError::with_help(lines.join("\n"), help)
+}
+
+fn known(project: &Project, services: &[ServiceName]) -> Result<(), CliError> {
+    match services.iter().find(|name| !project.services.contains_key(*name)) {
+        Some(unknown) => Err(no_service(unknown, project.services.keys())),
+        None => Ok(()),
+    }
+}
+
+/// The digest of what a config holds, wherever it comes from.
+fn config_digest(name: &str, config: &FileObject) -> Result<Pin, CliError> {
+    if let Some(file) = &config.file {
+        return context::of_file(Path::new(file));
+    }
+    let text = config.value.as_ref().map(compose::model::Sensitive::reveal).or(config.content.as_deref());
+    match text {
+        Some(text) => context::of_bytes(text.as_bytes()),
+        None => Err(CliError::failed(format!(
+            "config `{name}` can't be locked: it has neither a file nor a text nor a variable that is set"
+        ))),
+    }
+}
+
+/// Whole or not at all.
+fn write(path: &Path, text: &str) -> io::Result<()> {
+    let folder = path.parent().unwrap_or(Path::new("/"));
+    let mut file = tempfile::Builder::new().prefix(".windlass.lock.").tempfile_in(folder)?;
+    file.write_all(text.as_bytes())?;
+    file.as_file().sync_all()?;
+    let mode = std::os::unix::fs::PermissionsExt::from_mode(0o644);
+    file.as_file().set_permissions(mode)?;
+    file.persist(path)?;
+    Ok(())
+}

@@ -1,0 +1,119 @@
+//! `windlass diff`: two environments, field by field.
+
+use clap::{Args, ValueEnum};
+use serde_json::{Value, json};
+
+use crate::compose::compare::{Change, Difference, compare};
+
+use super::super::backend::{Backend, Side};
+use super::super::context::Context;
+use super::super::error::{CliError, ExitStatus};
+
+/// Longer values are told of, not shown.
+const WIDEST: usize = 120;
+
+/// Flags of `diff`.
+#[derive(Args, Debug)]
+#[command(after_help = "\
+A and B are each one of:
+  compose.yaml,compose.prod.yaml,env=prod.env,profile=ops   files, env files and profiles, joined by commas
+  FOLDER                                                    the compose files found there
+  running                                                   what runs of the project
+Flags before `diff` hold for both: `windlass -f compose.yaml diff compose.dev.yaml compose.prod.yaml`.
+
+Exit code: 0 the same, 2 different, 1 an error.")]
+pub struct Diff {
+    /// The one environment
+    pub a: String,
+    /// The other environment
+    pub b: String,
+    /// How it is printed
+    #[arg(long, value_enum, default_value_t, value_name = "FORM")]
+    pub format: Form,
+    /// Show the values of environment variables, labels and build arguments too
+    #[arg(long)]
+    pub show_values: bool,
+}
+
+/// `--format`.
+#[derive(ValueEnum, Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Form {
+    /// For people.
+    #[default]
+    Text,
+    /// For programs.
+    Json,
+}
+
+impl Diff {
+    /// Whether it looks at what runs.
+    pub fn looks_at_machine(&self) -> bool {
+        self.a == "running" || self.b == "running"
+    }
+}
+
+/// Compares two environments.
+///
+/// # Errors
+/// Files that are wrong; a project that is not up.
+pub fn run<B: Backend>(cx: &Context<'_, B>, args: &Diff) -> Result<ExitStatus, CliError> {
+    let common = &cx.settings.project;
+    let mut models = Vec::new();
+    for text in [&args.a, &args.b] {
+        let environment = cx.backend.environment(&Side::parse(text, common)?, common)?;
+        environment.warnings.iter().try_for_each(|warning| cx.output.note(warning.trim_end()))?;
+        models.push(environment.model);
+    }
+    comparable_digests(&mut models);
+    let differences = compare(&models[0], &models[1], args.show_values);
+    match args.format {
+        Form::Json => cx.output.json_pretty(&json!({ "a": args.a, "b": args.b, "differences": differences }))?,
+        Form::Text if differences.is_empty() => cx.output.line(&format!("{} and {} are the same", args.a, args.b))?,
+        Form::Text => {
+            cx.output.line(&format!("--- {}\n+++ {}", args.a, args.b))?;
+            differences.iter().try_for_each(|one| cx.output.line(&line(one)))?;
+        }
+    }
+    Ok(if differences.is_empty() { ExitStatus::DONE } else { ExitStatus::CHANGES })
+}
+
+/// Which content an image has is compared where both sides know it: by lock file, or because it runs.
+fn comparable_digests(models: &mut [Value]) {
+    let known = |model: &Value, service: &str| model["services"][service].get("digest").is_some();
+    let names: Vec<String> =
+        models.iter().filter_map(|model| model["services"].as_object()).flat_map(|map| map.keys().cloned()).collect();
+    for name in names {
+        if models.iter().all(|model| known(model, &name)) {
+            continue;
+        }
+        for model in models.iter_mut() {
+            if let Some(service) = model["services"].get_mut(&name).and_then(Value::as_object_mut) {
+                service.remove("digest");
+            }
+        }
+    }
+}
+
+fn line(one: &Difference) -> String {
+    let mark = match one.change {
+        Change::Added => '+',
+        Change::Removed => '-',
+        Change::Changed => '~',
+    };
+    let shown = |value: &Option<Value>| value.as_ref().map(text).filter(|text| text.chars().count() <= WIDEST);
+    match (one.change, shown(&one.a), shown(&one.b)) {
+        (Change::Changed, Some(a), Some(b)) => format!("{mark} {}: {a} → {b}", one.path),
+        (Change::Added, _, Some(value)) | (Change::Removed, Some(value), _) => format!("{mark} {}: {value}", one.path),
+        _ => format!("{mark} {}", one.path),
+    }
+}
+
+fn text(value: &Value) -> String {
+    match value {
+        Value::String(text) => text.clone(),
+        Value::Object(map) => {
+            map.iter().map(|(key, value)| format!("{key}={}", text(value))).collect::<Vec<_>>().join(" ")
+        }
+        value => value.to_string(),
+    }
+}

@@ -1,0 +1,57 @@
+//! Puts back what somebody has taken away from a running container.
+
+use std::collections::BTreeSet;
+use std::os::fd::AsFd;
+use std::sync::atomic::Ordering;
+
+use super::sandbox::Live;
+use super::{Machine, MachineError};
+use crate::host::container::protocol::Part;
+use crate::name::{ContainerId, ContainerName};
+use crate::observed::Loss;
+
+impl Machine {
+    pub(super) async fn mend(
+        &self,
+        id: &ContainerId,
+        name: &ContainerName,
+        lost: &BTreeSet<Loss>,
+    ) -> Result<(), MachineError> {
+        let live = self.live.read().await.get(id).cloned();
+        let Some(live) = live else {
+            // Without surroundings it gets new ones with its next start.
+            let runs = crate::host::container::record::living(&self.paths.container_run(id)).ok().flatten().is_some();
+            return if runs { Err(MachineError::Gone(name.clone())) } else { Ok(()) };
+        };
+        if lost.contains(&Loss::NameServer) {
+            self.redirect_again(&live).await?;
+        }
+        if lost.iter().any(|loss| matches!(loss, Loss::Link(_))) {
+            self.link_again(id, &live).await?;
+        }
+        if lost.contains(&Loss::Ports) {
+            self.net.republish_all(&self.project, &[]).await?;
+        }
+        Ok(())
+    }
+
+    async fn redirect_again(&self, live: &Live) -> Result<(), MachineError> {
+        // Before it is put back: what is taken away after that counts.
+        live.redirect_lost.store(false, Ordering::Release);
+        match live.sandbox.get(&Part::NetfilterNetlink) {
+            Some(socket) => Ok(self.net.dns_redirect(socket.as_fd()).await?),
+            None => Ok(()),
+        }
+    }
+
+    async fn link_again(&self, id: &ContainerId, live: &Live) -> Result<(), MachineError> {
+        if let (Some(net), Some(socket)) = (live.sandbox.get(&Part::Net), live.sandbox.get(&Part::RouteNetlink)) {
+            self.net.relink(id, &self.project, &live.spec.endpoints, net.as_fd(), socket.as_fd()).await?;
+        }
+        if live.held.is_empty() {
+            return Ok(());
+        }
+        // What is set for a bridge and its ports went with them.
+        Ok(self.net.publish(&self.project, id, &live.held).await?)
+    }
+}

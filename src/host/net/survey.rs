@@ -1,0 +1,103 @@
+//! One look at all networks: what is recorded, and what of it the kernel still has.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+
+use super::error::{Context, Result};
+use super::link::{self, Link};
+use super::machine::{Machine, has_ipv6, route_socket};
+use super::netlink::Netlink;
+use super::nft::{Table, apply};
+use super::publish;
+use super::record::EndpointRecord;
+use super::rules::{self, Relayed};
+use super::{address, forwarding};
+use crate::desired::NetworkSpec;
+use crate::name::{ContainerId, ProjectName};
+use crate::observed::{Loss, NetworkLoss, ObservedNetwork};
+
+/// What there is, and what was taken away from it.
+#[derive(Debug, Default)]
+pub struct Survey {
+    /// All networks of the machine, with the containers on them.
+    pub networks: Vec<ObservedNetwork>,
+    /// What containers of a project have lost. Of one that is just being made or removed, anything.
+    pub lost: BTreeMap<ContainerId, BTreeSet<Loss>>,
+}
+
+/// Looks at every network, and at the links and ports of a project's containers.
+pub(crate) fn survey(machine: &Machine, project: Option<&ProjectName>) -> Result<Survey> {
+    let mut netlink = route_socket()?;
+    let links = link::list(&mut netlink).context("list", "links")?;
+    let addresses = address::all(&mut netlink).context("list", "addresses")?;
+    let rules = machine.rules_are_whole()?;
+    let mut found = Survey::default();
+    let mut own = Vec::new();
+    for record in machine.records.networks()? {
+        let bridge = bridge(machine, &links, &record.spec);
+        let mut lost = BTreeSet::new();
+        if let Some(bridge) = bridge
+            && !has_gateways(&record.spec, bridge, &addresses)
+        {
+            lost.insert(NetworkLoss::Addresses);
+        }
+        if !rules {
+            lost.insert(NetworkLoss::Rules);
+        }
+        if !record.spec.internal && !forwarding::is_on(has_ipv6(&record.spec))? {
+            lost.insert(NetworkLoss::Forwarding);
+        }
+        if let Some(project) = project {
+            let mine = machine.records.endpoints(&record.spec.name)?.into_iter().filter(|e| e.project == *project);
+            own.extend(mine.map(|endpoint| (endpoint, bridge.map(|bridge| bridge.index))));
+        }
+        let on_it = machine.records.containers_on(&record.spec.name)?.into_iter().collect();
+        found.networks.push(ObservedNetwork { present: bridge.is_some(), lost, spec: record.spec, endpoints: on_it });
+    }
+    if let Some(project) = project {
+        found.lost = lost(machine, project, &own, &links)?;
+    }
+    Ok(found)
+}
+
+fn bridge<'a>(machine: &Machine, links: &'a [Link], spec: &NetworkSpec) -> Option<&'a Link> {
+    links.iter().find(|link| link.name == spec.bridge && link.bridge && link.up && link.group == machine.group)
+}
+
+fn has_gateways(spec: &NetworkSpec, bridge: &Link, addresses: &[(u32, IpAddr)]) -> bool {
+    spec.subnets.iter().all(|subnet| addresses.contains(&(bridge.index, subnet.gateway)))
+}
+
+fn lost(
+    machine: &Machine,
+    project: &ProjectName,
+    endpoints: &[(EndpointRecord, Option<u32>)],
+    links: &[Link],
+) -> Result<BTreeMap<ContainerId, BTreeSet<Loss>>> {
+    let ports = endpoints.iter().any(|(endpoint, _)| !endpoint.published.is_empty());
+    let ports_are_lost = ports && !ports_are_whole(machine, project)?;
+    let mut lost: BTreeMap<ContainerId, BTreeSet<Loss>> = BTreeMap::new();
+    for (endpoint, bridge) in endpoints {
+        let is_it = |link: &&Link| {
+            link.name == endpoint.attached.link && link.group == machine.group && link.up && link.controller == *bridge
+        };
+        let linked = bridge.is_some() && links.iter().any(|link| is_it(&link));
+        if !linked {
+            let network = endpoint.attached.network.clone();
+            lost.entry(endpoint.container.clone()).or_default().insert(Loss::Link(network));
+        }
+        if ports_are_lost && !endpoint.published.is_empty() {
+            lost.entry(endpoint.container.clone()).or_default().insert(Loss::Ports);
+        }
+    }
+    Ok(lost)
+}
+
+/// Whether the table of a project's ports has its chains. Its elements depend on other firewalls, and go with them.
+fn ports_are_whole(machine: &Machine, project: &ProjectName) -> Result<bool> {
+    let publications: Vec<_> = publish::recorded(machine, project)?.into_values().collect();
+    let table = rules::project(machine.names.project(project), &publications, Relayed::default());
+    let chains_only = Table { maps: BTreeMap::new(), ..table };
+    let mut netlink = Netlink::netfilter().context("open", "a netfilter socket")?;
+    apply::is_there(&mut netlink, &chains_only).context("read the table", chains_only.name)
+}

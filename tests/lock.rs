@@ -1,0 +1,323 @@
+//! The lock file and `diff`, end to end: a registry whose tags move, containers made of what it serves.
+
+#![allow(
+    clippy::unwrap_used,
+    dead_code,
+    reason = "a test fails by panicking; each binary uses its own part of what is shared"
+)]
+
+#[path = "support/registry/mod.rs"]
+mod registry;
+mod support;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use registry::{Image, Registry, file, symlink};
+use serde_json::{Value, json};
+use support::image::{busybox, load, project};
+use support::world::World;
+use tokio::runtime::Runtime;
+
+const ARCH: &str = if cfg!(target_arch = "aarch64") { "arm64" } else { "amd64" };
+
+/// A world whose registries go by no other name.
+fn quiet() -> World {
+    let world = World::new();
+    fs::write(world.path().join("registries.conf"), "").unwrap();
+    world
+}
+
+/// A world with a registry in it, which answers while windlass runs.
+struct Shop {
+    world: World,
+    runtime: Runtime,
+    registry: Option<Registry>,
+    host: String,
+}
+
+impl Shop {
+    fn new() -> Self {
+        let world = quiet();
+        // Made after the world, so that its threads are in the world's network.
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+        let registry = runtime.block_on(Registry::start());
+        let host = registry.host();
+        Self { world, runtime, registry: Some(registry), host }
+    }
+
+    /// Makes a tag mean an image that says `text`, for two platforms; digest of the index, and of our platform's manifest.
+    fn push(&self, repository: &str, tag: &str, text: &str) -> (String, String) {
+        let (ours, other) = (image(text), image(text).arch("s390x"));
+        let registry = self.registry.as_ref().unwrap();
+        let index = registry.push_index(repository, tag, &[("linux", ARCH, "", &ours), ("linux", "s390x", "", &other)]);
+        (index, registry::digest(&ours.manifest()))
+    }
+
+    fn stop_registry(&mut self) {
+        self.registry = None;
+        let host = self.host.clone();
+        self.world.wait_for("the registry's end", || std::net::TcpStream::connect(&host).is_err());
+    }
+
+    fn wipe(&self) {
+        fs::remove_dir_all(self.world.path().join("root")).unwrap();
+    }
+
+    fn project(&self, text: &str) -> PathBuf {
+        project(&self.world, "shop", &text.replace("HOST", &self.host))
+    }
+
+    /// The manifest digest of the image that the only container was made of.
+    fn runs(&self, folder: &Path) -> String {
+        let spec = self.world.sh("cat root/containers/*/spec.json").ok().stdout;
+        let body: Value = serde_json::from_str(spec.lines().last().unwrap()).unwrap();
+        let said = self.world.windlass(folder, &["exec", "-T", "app", "cat", "/etc/motd"]).ok().stdout;
+        let manifest = body.pointer("/spec/image/manifest").or_else(|| body.pointer("/image/manifest"));
+        format!("{} {said}", manifest.and_then(Value::as_str).unwrap_or_else(|| panic!("{body}")))
+    }
+}
+
+fn image(text: &str) -> Image {
+    let tools = ["sh", "sleep", "cat", "env"].map(|name| symlink(&format!("bin/{name}"), "busybox"));
+    let program = file("bin/busybox", &fs::read(busybox()).unwrap()).mode(0o755);
+    let files = [program, file("etc/motd", text.as_bytes())].into_iter().chain(tools).collect();
+    Image::new().layer(files).config(json!({ "Cmd": ["sleep", "100000"], "Env": ["PATH=/bin"] }))
+}
+
+const APP: &str = "services:\n  app: {image: 'HOST/team/app:1', stop_signal: SIGKILL}\n";
+
+#[test]
+fn what_was_locked_comes_back_on_an_empty_machine_and_a_moved_tag_is_refused() {
+    let shop = Shop::new();
+    let (index, manifest) = shop.push("team/app", "1", "one");
+    let folder = shop.project(APP);
+    let windlass = |arguments: &[&str]| shop.world.windlass(&folder, arguments);
+    windlass(&["lock"]).ok().says(&index).says(&format!("(linux/{ARCH}, linux/s390x)")).says("1 image");
+    let text = fs::read_to_string(folder.join("windlass.lock")).unwrap();
+    assert!(text.contains(&format!("digest = \"{index}\"")) && text.contains(&manifest), "{text}");
+    windlass(&["lock"]).ok().says("up to date");
+    windlass(&["lock", "--check"]).ok();
+    windlass(&["up", "-d", "--locked"]).ok();
+    assert_eq!(shop.runs(&folder), format!("{manifest} one"));
+    windlass(&["ps"]).ok().says("team/app:1");
+    windlass(&["down"]).ok();
+    shop.wipe();
+    windlass(&["up", "-d", "--locked"]).ok();
+    assert_eq!(shop.runs(&folder), format!("{manifest} one"), "the same digests on an empty machine");
+
+    let (moved, _) = shop.push("team/app", "1", "two");
+    let refused = windlass(&["up", "-d", "--locked"]).code(1).says(&index).says(&moved);
+    assert!(refused.stderr.contains("has moved in its registry"), "{}", refused.stderr);
+    windlass(&["lock", "--check"]).code(1).says(&format!("{index} → {moved}"));
+    windlass(&["plan", "--detailed-exitcode"]).code(0).says("nothing to do").says(&moved).says("lock --update app");
+    windlass(&["up", "-d", "--pull", "always"]).ok();
+    windlass(&["pull"]).ok();
+    windlass(&["down"]).ok();
+    shop.wipe();
+    windlass(&["up", "-d"]).ok();
+    assert_eq!(shop.runs(&folder), format!("{manifest} one"), "without a flag, too, the lock file holds");
+    assert_eq!(fs::read_to_string(folder.join("windlass.lock")).unwrap(), text, "`up` never writes it");
+
+    windlass(&["--dry-run", "lock", "--update"]).ok().says("would have");
+    assert_eq!(fs::read_to_string(folder.join("windlass.lock")).unwrap(), text);
+    windlass(&["lock", "--update", "app"]).ok().says(&format!("{index} → {moved}"));
+    windlass(&["plan", "--detailed-exitcode"]).code(2);
+    windlass(&["up", "-d", "--locked"]).ok();
+    assert!(shop.runs(&folder).ends_with(" two"));
+    windlass(&["down"]).ok();
+    shop.world.assert_clean();
+}
+
+#[test]
+fn frozen_needs_no_registry_but_all_images() {
+    let mut shop = Shop::new();
+    let (_, manifest) = shop.push("team/app", "1", "one");
+    let folder = shop.project(APP);
+    shop.world.windlass(&folder, &["lock"]).ok();
+    shop.world.windlass(&folder, &["up", "-d", "--frozen"]).code(1).says("is not on this machine");
+    shop.world.windlass(&folder, &["pull"]).ok();
+    // Another project takes what the tag means by now: the locked image stays, by its digest.
+    shop.push("team/app", "1", "two");
+    shop.world.windlass(&folder, &["pull", "--no-lock"]).ok();
+    let asked = shop.registry.as_ref().unwrap().requests().len();
+    shop.world.windlass(&folder, &["up", "-d", "--frozen"]).ok();
+    assert_eq!(shop.registry.as_ref().unwrap().requests().len(), asked, "nobody was asked");
+    shop.world.windlass(&folder, &["down"]).ok();
+    shop.stop_registry();
+    shop.world.windlass(&folder, &["up", "-d", "--locked"]).code(1).says("can't be reached").says("up --frozen");
+    shop.world.windlass(&folder, &["up", "-d", "--frozen"]).ok();
+    assert_eq!(shop.runs(&folder), format!("{manifest} one"));
+    shop.world.windlass(&folder, &["plan"]).ok().says("nothing to do").says("can't tell whether");
+    shop.world.windlass(&folder, &["up", "-d", "--frozen", "--pull", "always"]).code(1).says("pulls nothing");
+    shop.world.windlass(&folder, &["down"]).ok();
+    shop.world.assert_clean();
+}
+
+#[test]
+fn what_an_unlocked_pull_left_nameless_is_still_the_locked_image() {
+    let mut shop = Shop::new();
+    let (_, manifest) = shop.push("team/app", "1", "one");
+    let folder = shop.project(APP);
+    shop.world.windlass(&folder, &["pull"]).ok();
+    shop.world.windlass(&folder, &["lock"]).ok();
+    shop.push("team/app", "1", "two");
+    shop.world.windlass(&folder, &["pull", "--no-lock"]).ok();
+    shop.stop_registry();
+    shop.world.windlass(&folder, &["up", "-d", "--frozen"]).ok();
+    assert_eq!(shop.runs(&folder), format!("{manifest} one"));
+    shop.world.windlass(&folder, &["up", "-d", "--no-lock"]).ok();
+    assert!(shop.runs(&folder).ends_with(" two"), "without the lock file, the tag is what it is here");
+    shop.world.windlass(&folder, &["down"]).ok();
+    shop.world.assert_clean();
+}
+
+#[test]
+fn a_reference_that_the_lock_lacks_is_resolved_and_told() {
+    let shop = Shop::new();
+    shop.push("team/app", "1", "one");
+    let folder = shop.project(APP);
+    let windlass = |arguments: &[&str]| shop.world.windlass(&folder, arguments);
+    windlass(&["up", "-d", "--locked"]).code(1).says("there is no lock file windlass.lock").says("`windlass lock`");
+    windlass(&["lock"]).ok();
+    let before = fs::read_to_string(folder.join("windlass.lock")).unwrap();
+    shop.push("team/more", "1", "more");
+    let more = format!("  more: {{image: '{}/team/more:1', stop_signal: SIGKILL}}\n", shop.host);
+    support::image::append(&folder.join("compose.yaml"), &more);
+    windlass(&["up", "-d"]).ok().says("team/more:1").says("`windlass lock` adds what is missing");
+    assert_eq!(fs::read_to_string(folder.join("windlass.lock")).unwrap(), before);
+    windlass(&["up", "-d", "--locked"]).code(1).says("team/more:1 is not in the lock file");
+    windlass(&["lock"]).ok().says("+ image").says("team/more:1");
+    windlass(&["up", "-d", "--locked"]).ok();
+    windlass(&["down"]).ok();
+    shop.world.assert_clean();
+}
+
+#[test]
+fn services_of_every_profile_and_mounted_images_are_locked() {
+    let shop = Shop::new();
+    let ((one, _), (two, _), (three, _)) =
+        (shop.push("a", "1", "one"), shop.push("b", "1", "two"), shop.push("c", "1", "three"));
+    let folder = shop.project(
+        "services:\n  app:\n    image: 'HOST/a:1'\n    stop_signal: SIGKILL\n    volumes: [{type: image, source: 'HOST/c:1', \
+         target: /more}]\n  tool: {image: 'HOST/b:1', profiles: [tools]}\n",
+    );
+    let windlass = |arguments: &[&str]| shop.world.windlass(&folder, arguments);
+    windlass(&["lock"]).ok().says(&one).says(&two).says(&three).says("3 images");
+    shop.push("c", "1", "four");
+    windlass(&["up", "-d"]).ok();
+    windlass(&["exec", "-T", "app", "cat", "/more/etc/motd"]).ok().says("three");
+    windlass(&["lock", "--update", "tool"]).ok().says("up to date");
+    windlass(&["lock", "--update", "tolo"]).code(1).says("tool");
+    windlass(&["lock", "tool"]).code(1).says("--update");
+    windlass(&["down"]).ok();
+    shop.world.assert_clean();
+}
+
+#[test]
+fn env_files_configs_builds_and_variables_are_locked_and_drift_is_named() {
+    let world = quiet();
+    let compose = "services:\n  web:\n    build: .\n    env_file: web.env\n    environment: [HOME, 'PORT=${PORT:-80}']\n    \
+                   configs: [site]\n    secrets: [key]\nconfigs: {site: {file: site.conf}}\nsecrets: {key: {environment: KEY}}\n";
+    let files = [
+        ("compose.yaml", compose),
+        ("web.env", "TOKEN=geheim\n"),
+        ("site.conf", "listen 80\n"),
+        ("Dockerfile", "FROM scratch\nCOPY . /\n"),
+        (".dockerignore", "*.tmp\n"),
+        ("src/main.c", "int main;\n"),
+    ];
+    let folder = world.project("inputs", &files);
+    let windlass = |arguments: &[&str]| world.windlass(&folder, arguments);
+    windlass(&["lock"]).ok().says("1 env file, 1 config, 1 build, 3 variables");
+    let text = fs::read_to_string(folder.join("windlass.lock")).unwrap();
+    assert!(!text.contains("geheim"), "{text}");
+    for name in ["HOME", "KEY", "PORT"] {
+        assert!(text.contains(&format!("\"{name}\"")), "{text}");
+    }
+    windlass(&["lock", "--check"]).ok();
+    let change = |file: &str, text: &str| fs::write(folder.join(file), text).unwrap();
+    change("notes.tmp", "not part of the build");
+    fs::create_dir(folder.join(".git")).unwrap();
+    change(".git/HEAD", "differs in every clone");
+    windlass(&["lock", "--check"]).ok();
+    for (file, text, says) in [
+        ("web.env", "TOKEN=other\n", "env file web.env has changed: sha256:"),
+        ("site.conf", "listen 81\n", "config site has changed: sha256:"),
+        ("src/main.c", "int main(){}\n", "build web has changed: sha256:"),
+        ("Dockerfile", "FROM scratch\n", "build web has changed: sha256:"),
+    ] {
+        let before = fs::read_to_string(folder.join(file)).unwrap();
+        change(file, text);
+        windlass(&["lock", "--check"]).code(1).says(says);
+        windlass(&["up", "-d", "--frozen"]).code(1).says(says);
+        change(file, &before);
+    }
+    change("compose.yaml", &compose.replace("${PORT:-80}", "${PORT:-80}${NEW:-}"));
+    windlass(&["lock", "--check"]).code(1).says("variable NEW is not in the lock file");
+    change("compose.yaml", compose);
+    change("src/more.c", "");
+    windlass(&["lock", "--check"]).code(1).says("build web has changed");
+    windlass(&["lock"]).ok().says("~ build web");
+    windlass(&["lock", "--check"]).ok();
+    world.assert_clean();
+}
+
+#[test]
+fn a_bad_lock_file_is_told_at_its_place_and_can_be_left_aside() {
+    let world = quiet();
+    load(&world);
+    let folder = project(&world, "bad", "services:\n  app: {image: test, stop_signal: SIGKILL}\n");
+    fs::write(folder.join("windlass.lock"), "schema = 7\n").unwrap();
+    world.windlass(&folder, &["up", "-d"]).code(1).says("newer windlass").says("windlass.lock:1:10").says("--no-lock");
+    fs::write(folder.join("windlass.lock"), "schema = 1\nwindlass = \"0\"\n[images.test]\ndigest = \"x\"\n").unwrap();
+    for verb in [&["up", "-d"][..], &["plan"], &["lock"], &["lock", "--check"], &["pull"]] {
+        let ran = world.windlass(&folder, verb);
+        assert_eq!(ran.code, 1, "{verb:?}");
+        assert!(ran.stdout.contains("windlass.lock:4:10") || ran.stderr.contains("windlass.lock:4:10"), "{verb:?}");
+    }
+    world.windlass(&folder, &["up", "-d", "--no-lock"]).ok();
+    world.windlass(&folder, &["down"]).ok();
+    world.assert_clean();
+}
+
+#[test]
+fn environments_are_compared_with_each_other_and_with_what_runs() {
+    let world = quiet();
+    load(&world);
+    let base = "services:\n  web:\n    image: test\n    stop_signal: SIGKILL\n    environment: {LEVEL: '${LEVEL:-info}'}\n    \
+                configs: [site]\nconfigs: {site: {content: inline-text}}\n";
+    let files = [
+        ("compose.yaml", base),
+        (
+            "dev.yaml",
+            "services:\n  web: {ports: ['8080:80'], volumes: ['./src:/src']}\n  mail: {image: test, profiles: [mail]}\n",
+        ),
+        ("prod.yaml", "services:\n  web: {mem_limit: 64m, environment: {PASSWORD: hunter2}}\n"),
+        ("prod.env", "LEVEL=warn\n"),
+        ("src/x", ""),
+    ];
+    let folder = world.project("envs", &files);
+    let windlass = |arguments: &[&str]| world.windlass(&folder, arguments);
+    let ran = windlass(&["-f", "compose.yaml", "diff", "dev.yaml,profile=mail", "prod.yaml,env=prod.env"]).code(2);
+    let expected = "--- dev.yaml,profile=mail\n+++ prod.yaml,env=prod.env\n- services.mail\n~ services.web.environment.LEVEL\n\
+                    + services.web.environment.PASSWORD\n+ services.web.mem_limit: 67108864\n- services.web.ports[80]: mode=ingress";
+    assert!(ran.stdout.starts_with(expected), "{}", ran.stdout);
+    assert!(ran.stdout.contains("services.web.volumes[/src]") && !ran.stdout.contains("hunter2"), "{}", ran.stdout);
+    let json =
+        windlass(&["diff", "--format", "json", "--show-values", "compose.yaml", "compose.yaml,env=prod.env"]).code(2);
+    let json: Value = serde_json::from_str(&json.stdout).unwrap();
+    assert_eq!(json["differences"][0]["path"], "services.web.environment.LEVEL");
+    assert_eq!((&json["differences"][0]["a"], &json["differences"][0]["b"]), (&json!("info"), &json!("warn")));
+    windlass(&["diff", "compose.yaml", "compose.yaml"]).ok().says("the same");
+    windlass(&["diff", "compose.yaml", "nothing.yaml"]).code(1);
+    windlass(&["diff", "compose.yaml", "running"]).code(1).says("nothing of project `envs` is up");
+    windlass(&["-f", "compose.yaml", "up", "-d"]).ok();
+    windlass(&["diff", "compose.yaml", "running"]).ok().says("the same");
+    world.sh("grep -q inline-text root/projects/envs/desired.json").code(1);
+    windlass(&["-f", "compose.yaml", "scale", "web=2"]).ok();
+    windlass(&["diff", "running", "compose.yaml"]).code(2).says("- services.web.scale: 2");
+    windlass(&["diff", "compose.yaml,prod.yaml", "running"]).code(2).says("- services.web.mem_limit: 67108864");
+    windlass(&["down"]).ok();
+    world.assert_clean();
+}
