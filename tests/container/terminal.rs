@@ -34,7 +34,7 @@ fn a_terminal_is_sized_typed_into_and_interrupted() {
                 attached.write(b"hello\n").await.unwrap();
                 sent = 1;
             }
-            if sent == 1 && seen.contains("21 43") {
+            if sent == 1 && seen.contains("21 43\r\n") {
                 attached.write(&[3]).await.unwrap();
                 break;
             }
