@@ -56,6 +56,21 @@ volumes: { data: {} }
 }
 
 #[test]
+fn the_demo_comes_up_and_its_removal_leaves_nothing() {
+    let world = world();
+    let files =
+        || world.sh("find root run -type f -not -name '*.lock' -not -name lock -not -name world.json | sort").stdout;
+    let before = files();
+    let told = world.windlass(world.path(), &["demo"]).ok();
+    let address = told.stdout.lines().find(|line| line.contains("http://")).unwrap().trim().to_owned();
+    world.sh(&format!("curl -fsS {address}")).ok().says("<!doctype html>");
+    world.windlass(world.path(), &["demo", "--down"]).ok();
+    // Not a moment later: who goes on in a script finds the machine as it was.
+    assert_eq!(before, files());
+    world.assert_clean();
+}
+
+#[test]
 fn only_what_changed_is_made_anew_and_the_plan_says_why() {
     let world = world();
     let text =

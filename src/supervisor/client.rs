@@ -14,6 +14,7 @@ use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify};
 
 use super::protocol::{Hello, Reply, Request, VERSION};
 use super::{SupervisorError, executable_id, socket};
+use crate::engine::progress::Progress;
 use crate::host::ledger::project::{self as ledger, Caller};
 use crate::host::paths::Paths;
 use crate::name::ProjectName;
@@ -142,6 +143,19 @@ impl Client {
     /// [`io::ErrorKind::UnexpectedEof`] when the supervisor is gone; see [`is_silent`] for one that hangs.
     pub fn reply(&mut self) -> io::Result<Reply> {
         receive(&mut self.reader)
+    }
+
+    /// Waits until the supervisor has ended, which it does when nothing of its project is left: only then are the project's
+    /// folders gone too. Not longer than it takes somebody else to ask it for something new.
+    pub fn see_out(&mut self) {
+        if send(&mut self.writer, &Request::Watch).is_err() {
+            return;
+        }
+        while let Ok(Reply::Progress { progress }) = self.reply() {
+            if matches!(*progress, Progress::Began { .. }) {
+                return;
+            }
+        }
     }
 
     /// Lets another thread end a [`Client::reply`] that waits.

@@ -169,6 +169,7 @@ impl Conversation {
                 && settled.generation >= generation
                 && let Some(verdict) = verdict(settled, wait)
             {
+                self.say(&Reply::Progress { progress: Box::new(told) }).await?;
                 return Ok(verdict);
             }
             self.say(&Reply::Progress { progress: Box::new(told) }).await?;

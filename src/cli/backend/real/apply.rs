@@ -94,8 +94,16 @@ async fn converse(
 
 fn hear(client: &mut Client, first: io::Result<Reply>, sender: &UnboundedSender<io::Result<Reply>>) {
     let mut next = Some(first);
+    let mut empty = false;
     loop {
         let reply = next.take().unwrap_or_else(|| client.reply());
+        match &reply {
+            Ok(Reply::Progress { progress }) => {
+                empty = matches!(&**progress, Progress::Settled(settled) if settled.empty);
+            }
+            Ok(Reply::Done) if empty => client.see_out(),
+            _ => {}
+        }
         let over = !matches!(reply, Ok(Reply::Progress { .. } | Reply::Waiting { .. } | Reply::Alive));
         if reply.as_ref().is_err_and(is_silent) {
             // The shims start the next one, which carries on what was asked for.

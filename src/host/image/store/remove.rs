@@ -88,12 +88,12 @@ impl Store {
         let gone: BTreeSet<&Digest> = going.iter().map(|entry| &entry.id).collect();
         let gone = gone.into_iter().filter(|id| !left.contains(*id) && !in_use.contains(*id));
         removed.deleted = gone.cloned().collect();
-        removed.bytes = self.collect(in_use)?;
+        removed.bytes = self.collect(going, in_use)?;
         Ok(removed)
     }
 
-    /// Removes layers and blobs that nothing needs. Bytes of the layers.
-    fn collect(&self, in_use: &BTreeSet<Digest>) -> Result<u64, ImageError> {
+    /// Removes layers and blobs that nothing needs, at once those that were needed by what has just gone. Bytes of the layers.
+    fn collect(&self, going: &[Ref], in_use: &BTreeSet<Digest>) -> Result<u64, ImageError> {
         let mut blobs: BTreeSet<Digest> = in_use.clone();
         let mut layers: BTreeSet<Digest> = BTreeSet::new();
         for entry in self.refs().into_iter().chain(self.pending()) {
@@ -117,7 +117,8 @@ impl Store {
         }
         for hex in children(&self.path("blobs/sha256")) {
             let blob = Digest::new(format!("sha256:{hex}"));
-            if !blobs.contains(&blob) && !is_new(&self.blob_path(&blob)) {
+            let was_needed = going.iter().any(|entry| entry.id == blob || entry.manifest == blob);
+            if !blobs.contains(&blob) && (was_needed || !is_new(&self.blob_path(&blob))) {
                 refs::remove_file(&self.blob_path(&blob))?;
             }
         }
