@@ -29,9 +29,10 @@ fn exec_follows_the_size_and_hands_on_ctrl_c() {
     let folder = project(&world, "p", "services:\n  web: {image: test, stop_signal: SIGKILL}\n");
     world.windlass(&folder, &["up", "-d"]).ok();
     let wait =
-        "stty size; while test \"$(stty size)\" = \"24 80\"; do sleep 0.01; done; stty size; read x; echo got $x";
-    let mut terminal = world.on_terminal(&folder, &["exec", "-it", "web", "sh", "-c", wait], SIZE);
-    terminal.expect("24 80");
+        "stty size; while test \"$(stty size)\" = \"25 90\"; do sleep 0.01; done; stty size; read x; echo got $x";
+    let mut terminal = world.on_terminal(&folder, &["exec", "-it", "web", "sh", "-c", wait], (25, 90));
+    // The first thing that is shown: the size is there before the process.
+    terminal.expect_first("25 90");
     assert!(terminal.is_raw());
     terminal.resize(33, 77);
     terminal.expect("33 77");
@@ -68,10 +69,11 @@ fn the_terminal_is_restored_when_the_container_is_killed() {
 fn run_has_a_terminal_and_gives_the_commands_code() {
     let world = world();
     let folder = project(&world, "p", "services:\n  web: {image: test}\n");
-    // The size comes when the terminal is there, which may be after the process.
-    let script = "until test \"$(stty size 2>/dev/null)\" = \"30 90\"; do sleep 0.01; done; stty size; read x; echo got $x; exit 5";
+    let script = "echo \"size $(stty size)\"; read x; echo got $x; exit 5";
     let mut terminal = world.on_terminal(&folder, &["run", "--rm", "-it", "web", "sh", "-c", script], (30, 90));
-    terminal.expect("30 90");
+    terminal.expect("size ");
+    // The size is there before the process.
+    terminal.expect_first("30 90");
     terminal.send("typed\r");
     terminal.expect("got typed");
     assert_eq!(terminal.end().0, 5);

@@ -22,6 +22,12 @@ pub fn size(fd: impl AsFd) -> Option<(usize, usize)> {
     (size.ws_col > 0 && size.ws_row > 0).then(|| (size.ws_col.into(), size.ws_row.into()))
 }
 
+/// Rows and columns of our own terminal, where standard input or output is one.
+pub fn own_size() -> Option<(u16, u16)> {
+    let (columns, rows) = size(io::stdin()).or_else(|| size(io::stdout()))?;
+    Some((u16::try_from(rows).ok()?, u16::try_from(columns).ok()?))
+}
+
 /// What the terminal was set to before raw mode. Global, because a panic must find it.
 static BEFORE: Mutex<Option<Termios>> = Mutex::new(None);
 
@@ -202,8 +208,7 @@ async fn wait(
 /// Gives the container's terminal the size of ours.
 fn fit(pty: Option<&OwnedFd>) {
     let Some(pty) = pty else { return };
-    let Some((columns, lines)) = size(io::stdin()).or_else(|| size(io::stdout())) else { return };
-    let (Ok(ws_col), Ok(ws_row)) = (u16::try_from(columns), u16::try_from(lines)) else { return };
+    let Some((ws_row, ws_col)) = own_size() else { return };
     // The process may have ended in this moment; then the size does not matter.
     let _ = tcsetwinsize(pty, Winsize { ws_col, ws_row, ws_xpixel: 0, ws_ypixel: 0 });
 }

@@ -15,13 +15,15 @@ fn a_terminal_is_sized_typed_into_and_interrupted() {
         let mut shell = spec(&[
             "sh",
             "-c",
-            "trap 'exit 130' INT; stty -echo; echo ready; read line; echo got $line; stty size; while :; do sleep 0.01; done",
+            "trap 'exit 130' INT; stty -echo; stty size; echo ready; read line; echo got $line; stty size; while :; do sleep 0.01; done",
         ]);
         shell.tty = true;
         shell.stdin_open = true;
         let bundle = world.bundle(shell);
         shim.sandbox(&bundle.spec.namespaces, 1 << 20).await.unwrap();
         let attached = attach(&world.run(), true).await.unwrap();
+        // Asked for before the process is there: that finds it at once.
+        shim.resize(17, 39).await.unwrap();
         let running = shim.start(&bundle, BTreeMap::new()).await.unwrap();
         assert!(running.parts.contains_key(&windlass::host::container::protocol::Part::Terminal));
         let mut seen = String::new();
@@ -39,7 +41,7 @@ fn a_terminal_is_sized_typed_into_and_interrupted() {
                 break;
             }
         }
-        assert_eq!(seen, "ready\r\ngot hello\r\n21 43\r\n");
+        assert_eq!(seen, "17 39\r\nready\r\ngot hello\r\n21 43\r\n");
         assert_eq!(drain(&attached).await.2.exit.code, 130);
         shim.shutdown().await.unwrap();
     });

@@ -344,6 +344,19 @@ impl Terminal {
         self.seen.drain(..at);
     }
 
+    /// Reads until something was shown, which must begin with `text`.
+    #[track_caller]
+    pub fn expect_first(&mut self, text: &str) {
+        self.expect(text.get(..1).unwrap());
+        self.seen.insert_str(0, &text[..1]);
+        let end = Instant::now() + Duration::from_secs(60);
+        while self.seen.len() < text.len() && Instant::now() < end {
+            self.read(Duration::from_millis(100));
+        }
+        assert!(self.seen.starts_with(text), "{text:?} was not shown first, but:\n{}", self.seen);
+        self.seen.drain(..text.len());
+    }
+
     fn read(&mut self, wait: Duration) -> bool {
         use std::os::fd::AsFd;
         let mut fds = [nix::poll::PollFd::new(self.master.as_fd(), nix::poll::PollFlags::POLLIN)];

@@ -2,6 +2,7 @@
 
 use super::super::super::error::CliError;
 use super::super::super::progress::Tell;
+use super::super::super::terminal::own_size;
 use super::super::Backend as _;
 use super::super::{Change, RunWish, Session, Until};
 use super::apply::{self, Ends};
@@ -11,6 +12,7 @@ use crate::compose::{LoadOptions, load};
 use crate::desired::compile::{CompileError, Run};
 use crate::desired::{Desired, Target};
 use crate::engine::port::HostError;
+use crate::host::container::Shim;
 use crate::host::container::client::attach;
 use crate::name::{ContainerName, ProjectName};
 
@@ -115,6 +117,11 @@ impl Real {
         let id = made.map(|container| container.id.clone());
         let id = id.ok_or_else(|| CliError::failed(format!("container {name} was not made")))?;
         let attached = attach(&self.paths.container_run(&id), stdin).await.map_err(|e| failed(&e))?;
+        if let (true, Some((rows, columns))) = (tty, own_size()) {
+            // Before the process is there, which may ask for it only once.
+            let shim = Shim::visit(&self.paths.container_run(&id)).await.map_err(|e| failed(&e))?;
+            shim.resize(rows, columns).await.map_err(|e| failed(&e))?;
+        }
         let ends = Ends::listen(&self.paths, project)?;
         // From what holds now: somebody else may have changed the rest meanwhile.
         loop {

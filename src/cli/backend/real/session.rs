@@ -11,6 +11,7 @@ use tokio::net::unix::pipe;
 use tokio::task::JoinHandle;
 
 use super::super::super::error::CliError;
+use super::super::super::terminal::own_size;
 use super::super::{ExecWish, Session, Stdio};
 use super::apply::Ends;
 use super::{Real, failed};
@@ -23,6 +24,9 @@ use crate::host::container::{Shim, executable, record};
 use crate::host::ledger::container as ledger;
 use crate::host::machine::observe;
 use crate::name::ContainerId;
+
+/// Rows and columns of a terminal for whom ours has none to give.
+const USUAL_SIZE: (u16, u16) = (24, 80);
 
 type Exit = Pin<Box<dyn Future<Output = Result<i32, CliError>>>>;
 
@@ -40,7 +44,8 @@ impl Real {
             spec.privileged();
         }
         let terminal = wish.stdio == Stdio::Terminal;
-        spec.tty = terminal.then_some((24, 80));
+        // Before the process is there: what asks for the size once, at its start, must not get a wrong one.
+        spec.tty = terminal.then(|| own_size().unwrap_or(USUAL_SIZE));
         let program = executable::protected().map_err(|e| failed(&e))?;
         let streams = streams(wish.stdio).map_err(|e| failed(&e))?;
         let mut running = exec::start(program.as_fd(), &spec, streams).await.map_err(refused)?;

@@ -115,10 +115,9 @@ fn enter(pidfd: &OwnedFd) -> Step {
     sys::setns(pidfd.as_fd(), kinds).map_err(doing("enter the container"))
 }
 
-fn open_terminal(control: &OwnedFd, root: &OwnedFd, (rows, columns): (u16, u16)) -> Step<OwnedFd> {
+fn open_terminal(control: &OwnedFd, root: &OwnedFd, size: (u16, u16)) -> Step<OwnedFd> {
     let console::Terminal { master, slave } = console::open(&console::pts_of(root)?)?;
-    let size = rustix::termios::Winsize { ws_row: rows, ws_col: columns, ws_xpixel: 0, ws_ypixel: 0 };
-    rustix::termios::tcsetwinsize(&master, size).map_err(doing("set the size of the terminal"))?;
+    console::resize(&master, size).map_err(doing("set the size of the terminal"))?;
     tell(control, &Told::Terminal, vec![master]).map_err(doing("hand over the terminal"))?;
     Ok(slave)
 }

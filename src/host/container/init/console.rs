@@ -33,6 +33,12 @@ pub(crate) fn open(pts: &OwnedFd) -> Step<Terminal> {
     Ok(Terminal { master, slave })
 }
 
+/// Gives a terminal so many rows and columns.
+pub(crate) fn resize(terminal: &OwnedFd, (rows, columns): (u16, u16)) -> rustix::io::Result<()> {
+    let size = rustix::termios::Winsize { ws_row: rows, ws_col: columns, ws_xpixel: 0, ws_ypixel: 0 };
+    rustix::termios::tcsetwinsize(terminal, size)
+}
+
 /// The /dev/pts of a container that runs: only if it is one.
 pub(crate) fn pts_of(root: &OwnedFd) -> Step<OwnedFd> {
     const DEVPTS: libc::c_long = 0x1cd1;

@@ -59,6 +59,8 @@ pub(crate) struct Job<'a> {
     pub shm: Option<BorrowedFd<'a>>,
     /// Standard input, output and error; unused with a terminal.
     pub streams: Streams,
+    /// Rows and columns of its terminal, if it gets one and they are known.
+    pub size: Option<(u16, u16)>,
     /// Where to report; closed at exec.
     pub status: OwnedFd,
 }
@@ -111,8 +113,8 @@ fn report(status: &OwnedFd, report: &Report, fds: Vec<OwnedFd>) -> Step {
 }
 
 fn set_up(job: Job<'_>) -> Result<Infallible, (OwnedFd, StartError)> {
-    let Job { bundle, entry, namespaces, shm, streams, status } = job;
-    let brought = Brought { entry, namespaces, shm, streams };
+    let Job { bundle, entry, namespaces, shm, streams, size, status } = job;
+    let brought = Brought { entry, namespaces, shm, streams, size };
     let folder = match inside(bundle, brought, &status) {
         Ok(folder) => folder,
         Err(error) => return Err((status, error)),
@@ -138,12 +140,13 @@ struct Brought<'a> {
     namespaces: Vec<(BorrowedFd<'a>, libc::c_int)>,
     shm: Option<BorrowedFd<'a>>,
     streams: Streams,
+    size: Option<(u16, u16)>,
 }
 
 /// From the host's mounts to the container's root; returns the working directory.
 fn inside(bundle: &Bundle, brought: Brought<'_>, status: &OwnedFd) -> Result<OwnedFd, StartError> {
     let (spec, host) = (&bundle.spec, &bundle.host);
-    let Brought { entry, namespaces, shm, streams } = brought;
+    let Brought { entry, namespaces, shm, streams, size } = brought;
     start_clean().at("session")?;
     enter_cgroup(entry, !spec.namespaces.host_cgroup).at("cgroup")?;
     namespaces::enter(&namespaces).at("namespaces")?;
@@ -167,7 +170,7 @@ fn inside(bundle: &Bundle, brought: Brought<'_>, status: &OwnedFd) -> Result<Own
     devices::make(&root, &nodes).at("devices")?;
     let proc = sysctls::own_proc().at("sysctls")?;
     sysctls::set(&proc, &spec.sysctls, &spec.namespaces).at("sysctls")?;
-    place_streams(bundle, &standard, streams, status).at("standard streams")?;
+    place_streams(bundle, &standard, (streams, size), status).at("standard streams")?;
     if !spec.security.privileged && !spec.security.unmasked {
         masks::apply(&standard, &cover).at("masked paths")?;
     }
@@ -213,12 +216,20 @@ fn memory(point: &OwnedFd) -> Step<OwnedFd> {
 }
 
 /// Puts 0, 1 and 2 in place: a terminal of the container's own, or the shim's pipes.
-fn place_streams(bundle: &Bundle, standard: &standard::Standard, streams: Streams, status: &OwnedFd) -> Step {
+fn place_streams(
+    bundle: &Bundle,
+    standard: &standard::Standard,
+    (streams, size): (Streams, Option<(u16, u16)>),
+    status: &OwnedFd,
+) -> Step {
     let put = |fd: &OwnedFd, number| sys::dup_onto(fd.as_fd(), number).map_err(doing("put a standard stream in place"));
     if bundle.spec.tty {
         let terminal = console::open(&standard.pts)?;
         console::mount(&standard.dev, &terminal)?;
         let Terminal { master, slave } = terminal;
+        if let Some(size) = size {
+            console::resize(&master, size).map_err(doing("set the size of the terminal"))?;
+        }
         report(status, &Report::Terminal, vec![master])?;
         rustix::process::ioctl_tiocsctty(&slave).map_err(doing("take the terminal"))?;
         return [0, 1, 2].into_iter().try_for_each(|number| put(&slave, number));

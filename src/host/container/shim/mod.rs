@@ -72,6 +72,8 @@ pub(super) struct Shim {
     store: BTreeMap<String, Vec<OwnedFd>>,
     process: Option<Process>,
     exit: Option<ExitRecord>,
+    /// Rows and columns that were asked for last: the next process's terminal has them before the process is there.
+    size: Option<(u16, u16)>,
     revive: Revive,
     ending: bool,
 }
@@ -107,6 +109,7 @@ fn begin(arguments: impl Iterator<Item = OsString>) -> io::Result<Shim> {
         store: BTreeMap::new(),
         process: None,
         exit: None,
+        size: None,
         revive: Revive::default(),
         ending: false,
     };

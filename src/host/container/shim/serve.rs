@@ -3,6 +3,7 @@
 use std::io;
 use std::os::fd::OwnedFd;
 
+use super::super::init;
 use super::super::protocol::{Call, Message, Reply, Request, StartError, VERSION};
 use super::super::sys;
 use super::super::wire::{Kind, Packet};
@@ -139,11 +140,12 @@ impl Shim {
         }
     }
 
-    fn resize(&self, rows: u16, columns: u16) -> Answer {
-        let terminal = self.process.as_ref().and_then(|process| process.streams.terminal.as_ref());
-        let terminal = terminal.ok_or_else(|| failed("the process has no terminal"))?;
-        let size = rustix::termios::Winsize { ws_row: rows, ws_col: columns, ws_xpixel: 0, ws_ypixel: 0 };
-        rustix::termios::tcsetwinsize(terminal, size).map_err(failed)?;
+    fn resize(&mut self, rows: u16, columns: u16) -> Answer {
+        self.size = Some((rows, columns));
+        // Without a process it is for the next one.
+        let Some(process) = &self.process else { return done() };
+        let terminal = process.streams.terminal.as_ref().ok_or_else(|| failed("the process has no terminal"))?;
+        init::console::resize(terminal, (rows, columns)).map_err(failed)?;
         done()
     }
 }

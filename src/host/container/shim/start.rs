@@ -63,7 +63,7 @@ impl Shim {
             Cloned::Parent { pid, pidfd } => (pid, pidfd),
             Cloned::Child => {
                 drop(status);
-                init::run(Job { bundle, entry, namespaces, shm, streams: theirs, status: report })
+                init::run(Job { bundle, entry, namespaces, shm, streams: theirs, size: self.size, status: report })
             }
         };
         drop((report, theirs));
