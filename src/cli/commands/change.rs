@@ -28,7 +28,7 @@ pub async fn apply<B: Backend>(
     if cx.settings.dry_run {
         return show_plan(cx, project, &change).await;
     }
-    if let Change::Declare(_) = &change {
+    if matches!(&change, Change::Declare(_) | Change::Edit(Edit::Start { .. } | Edit::Restart { .. })) {
         before(cx, project, &change).await?;
     }
     let work = |tell| async move { cx.backend.apply(project, change, until, &tell).await };
@@ -51,13 +51,14 @@ pub async fn show_plan<B: Backend>(
 }
 
 /// Tells what the user must know of the machine before a state is declared, and refuses one that can't be reached whatever
-/// is done: a port that somebody has, a volume that is not there. Nothing is changed.
+/// is done, also where services are started again: a port that somebody has, a volume that is not there. Nothing is changed.
 ///
 /// # Errors
 /// Such obstacles, once they are told.
 pub async fn before<B: Backend>(cx: &Context<'_, B>, project: &ProjectName, change: &Change) -> Result<(), CliError> {
     let planned = cx.backend.plan(project, change).await?;
-    for note in &planned.notes {
+    // Of an edit they were told when the state was declared.
+    for note in planned.notes.iter().filter(|_| matches!(change, Change::Declare(_))) {
         cx.output.warn(note)?;
     }
     let obstacles = planned.plan.obstacles().cloned().collect();
