@@ -234,7 +234,7 @@ fn grow(
 }
 
 fn graced(stop: &StopSpec, timeout: Option<Duration>) -> StopSpec {
-    StopSpec { signal: stop.signal, grace: timeout.unwrap_or(stop.grace) }
+    StopSpec { grace: timeout.unwrap_or(stop.grace), ..stop.clone() }
 }
 
 fn stop(desired: &mut Desired, services: &BTreeSet<ServiceName>, timeout: Option<Duration>) {
@@ -280,7 +280,7 @@ fn kill(desired: &mut Desired, services: &BTreeSet<ServiceName>) {
     for container in desired.containers.values_mut() {
         if services.is_empty() || services.contains(&container.spec.service) {
             container.target = Target::Stopped;
-            container.stop = StopSpec { signal: SIGKILL, grace: Duration::ZERO };
+            container.stop = StopSpec { signal: SIGKILL, grace: Duration::ZERO, kill: true };
         }
     }
 }

@@ -258,12 +258,15 @@ pub struct StopSpec {
     pub signal: i32,
     /// After this it is killed.
     pub grace: Duration,
+    /// It is killed, not stopped: no `pre_stop` comes before that.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub kill: bool,
 }
 
 impl Default for StopSpec {
     /// SIGTERM and ten seconds, as docker has it.
     fn default() -> Self {
-        Self { signal: 15, grace: Duration::from_secs(10) }
+        Self { signal: 15, grace: Duration::from_secs(10), kill: false }
     }
 }
 

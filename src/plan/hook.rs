@@ -7,9 +7,6 @@ use crate::desired::{Condition, Dependency, DesiredContainer, StopSpec, Target};
 use crate::name::{ContainerId, ContainerName, ServiceName};
 use crate::observed::{ObservedContainer, State};
 
-/// What `kill` wants is no stop: no hook comes before it.
-const SIGKILL: i32 = 9;
-
 impl Builder<'_> {
     /// The `post_start` hooks of a container that is started in this plan: who depends on it comes after them.
     pub(super) fn after_start(&mut self, declared: &DesiredContainer, id: &ContainerId, start: StepId) -> StepId {
@@ -55,10 +52,9 @@ impl Builder<'_> {
         causes: &[String],
         after: &[StepId],
     ) -> Option<StepId> {
-        let killed = stop.signal == SIGKILL && stop.grace.is_zero();
         let runs = matches!(container.state, State::Running { .. });
         let hooks = container.spec.pre_stop.clone();
-        if hooks.is_empty() || killed || !runs || container.hooks.pre_stop {
+        if hooks.is_empty() || stop.kill || !runs || container.hooks.pre_stop {
             return None;
         }
         let (id, name) = (container.id.clone(), container.spec.name.clone());

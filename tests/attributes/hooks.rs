@@ -166,3 +166,23 @@ services:
     assert_eq!(stack.run(&["ps", "-q"]).ok().stdout.lines().count(), 2);
     stack.down();
 }
+
+#[test]
+fn pre_stop_comes_before_every_stop_however_short_and_not_before_a_kill() {
+    let stack = Stack::up(
+        r#"
+services:
+  web:
+    image: test
+    stop_signal: SIGKILL
+    volumes: ["./:/out"]
+    pre_stop: [{ command: [sh, -c, "echo bye >> /out/hooks"] }]
+"#,
+    );
+    stack.run(&["stop", "-t", "0"]).ok();
+    assert_eq!(stack.read("hooks"), "bye\n");
+    stack.run(&["start"]).ok();
+    stack.run(&["kill"]).ok();
+    assert_eq!(stack.read("hooks"), "bye\n", "nobody was asked to stop");
+    stack.down();
+}

@@ -110,7 +110,7 @@ pub fn stop(at: &str, service: &Service, image: &ResolvedImage, problems: &mut P
         // An image's signal that means nothing is no fault of the file's.
         None => image.stop_signal.as_deref().and_then(|name| signal(name).ok()),
     };
-    StopSpec { signal: signal.unwrap_or(default.signal), grace }
+    StopSpec { signal: signal.unwrap_or(default.signal), grace, kill: false }
 }
 
 /// Names of the signals 1 to 31 on every architecture that windlass runs on.

@@ -59,17 +59,21 @@ fn pre_stop_comes_before_a_stop_but_not_before_a_kill_or_after_an_end() {
     let mut desired = hooked();
     let mut observed = reached(&desired);
     of(&mut observed, "db").hooks.post_start = 2;
-    let stopped = |desired: &mut Desired, signal: i32, grace: u64| {
+    let stopped = |desired: &mut Desired, stop: StopSpec| {
         let db = desired.containers.get_mut("p-db-1").unwrap();
-        (db.target, db.stop) = (Target::Stopped, StopSpec { signal, grace: Duration::from_secs(grace) });
+        (db.target, db.stop) = (Target::Stopped, stop);
     };
-    stopped(&mut desired, 15, 10);
+    stopped(&mut desired, StopSpec::default());
     let order = "run pre_stop    p-db-1  asked to stop\nstop container  p-db-1  asked to stop\n";
     assert_eq!(text(&desired, &observed), order);
     of(&mut observed, "db").hooks.pre_stop = true;
     assert_eq!(text(&desired, &observed), "stop container  p-db-1  asked to stop\n");
     of(&mut observed, "db").hooks.pre_stop = false;
-    stopped(&mut desired, 9, 0);
+    // As docker compose: `stop -t 0` of what has `stop_signal: SIGKILL` is a stop, `kill` is none.
+    let at_once = StopSpec { signal: 9, grace: Duration::ZERO, kill: false };
+    stopped(&mut desired, at_once.clone());
+    assert_eq!(text(&desired, &observed), order);
+    stopped(&mut desired, StopSpec { kill: true, ..at_once });
     assert_eq!(text(&desired, &observed), "stop container  p-db-1  asked to stop\n");
     of(&mut observed, "db").state = exited(1, 65);
     of(&mut observed, "db").sandbox = false;

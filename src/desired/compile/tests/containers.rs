@@ -268,10 +268,10 @@ fn health_comes_from_file_and_image() {
 #[test]
 fn stop_signals() {
     let stop = |yaml: &str| one(yaml, |image| image.stop_signal = Some("SIGQUIT".into())).stop;
-    assert_eq!(stop("    image: x"), StopSpec { signal: 3, grace: Duration::from_secs(10) });
+    assert_eq!(stop("    image: x"), StopSpec { signal: 3, ..StopSpec::default() });
     assert_eq!(
         stop("    stop_signal: usr1\n    stop_grace_period: 1m"),
-        StopSpec { signal: 10, grace: Duration::from_secs(60) }
+        StopSpec { signal: 10, grace: Duration::from_secs(60), kill: false }
     );
     for (text, number) in [("SIGTERM", 15), ("9", 9), ("SIGRTMIN+3", 37), ("RTMAX-1", 63), ("SIGSYS", 31)] {
         assert_eq!(signal(text), Ok(number));
