@@ -138,6 +138,201 @@ fn a_port_that_somebody_has_stops_up_before_anything_is_changed() {
     world.assert_clean();
 }
 
+#[test]
+fn start_restart_and_scale_tell_a_taken_port_before_anything_is_changed() {
+    let world = world();
+    let text = format!(
+        "services:\n  web: {{image: test, command: {}, ports: [\"8080:80\"]}}\n  other: {{image: test}}\n",
+        web("page")
+    );
+    let folder = project(&world, "late", &text);
+    world.windlass(&folder, &["up", "-d"]).ok();
+    // Whoever holds it itself may have it again.
+    world.windlass(&folder, &["restart"]).ok();
+    world.windlass(&folder, &["stop"]).ok();
+    let busy = TcpListener::bind("127.0.0.1:8080").unwrap();
+    let who = format!("port 8080/tcp on 0.0.0.0 is already in use by process {} (", std::process::id());
+    for verb in [&["start"][..], &["restart"], &["scale", "web=1"], &["run", "-P", "web"], &["--dry-run", "start"]] {
+        world.windlass(&folder, verb).code(1).says(&who).says("publish another port");
+        assert_eq!(world.windlass(&folder, &["ps", "-q"]).ok().stdout, "", "{verb:?} started the other");
+    }
+    // What is only made, not started, needs no port yet.
+    world.windlass(&folder, &["create"]).ok();
+    world.windlass(&folder, &["start", "other"]).ok();
+    drop(busy);
+    world.windlass(&folder, &["start"]).ok();
+    get(&world, "http://127.0.0.1:8080/").ok().says("page");
+    world.windlass(&folder, &["down"]).ok();
+    world.assert_clean();
+}
+
+#[test]
+fn what_windlass_takes_away_itself_is_nobody_elses_deed() {
+    let world = world();
+    let text = "services:\n  a: {image: test, deploy: {replicas: 5}}\nnetworks: {default: {enable_ipv6: true}}\n";
+    let folder = project(&world, "quiet", text);
+    world.windlass(&folder, &["up", "-d"]).ok();
+    for verb in [&["restart"][..], &["stop"], &["start"], &["up", "-d", "--force-recreate"], &["rm", "-sf"]] {
+        world.windlass(&folder, verb).ok();
+    }
+    let log = fs::read_to_string(world.path().join("root/projects/quiet/supervisor.log")).unwrap();
+    assert!(!log.contains("somebody changed the network"), "{log}");
+    world.windlass(&folder, &["down"]).ok();
+    world.assert_clean();
+}
+
+#[test]
+fn routes_that_the_hosts_tools_take_away_inside_come_back_and_a_vpns_are_its_own() {
+    let world = world();
+    let folder =
+        project(&world, "ways", "services:\n  plain: {image: test}\n  vpn: {image: test, cap_add: [NET_ADMIN]}\n");
+    world.windlass(&folder, &["up", "-d"]).ok();
+    let inside = |service: &str, script: &str| {
+        world.sh(&format!("nsenter -t {} -n sh -c '{script}'", pid(&world, &folder, service))).ok().stdout
+    };
+    let before = inside("plain", "ip route");
+    inside("vpn", "ip route del default");
+    for attack in ["ip route del default", "ip route flush table main"] {
+        inside("plain", attack);
+        world.wait_for(attack, || inside("plain", "ip route") == before);
+    }
+    assert!(!inside("vpn", "ip route").contains("default"), "whoever may change its routes means it");
+    // The usual script of a host, with whatever takes its time between the two.
+    let gateway = before.split_whitespace().nth(2).unwrap().to_owned();
+    let other = gateway.trim_end_matches('1').to_owned() + "99";
+    inside("plain", &format!("ip route del default && ip route add default via {other}"));
+    inside("plain", &format!("ip route del {}", before.lines().nth(1).unwrap().split(' ').next().unwrap()));
+    world.wait_for("the route to the network", || inside("plain", "ip route").lines().count() == 2);
+    assert!(inside("plain", "ip route").contains(&format!("default via {other}")));
+    world.windlass(&folder, &["plan", "--detailed-exitcode"]).ok();
+    world.windlass(&folder, &["down"]).ok();
+    world.assert_clean();
+}
+
+#[test]
+fn a_firewall_that_comes_later_decides_and_one_that_goes_does_no_longer() {
+    let world = world();
+    let folder = project(
+        &world,
+        "later",
+        &format!("services:\n  web: {{image: test, command: {}, ports: [\"8080:80\"]}}\n", web("page")),
+    );
+    world.windlass(&folder, &["up", "-d"]).ok();
+    let outside = Outside::new(&world);
+    outside.get(&world, "http://192.0.2.1:8080/").ok().says("page");
+    let filter = "table ip filter { chain INPUT { type filter hook input priority filter; policy drop;\n\
+                  iifname lo accept\nct state established accept\n}; }";
+    fs::write(world.path().join("filter.nft"), filter).unwrap();
+    world.sh("nft -f filter.nft").ok();
+    world.wait_for("its verdict", || outside.is_refused(&world, "http://192.0.2.1:8080/"));
+    world.sh("nft add rule ip filter INPUT tcp dport 8080 accept").ok();
+    outside.get(&world, "http://192.0.2.1:8080/").ok().says("page");
+    get(&world, "http://127.0.0.1:8080/").ok().says("page");
+    world.windlass(&folder, &["plan", "--detailed-exitcode"]).ok();
+    // Without it the kernel leads them again, and knows who asks.
+    world.sh("nft delete table ip filter").ok();
+    let led = || world.sh("nft list ruleset | grep -A9 'map any4' | grep -c ' 8080 :'").stdout.trim() == "1";
+    world.wait_for("the way past it", led);
+    outside.get(&world, "http://192.0.2.1:8080/").ok().says("page");
+    world.windlass(&folder, &["down"]).ok();
+    outside.end(&world);
+    world.assert_clean();
+}
+
+#[test]
+fn who_joins_a_namespace_through_another_is_in_the_first_ones() {
+    let world = world();
+    let folder = project(
+        &world,
+        "chain",
+        r#"
+services:
+  a: { image: test, extra_hosts: ["first=192.0.2.1"], ipc: shareable }
+  b: { image: test, network_mode: "service:a", extra_hosts: ["second=192.0.2.2"], ipc: "service:a", pid: "service:a" }
+  c: { image: test, network_mode: "service:b", extra_hosts: ["third=192.0.2.3"], ipc: "service:b", pid: "service:b" }
+  h: { image: test, network_mode: host, ipc: host, pid: host }
+  i: { image: test, network_mode: "service:h", ipc: "service:h", pid: "service:h" }
+  other: { image: test }
+"#,
+    );
+    world.windlass(&folder, &["up", "-d"]).ok();
+    let run = |service: &str, script: &str| world.windlass(&folder, &["exec", "-T", service, "sh", "-c", script]);
+    for name in ["192.0.2.1\tfirst", "192.0.2.2\tsecond", "192.0.2.3\tthird"] {
+        run("c", "cat /etc/hosts").ok().says(name);
+    }
+    run("c", "cat /etc/resolv.conf").ok().says("nameserver 127.0.0.11");
+    run("c", "nslookup other").ok();
+    run("c", "touch /dev/shm/here").ok();
+    run("a", "ls /dev/shm").ok().says("here");
+    for kind in ["net", "ipc", "pid"] {
+        let link = |service: &str| fs::read_link(format!("/proc/{}/ns/{kind}", pid(&world, &folder, service))).unwrap();
+        assert_eq!(link("c"), link("a"), "{kind}");
+        assert_eq!(link("i"), fs::read_link(format!("/proc/thread-self/ns/{kind}")).unwrap(), "{kind}");
+    }
+    world.windlass(&folder, &["restart", "a"]).ok();
+    run("c", "nslookup other").ok();
+    world.windlass(&folder, &["down"]).ok();
+    world.assert_clean();
+}
+
+/// Processor time that a process has used, in ticks of 10 ms.
+fn ticks(pid: i32) -> u64 {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
+    let fields: Vec<&str> = stat.rsplit(')').next().unwrap().split_whitespace().collect();
+    fields[11].parse::<u64>().unwrap() + fields[12].parse::<u64>().unwrap()
+}
+
+#[test]
+fn many_connections_through_the_relay_are_nothing_to_the_supervisor() {
+    let world = world();
+    let text = format!(
+        "services:\n  web: {{image: test, command: {}, ports: [\"8080:80\"]}}\n  other: {{image: test}}\n",
+        web("page")
+    );
+    let folder = project(&world, "load", &text);
+    world.windlass(&folder, &["up", "-d"]).ok();
+    get(&world, "http://[::1]:8080/").ok().says("page");
+    let supervisor = world.sh("pgrep -f '__supervisor.*--project load'").stdout;
+    let supervisor: i32 = supervisor.lines().next().unwrap().parse().unwrap();
+    let before = ticks(supervisor);
+    // Half of them say nothing and stay, as many clients do; the others come, ask and go.
+    let connect = || std::net::TcpStream::connect("[::1]:8080").unwrap();
+    let idle: Vec<std::net::TcpStream> = (0..400).map(|_| connect()).collect();
+    let stop = std::sync::atomic::AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        let asking: Vec<_> = (0..4)
+            .map(|_| {
+                scope.spawn(|| {
+                    let mut answered = 0;
+                    while !stop.load(std::sync::atomic::Ordering::Relaxed) {
+                        use std::io::{Read, Write};
+                        let (mut stream, mut answer) = (connect(), String::new());
+                        let _ = stream.write_all(b"GET / HTTP/1.0\r\n\r\n");
+                        let _ = stream.read_to_string(&mut answer);
+                        answered += u32::from(answer.contains("page"));
+                    }
+                    answered
+                })
+            })
+            .collect();
+        // What the supervisor has to do meanwhile, it does.
+        world.windlass(&folder, &["restart", "other"]).ok();
+        world.windlass(&folder, &["exec", "-T", "other", "nslookup", "web"]).ok();
+        world.windlass(&folder, &["up", "-d", "--scale", "other=3"]).ok();
+        stop.store(true, std::sync::atomic::Ordering::Relaxed);
+        let answered: u32 = asking.into_iter().map(|thread| thread.join().unwrap()).sum();
+        assert!(answered > 50, "{answered}");
+    });
+    assert_eq!(idle.len(), 400);
+    drop(idle);
+    // It was not asked once for any of them: they cost it nothing, and the commands above some tenths of a second.
+    let used = ticks(supervisor) - before;
+    assert!(used < 300, "{used} ticks");
+    get(&world, "http://[::1]:8080/").ok().says("page");
+    world.windlass(&folder, &["down"]).ok();
+    world.assert_clean();
+}
+
 /// All rules, in whatever order their tables were made.
 fn rules_of(world: &World) -> Vec<String> {
     let mut lines: Vec<String> = world.sh("nft list ruleset").ok().stdout.lines().map(str::to_owned).collect();
@@ -176,6 +371,7 @@ fn what_others_take_away_comes_back() {
         "for l in $(ip -o link show type veth | cut -d: -f2 | cut -d@ -f1); do ip link set $l nomaster; done",
         "for l in $(ip -o link show type bridge | cut -d: -f2); do ip link set $l down; done",
         "for l in $(ip -o link show type bridge | cut -d: -f2); do ip addr flush dev $l; done",
+        "for l in $(ip -o link show type bridge | cut -d: -f2); do ip route flush dev $l; done",
         "for l in $(ip -o link show type bridge | cut -d: -f2); do ip link delete $l; done",
     ];
     for attack in attacks {

@@ -107,6 +107,10 @@ pub enum Loss {
     Ports,
     /// The rewrites inside its network namespace that lead to the name server.
     NameServer,
+    /// The routes inside its network namespace, to its networks or out.
+    Routes,
+    /// The way to its published ports is chosen by whether another firewall filters what comes in, and that has changed.
+    Firewall,
 }
 
 impl fmt::Display for Loss {
@@ -115,6 +119,10 @@ impl fmt::Display for Loss {
             Self::Link(network) => write!(f, "its link to network {network} is gone"),
             Self::Ports => f.write_str("the rules of its published ports are gone"),
             Self::NameServer => f.write_str("its way to the name server is gone"),
+            Self::Routes => f.write_str("routes inside it are gone"),
+            Self::Firewall => {
+                f.write_str("another firewall decides otherwise than before who reaches its published ports")
+            }
         }
     }
 }
@@ -192,6 +200,8 @@ pub struct ObservedNetwork {
 pub enum NetworkLoss {
     /// The bridge's own addresses: the gateways of the containers.
     Addresses,
+    /// The host's routes to it.
+    Routes,
     /// The rules that keep it apart from others and let it out.
     Rules,
     /// The host no longer forwards packets.
@@ -202,6 +212,7 @@ impl fmt::Display for NetworkLoss {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Addresses => "its addresses are gone",
+            Self::Routes => "the host's routes to it are gone",
             Self::Rules => "its rules are gone",
             Self::Forwarding => "the host does not forward packets any more",
         })

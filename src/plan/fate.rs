@@ -100,30 +100,38 @@ fn follow_prepared(desired: &Desired, fates: &mut Fates) {
 /// is to live, in its namespaces: that one would lose its network.
 fn let_go(desired: &Desired, observed: &Observed, fates: &mut Fates) {
     let mut released = Vec::new();
+    let needed = needed(desired, observed, fates);
     for (name, id) in &fates.holders {
         let Some(there) = observed.containers.get(id) else { continue };
         let (State::Exited(exit), true) = (&there.state, there.sandbox) else { continue };
         let stays = fates.fates.get(id) == Some(&Fate::Stays(None)) && !desired.containers[name].auto_remove;
-        if stays && !is_needed(desired, observed, fates, name) {
+        if stays && !needed.contains(name) {
             released.push((id.clone(), Move::Release(format!("exited {}, and stays down", exit.code))));
         }
     }
     fates.fates.extend(released.into_iter().map(|(id, release)| (id, Fate::Stays(Some(release)))));
 }
 
-/// Whether a container lives, or is to live, in the namespaces of `name`.
-fn is_needed(desired: &Desired, observed: &Observed, fates: &Fates, name: &ContainerName) -> bool {
-    let declared =
-        desired.containers.iter().filter(|(_, declared)| providers(&declared.spec.namespaces).contains(name));
-    let comes = declared.into_iter().any(|(other, declared)| {
+/// The containers in whose namespaces others live, or are to live, be it through one that lives in another's itself.
+fn needed(desired: &Desired, observed: &Observed, fates: &Fates) -> BTreeSet<ContainerName> {
+    let coming = desired.containers.iter().filter(|(name, declared)| {
         let wanted = matches!(declared.target, Target::Running | Target::Paused);
-        wanted && fates.holders.get(other).is_none_or(|id| !is_down(observed, fates, id))
+        wanted && fates.holders.get(*name).is_none_or(|id| !is_down(observed, fates, id))
     });
-    comes
-        || observed.containers.values().any(|other| {
-            let shares = providers(&other.spec.namespaces).contains(name);
-            shares && other.is_running() && matches!(fates.fates.get(&other.id), Some(Fate::Stays(_)))
-        })
+    let coming = coming.map(|(_, declared)| &declared.spec.namespaces);
+    let lives =
+        |there: &&ObservedContainer| there.is_running() && matches!(fates.fates.get(&there.id), Some(Fate::Stays(_)));
+    let living = observed.containers.values().filter(lives).map(|there| &there.spec.namespaces);
+    let mut needed: BTreeSet<ContainerName> = coming.chain(living).flat_map(providers).cloned().collect();
+    loop {
+        let (before, there) = (needed.len(), observed.containers.values());
+        let through = there.filter(|there| needed.contains(&there.spec.name)).map(|there| &there.spec.namespaces);
+        let more: Vec<ContainerName> = through.flat_map(providers).cloned().collect();
+        needed.extend(more);
+        if needed.len() == before {
+            return needed;
+        }
+    }
 }
 
 /// Whether a container neither runs nor is to be started.

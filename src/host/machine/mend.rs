@@ -29,19 +29,34 @@ impl Machine {
         if lost.iter().any(|loss| matches!(loss, Loss::Link(_))) {
             self.link_again(id, &live).await?;
         }
-        if lost.contains(&Loss::Ports) {
-            self.net.republish_all(&self.project, &[]).await?;
+        if lost.contains(&Loss::Routes) {
+            self.routes_again(id, &live).await?;
+        }
+        // Before they are made anew: what changes after that counts. It is done for all containers at once.
+        let outdated = lost.contains(&Loss::Firewall) && self.told.ways_outdated.swap(false, Ordering::AcqRel);
+        if lost.contains(&Loss::Ports) || outdated {
+            let made = self.net.republish_all(&self.project, &[]).await;
+            self.told.ways_outdated.fetch_or(outdated && made.is_err(), Ordering::AcqRel);
+            made?;
         }
         Ok(())
     }
 
     async fn redirect_again(&self, live: &Live) -> Result<(), MachineError> {
         // Before it is put back: what is taken away after that counts.
-        live.redirect_lost.store(false, Ordering::Release);
+        live.taken.redirect.store(false, Ordering::Release);
         match live.sandbox.get(&Part::NetfilterNetlink) {
             Some(socket) => Ok(self.net.dns_redirect(socket.as_fd()).await?),
             None => Ok(()),
         }
+    }
+
+    async fn routes_again(&self, id: &ContainerId, live: &Live) -> Result<(), MachineError> {
+        let Some(netns) = live.sandbox.get(&Part::Net) else { return Ok(()) };
+        live.taken.routes.store(false, Ordering::Release);
+        let restored = self.net.restore_routes(id, &live.spec.endpoints, netns.as_fd()).await;
+        live.taken.routes.fetch_or(restored.is_err(), Ordering::AcqRel);
+        Ok(restored?)
     }
 
     async fn link_again(&self, id: &ContainerId, live: &Live) -> Result<(), MachineError> {

@@ -8,6 +8,7 @@
 //! | [`sandbox`] | what a container has beside its process: shim, links, ports, names |
 //! | [`mend`], [`watch`] | putting back what somebody took away, and hearing of it |
 //! | [`adopt`] | taking over what a former supervisor left running |
+//! | `share` | the namespaces of other containers that one joins |
 //! | [`etc`] | the texts of /etc/hosts and /etc/resolv.conf |
 //! | [`names`] | the table of the embedded name server |
 
@@ -22,6 +23,7 @@ pub mod observe;
 mod probe;
 mod remove;
 mod sandbox;
+mod share;
 mod start;
 mod stop;
 mod watch;
@@ -29,7 +31,7 @@ mod watch;
 use std::collections::BTreeMap;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::Ordering;
 
 use tokio::sync::{Notify, RwLock};
 
@@ -66,8 +68,7 @@ pub struct Machine {
     /// What shims and whoever enters a container run: a sealed copy of this program.
     executable: OwnedFd,
     cache: Arc<observe::Cache>,
-    /// Containers of other projects came to our networks, or left them.
-    names_stale: Arc<AtomicBool>,
+    told: Arc<watch::Told>,
     /// Ends with this.
     _watch: watch::Watch,
 }
@@ -80,8 +81,8 @@ impl Machine {
     pub fn open(paths: &Paths, project: &ProjectName) -> Result<Self, MachineError> {
         let net = Net::open(&paths.root, &paths.run)?;
         let changed = Arc::new(Notify::new());
-        let names_stale = Arc::new(AtomicBool::new(false));
-        let watch = watch::Watch::networks(&net, project, names_stale.clone(), changed.clone())?;
+        let told = Arc::new(watch::Told::default());
+        let watch = watch::Watch::networks(&net, project, told.clone(), changed.clone())?;
         Ok(Self {
             paths: paths.clone(),
             project: project.clone(),
@@ -95,7 +96,7 @@ impl Machine {
             changed,
             executable: container::executable::protected()?,
             cache: Arc::new(observe::Cache::told()),
-            names_stale,
+            told,
             _watch: watch,
         })
     }
@@ -157,8 +158,8 @@ impl Host for Machine {
     async fn observe(&self, desired: &Desired) -> Result<Observed, HostError> {
         self.end_lost_shims().await;
         let mut observed = observe::observe(&self.paths, &self.project, Some(desired), &self.cache)?;
-        self.observe_inside(&mut observed).await;
-        if self.names_stale.swap(false, Ordering::AcqRel) {
+        self.observe_told(&mut observed).await;
+        if self.told.names_stale.swap(false, Ordering::AcqRel) {
             self.refresh_names().await;
         }
         Ok(observed)

@@ -1,7 +1,6 @@
 //! What a container has beside its process: its shim with the namespaces, its links, its ports. All of it is there before
 //! the process is, and outlives its restarts.
 
-use std::collections::BTreeMap;
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -9,7 +8,7 @@ use std::time::Duration;
 
 use tokio::sync::{Mutex, RwLock, watch};
 
-use super::watch::Watch;
+use super::watch::{Inside, Taken};
 use super::{Machine, MachineError};
 use crate::desired::{ContainerSpec, NetMode};
 use crate::host::container::client::{Running, SpawnRequest};
@@ -38,10 +37,10 @@ pub struct Live {
     pub ends: watch::Sender<u64>,
     /// Its shim is gone.
     pub over: AtomicBool,
-    /// Somebody inside has taken away its way to the name server.
-    pub redirect_lost: Arc<AtomicBool>,
-    /// Hears of that, where somebody inside may.
-    pub inside: Mutex<Option<Watch>>,
+    /// What somebody has taken away inside its network namespace.
+    pub taken: Arc<Taken>,
+    /// Hears of that.
+    pub inside: Mutex<Option<Inside>>,
 }
 
 impl Machine {
@@ -78,6 +77,7 @@ impl Machine {
         match made {
             Ok(sandbox) => Ok(Live::new(shim, sandbox, spec.clone(), held)),
             Err(error) => {
+                self.net.leaving(id);
                 // The error at hand is the one to tell.
                 let _ = shim.shutdown().await;
                 Err(error)
@@ -172,6 +172,8 @@ impl Machine {
             None => ledger::ports(&self.paths, id).is_ok_and(|ports| !ports.is_empty()),
         };
         if let Some(live) = live {
+            // With the shim its network namespace ends, and with that its links, maybe before they are taken off.
+            self.net.leaving(id);
             // One that is gone already needs no telling.
             let _ = live.shim.shutdown().await;
         }
@@ -210,7 +212,7 @@ impl Live {
             running: RwLock::new(None),
             ends: watch::Sender::new(0),
             over: AtomicBool::new(false),
-            redirect_lost: Arc::default(),
+            taken: Arc::default(),
             inside: Mutex::default(),
         }
     }
@@ -292,12 +294,4 @@ impl Detaching {
             let _ = wait.await;
         }
     }
-}
-
-/// Which parts of a sandbox go by which name when they are shared.
-pub fn shared_parts(
-    kinds: &[crate::host::container::bundle::Shared],
-    find: impl Fn(crate::host::container::bundle::Shared) -> Option<OwnedFd>,
-) -> Option<BTreeMap<crate::host::container::bundle::Shared, OwnedFd>> {
-    kinds.iter().map(|kind| Some((*kind, find(*kind)?))).collect()
 }

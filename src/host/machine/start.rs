@@ -1,20 +1,17 @@
 //! Starts a container's process.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::fs;
 use std::net::IpAddr;
-use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::sync::Arc;
 
 use super::etc::{self, Surroundings};
-use super::sandbox::{Live, shared_parts};
-use super::{Machine, MachineError, stop};
+use super::sandbox::Live;
+use super::{Machine, MachineError, share, stop};
 use crate::desired::{ContainerSpec, EndpointSpec, MountSource, NetMode, NetworkSpec, NsMode};
 use crate::host::cdi;
 use crate::host::cgroup::{Cgroup, DeviceRule, Devices};
-use crate::host::container::bundle::{Shared, shared};
-use crate::host::container::protocol::Part;
 use crate::host::container::{Bundle, Resolved};
 use crate::host::ledger::container::{self as ledger, Counters};
 use crate::host::volume;
@@ -51,12 +48,13 @@ impl Machine {
         live: &Arc<Live>,
     ) -> Result<Vec<String>, MachineError> {
         let mut full = spec.clone();
+        full.namespaces = self.joined(spec).await?;
         let hooks = cdi::apply(&mut full, &cdi::FOLDERS.map(Path::new))?;
         let (cgroup, mut warnings) = self.cgroup(id, &full)?;
         let names = self.names(id, spec).await?;
         let host = Resolved { hooks, ..self.resolve(id, spec, cgroup, names)? };
+        let shared = self.shared(&full).await?;
         let bundle = Bundle::new(id.clone(), full, host)?;
-        let shared = self.shared(spec).await?;
         let running = live.shim.start(&bundle, shared).await?;
         warnings.extend(running.warnings.iter().cloned());
         *live.running.write().await = Some(running);
@@ -115,16 +113,20 @@ impl Machine {
         id: &ContainerId,
         spec: &ContainerSpec,
     ) -> Result<(Surroundings, ContainerSpec), MachineError> {
-        let NetMode::Container(name) = &spec.namespaces.net else {
+        if !matches!(spec.namespaces.net, NetMode::Container(_)) {
             return Ok((self.surroundings(id, spec)?, spec.clone()));
-        };
-        let lives = self.live.read().await;
-        let owner = lives.iter().find(|(_, live)| live.spec.name == *name).map(|(id, live)| (id.clone(), live.clone()));
-        drop(lives);
-        let (owner, live) = owner.ok_or_else(|| MachineError::NotShared(spec.name.clone(), name.to_string().into()))?;
-        let mut around = self.surroundings(&owner, &live.spec)?;
+        }
+        let chain = share::chain(&*self.live.read().await, spec, share::net)?;
+        let Some((owner, live)) = chain.last() else { return Ok((self.surroundings(id, spec)?, spec.clone())) };
+        let mut around = self.surroundings(owner, &live.spec)?;
+        let mut names = live.spec.clone();
+        // From the owner on, each has what the one before it has, and its own besides.
+        for (_, between) in chain.iter().rev().skip(1) {
+            around.hostname = between.spec.hostname.clone().unwrap_or(around.hostname);
+            names = etc::joined(&between.spec, &names);
+        }
         around.hostname = spec.hostname.clone().unwrap_or(around.hostname);
-        Ok((around, etc::joined(spec, &live.spec)))
+        Ok((around, etc::joined(spec, &names)))
     }
 
     /// The host's address on a container's network: on the one of its default route, else on the first.
@@ -174,44 +176,5 @@ impl Machine {
         };
         let created = self.layout.container(id, &spec.resources, &devices)?;
         Ok((created.cgroup, created.warnings))
-    }
-
-    /// The namespaces of other containers that this one joins.
-    async fn shared(&self, spec: &ContainerSpec) -> Result<BTreeMap<Shared, OwnedFd>, MachineError> {
-        let kinds = shared(&spec.namespaces);
-        if kinds.is_empty() {
-            return Ok(BTreeMap::new());
-        }
-        let lives = self.live.read().await;
-        let find = |name: &ContainerName| lives.values().find(|live| live.spec.name == *name).cloned();
-        let other = |mode: &NsMode| match mode {
-            NsMode::Container(name) => find(name),
-            _ => None,
-        };
-        let namespaces = &spec.namespaces;
-        let net = match &namespaces.net {
-            NetMode::Container(name) => find(name),
-            _ => None,
-        };
-        let pid = match other(&namespaces.pid) {
-            Some(live) => live.running.read().await.as_ref().map(|running| running.process.pid),
-            None => None,
-        };
-        let parts = shared_parts(&kinds, |kind| match kind {
-            Shared::Net => net.as_ref()?.part(Part::Net),
-            Shared::Ipc => other(&namespaces.ipc)?.part(Part::Ipc),
-            Shared::Shm => other(&namespaces.ipc)?.part(Part::Shm),
-            Shared::Uts => other(&namespaces.uts)?.part(Part::Uts),
-            Shared::Pid => Some(fs::File::open(format!("/proc/{}/ns/pid", pid?)).ok()?.into()),
-        });
-        let names: BTreeSet<String> = [&namespaces.pid, &namespaces.ipc, &namespaces.uts]
-            .into_iter()
-            .filter_map(|mode| if let NsMode::Container(name) = mode { Some(name.to_string()) } else { None })
-            .chain(if let NetMode::Container(name) = &namespaces.net { Some(name.to_string()) } else { None })
-            .collect();
-        parts.ok_or_else(|| {
-            let names: Vec<String> = names.into_iter().collect();
-            MachineError::NotShared(spec.name.clone(), names.join(", ").into())
-        })
     }
 }

@@ -65,6 +65,20 @@ pub(crate) fn contains(network: IpAddr, prefix: u8, address: IpAddr) -> bool {
     }
 }
 
+/// The first address of the range in which an address lies.
+pub(crate) fn first(address: IpAddr, prefix: u8) -> IpAddr {
+    match address {
+        IpAddr::V4(v4) => {
+            let mask = u32::MAX.checked_shl(32u32.saturating_sub(prefix.into())).unwrap_or(0);
+            IpAddr::V4((u32::from(v4) & mask).into())
+        }
+        IpAddr::V6(v6) => {
+            let mask = u128::MAX.checked_shl(128u32.saturating_sub(prefix.into())).unwrap_or(0);
+            IpAddr::V6((u128::from(v6) & mask).into())
+        }
+    }
+}
+
 /// The subnet of a network in which an address lies.
 pub(crate) fn subnet_of(network: &NetworkSpec, address: IpAddr) -> Result<&Subnet> {
     network

@@ -1,9 +1,10 @@
 //! What others do to our links and rules: told by the kernel as it happens, so that it is mended at once.
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use netlink_packet_netfilter::nftables::{
     ChainAttribute, NfTablesMessage, RuleAttribute, SetElementList, TableAttribute,
@@ -14,17 +15,24 @@ use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
 use super::error::{Context, Result};
+use super::firewall::is_ours;
+use super::inside::{self, Attached};
 use super::link::Link;
 use super::machine::route_socket;
 use super::netlink::{Netlink, is_own};
 use super::nft::apply;
-use super::{dnsredirect, link, sysctl};
+use super::{dnsredirect, link, route, sysctl};
 
 /// Multicast groups of NETLINK_NETFILTER and NETLINK_ROUTE.
 const NFTABLES: u32 = 7;
 const LINK: u32 = 1;
 const ADDRESS4: u32 = 5;
 const ADDRESS6: u32 = 9;
+const ROUTE4: u32 = 7;
+const ROUTE6: u32 = 11;
+
+/// So long whoever takes a route away inside a container has to put another in its place.
+const SETTLED: Duration = Duration::from_secs(1);
 
 /// Something that happened.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -33,8 +41,12 @@ pub enum Event {
     Rules,
     /// A link of this name, or some link where it is empty, has gone, is down, or is no longer a port of its bridge.
     Link(String),
-    /// Somebody took an address off a link.
-    Address,
+    /// Somebody took an address off the bridge of this name.
+    Address(String),
+    /// Somebody took away a route to the bridge of this name.
+    Route(String),
+    /// Somebody changed rules that are not ours: another firewall may filter otherwise than before.
+    Firewall,
     /// Another process of this world has put a link on a bridge: a container of another project may be on our networks.
     Joined(String),
 }
@@ -66,8 +78,8 @@ impl OwnLinks {
         let [made, going] = &*self.lock();
         match event {
             Event::Joined(name) => made.contains(name),
-            Event::Link(name) => going.contains(name),
-            Event::Rules | Event::Address => false,
+            Event::Link(name) | Event::Address(name) | Event::Route(name) => going.contains(name),
+            Event::Rules | Event::Firewall => false,
         }
     }
 
@@ -90,10 +102,12 @@ pub struct Events {
     own: Arc<OwnLinks>,
     /// Rules of ours went in the transaction that is being told.
     lost: bool,
+    /// Rules of others came or went in it.
+    foreign: bool,
     /// The links of this world that do their work.
     plugged: BTreeSet<String>,
-    /// The indexes of the bridges among them.
-    bridges: BTreeSet<u32>,
+    /// The bridges among them, by their indexes.
+    bridges: BTreeMap<u32, String>,
     /// What a packet of messages told beside the event that was handed out.
     waiting: VecDeque<Event>,
 }
@@ -109,12 +123,14 @@ impl Events {
         let netlink = Netlink::netfilter().context("listen to", "changes of rules")?;
         let rules = Source::open(netlink, &[NFTABLES]).context("listen to", "changes of rules")?;
         let netlink = Netlink::route().context("listen to", "changes of links")?;
-        let links = Source::open(netlink, &[LINK, ADDRESS4, ADDRESS6]).context("listen to", "changes of links")?;
+        let links = Source::open(netlink, &[LINK, ADDRESS4, ADDRESS6, ROUTE4, ROUTE6])
+            .context("listen to", "changes of links")?;
         let mut known = link::list(&mut route_socket()?).context("list", "links")?;
         known.retain(|link| link.group == group);
-        let bridges = known.iter().filter(|link| link.bridge).map(|link| link.index).collect();
+        let bridges = known.iter().filter(|link| link.bridge).map(|link| (link.index, link.name.clone())).collect();
         let plugged = known.into_iter().filter(is_plugged).map(|link| link.name).collect();
-        Ok(Self { rules, links, tables, group, own, lost: false, plugged, bridges, waiting: VecDeque::new() })
+        let waiting = VecDeque::new();
+        Ok(Self { rules, links, tables, group, own, lost: false, foreign: false, plugged, bridges, waiting })
     }
 
     /// Waits for the next event. Cancel-safe.
@@ -143,12 +159,13 @@ impl Events {
             self.rules.netlink.poll::<NetfilterMessage>().or_else(overrun).context("read", "rules")?
         {
             if messages.is_empty() {
-                return Ok(Some(Event::Rules));
+                self.waiting.extend([Event::Rules, Event::Firewall]);
             }
             for (port, message) in messages {
-                if self.rules_lost(port, message.inner) {
-                    return Ok(Some(Event::Rules));
-                }
+                self.rules_event(port, message.inner);
+            }
+            if let Some(event) = self.waiting.pop_front() {
+                return Ok(Some(event));
             }
         }
         while let Some(messages) = self.links.netlink.poll::<Route>().or_else(overrun).context("read", "links")? {
@@ -167,14 +184,17 @@ impl Events {
     }
 
     /// A transaction is told change by change, and its end by the new generation.
-    fn rules_lost(&mut self, port: u32, message: NetfilterMessageInner) -> bool {
+    fn rules_event(&mut self, port: u32, message: NetfilterMessageInner) {
         match message {
-            NetfilterMessageInner::NfTables(NfTablesMessage::NewGen(_)) => std::mem::take(&mut self.lost),
-            NetfilterMessageInner::NfTables(message) if !is_own(port) => {
-                self.lost |= removed_from(message).is_some_and(|table| self.tables.contains(&table));
-                false
+            NetfilterMessageInner::NfTables(NfTablesMessage::NewGen(_)) => {
+                self.waiting.extend(std::mem::take(&mut self.lost).then_some(Event::Rules));
+                self.waiting.extend(std::mem::take(&mut self.foreign).then_some(Event::Firewall));
             }
-            _ => false,
+            NetfilterMessageInner::NfTables(message) if !is_own(port) => {
+                self.foreign |= filters_of(&message).is_some_and(|table| !is_ours(table));
+                self.lost |= removed_from(message).is_some_and(|table| self.tables.contains(&table));
+            }
+            _ => {}
         }
     }
 
@@ -203,7 +223,7 @@ impl Events {
                     return None;
                 }
                 if link.bridge {
-                    self.bridges.insert(link.index);
+                    self.bridges.insert(link.index, link.name.clone());
                 }
                 if is_plugged(&link) {
                     let new = self.plugged.insert(link.name.clone());
@@ -213,7 +233,11 @@ impl Events {
                 }
             }
             // Of a bridge only: a link that becomes a port of one loses its own, and nobody needs them.
-            Route::DelAddress(message) => self.bridges.contains(&message.header.index).then_some(Event::Address),
+            Route::DelAddress(message) => self.bridges.get(&message.header.index).cloned().map(Event::Address),
+            message @ Route::DelRoute(_) => {
+                let lost = route::of_main_table(message)?;
+                self.bridges.get(&lost.link).cloned().map(Event::Route)
+            }
             _ => None,
         };
         event.filter(|event| !own && !self.own.explains(event))
@@ -264,6 +288,69 @@ impl Redirect {
     }
 }
 
+/// Watches the routes inside a container that may not change them itself. What the host's own tools take away comes back;
+/// what they put in the place of the way out stays.
+pub struct Routes {
+    events: Source,
+    /// A second socket there, to look with.
+    netlink: Netlink,
+    links: Vec<Attached>,
+    /// Something may have changed since the last look.
+    changed: bool,
+}
+
+impl Routes {
+    /// Begins to watch a container's network namespace. Must be called inside the run time. It keeps the namespace alive.
+    pub(crate) fn open(netns: BorrowedFd<'_>, links: Vec<Attached>) -> Result<Self> {
+        let object = "the routes of a container";
+        let socket = || Netlink::strict_route().context("listen to", object);
+        let (events, netlink) = sysctl::inside(netns, || Ok((socket()?, socket()?)))?;
+        Ok(Self {
+            events: Source::open(events, &[ROUTE4, ROUTE6]).context("listen to", object)?,
+            netlink,
+            links,
+            changed: true,
+        })
+    }
+
+    /// Waits until some are gone, and nobody has put others in their place.
+    ///
+    /// # Errors
+    /// When a socket fails.
+    pub async fn lost(&mut self) -> Result<()> {
+        let object = "the routes of a container";
+        loop {
+            self.hear().context("read", object)?;
+            if std::mem::take(&mut self.changed) && self.is_lost().context("read", object)? {
+                // Scripts take a route away before they set another.
+                tokio::time::sleep(SETTLED).await;
+                self.hear().context("read", object)?;
+                self.changed = false;
+                if self.is_lost().context("read", object)? {
+                    return Ok(());
+                }
+            }
+            self.events.ready.readable().await.context("wait for", object)?.clear_ready();
+        }
+    }
+
+    fn hear(&mut self) -> io::Result<()> {
+        while let Some(messages) = self.events.netlink.poll::<Route>().or_else(overrun)? {
+            self.changed |= messages.is_empty() || messages.iter().any(|(_, message)| is_loss(message));
+        }
+        Ok(())
+    }
+
+    fn is_lost(&mut self) -> io::Result<bool> {
+        Ok(!inside::missing_routes(&mut self.netlink, &self.links)?.is_empty())
+    }
+}
+
+/// Whether a route went, or another may have taken its place.
+fn is_loss(message: &Route) -> bool {
+    matches!(message, Route::DelRoute(_) | Route::NewRoute(_))
+}
+
 impl Source {
     fn open(mut netlink: Netlink, groups: &[u32]) -> io::Result<Self> {
         groups.iter().try_for_each(|group| netlink.join(*group))?;
@@ -277,6 +364,32 @@ impl Source {
 /// More happened than the socket could hold: something of ours may have been among it.
 fn overrun<M>(error: io::Error) -> io::Result<Option<Vec<(u32, M)>>> {
     if error.raw_os_error() == Some(libc::ENOBUFS) { Ok(Some(Vec::new())) } else { Err(error) }
+}
+
+/// The table whose rules or chains a message tells of. Elements of sets come and go all the time (those that a firewall
+/// bans, say), and decide nothing about what a chain does with the rest.
+fn filters_of(message: &NfTablesMessage) -> Option<&str> {
+    match message {
+        NfTablesMessage::NewTable(table) | NfTablesMessage::DeleteTable(table) => {
+            table.attributes.iter().find_map(|attribute| match attribute {
+                TableAttribute::Name(name) => Some(name.as_str()),
+                _ => None,
+            })
+        }
+        NfTablesMessage::NewChain(chain) | NfTablesMessage::DeleteChain(chain) => {
+            chain.attributes.iter().find_map(|attribute| match attribute {
+                ChainAttribute::Table(name) => Some(name.as_str()),
+                _ => None,
+            })
+        }
+        NfTablesMessage::NewRule(rule) | NfTablesMessage::DeleteRule(rule) => {
+            rule.attributes.iter().find_map(|attribute| match attribute {
+                RuleAttribute::Table(name) => Some(name.as_str()),
+                _ => None,
+            })
+        }
+        _ => None,
+    }
 }
 
 /// The table from which a message tells that something was removed.

@@ -62,6 +62,11 @@ pub(crate) struct Packet<'a> {
     pub translated: bool,
 }
 
+/// Whether a table is of some world of windlass.
+pub(crate) fn is_ours(table: &str) -> bool {
+    table == "windlass" || table.starts_with("windlass-") || table.starts_with("windlass.")
+}
+
 impl Firewall {
     /// Reads every table but those of windlass.
     pub fn read() -> io::Result<Self> {
@@ -107,7 +112,7 @@ impl Firewall {
                 _ => {}
             }
         }
-        if table == "windlass" || table.starts_with("windlass-") || table.starts_with("windlass.") {
+        if is_ours(&table) {
             return;
         }
         let table = self.tables.entry((family, table)).or_default();

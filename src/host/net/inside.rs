@@ -11,7 +11,8 @@ use serde::{Deserialize, Serialize};
 
 use super::error::{Context, NetError, Result};
 use super::netlink::Netlink;
-use super::{address, link, route};
+use super::route::MainRoute;
+use super::{address, link, route, sysctl};
 use crate::name::NetworkName;
 
 /// The loopback link is the first of every namespace.
@@ -60,6 +61,50 @@ pub(crate) fn configure(socket: BorrowedFd<'_>, links: &[Attached]) -> Result<()
         requests.push((route::default_message(index, gateway), NLM_F_ACK | NLM_F_CREATE | NLM_F_REPLACE));
     }
     netlink.batch(requests).map_err(|(_, error)| error).context("configure", object)
+}
+
+/// The messages that put back the routes that a container has lost: those to its own networks, and the way out where no
+/// other leads out. `netlink` is a strict socket in its network namespace. A link that is gone is another loss.
+pub(crate) fn missing_routes(netlink: &mut Netlink, links: &[Attached]) -> io::Result<Vec<Route>> {
+    let mut missing = Vec::new();
+    let mut there = Vec::new();
+    for attached in links {
+        let found = link::find(netlink, &attached.interface)?;
+        there.extend(found.filter(|link| link.up).map(|link| (attached.clone(), link.index)));
+    }
+    let (links, indexes): (Vec<Attached>, Vec<u32>) = there.into_iter().unzip();
+    for ipv4 in [true, false] {
+        let own = |attached: &Attached| match ipv4 {
+            true => attached.ipv4.map(|(address, prefix)| (IpAddr::V4(address), prefix)),
+            false => attached.ipv6.map(|(address, prefix)| (IpAddr::V6(address), prefix)),
+        };
+        if links.iter().all(|attached| own(attached).is_none()) {
+            continue;
+        }
+        let table = route::main_table(netlink, ipv4, None)?;
+        for (attached, index) in links.iter().zip(&indexes) {
+            let Some((address, prefix)) = own(attached) else { continue };
+            let subnet = MainRoute { destination: Some(address::first(address, prefix)), prefix, link: *index };
+            if !table.contains(&subnet) {
+                missing.push(route::subnet_message(*index, address, prefix));
+            }
+        }
+        // Whoever has put another in its place meant to.
+        if table.iter().all(|route| route.prefix != 0) {
+            let wanted = default_gateways(&links, &indexes).into_iter().filter(|(_, way)| way.is_ipv4() == ipv4);
+            missing.extend(wanted.map(|(index, gateway)| route::default_message(index, gateway)));
+        }
+    }
+    Ok(missing)
+}
+
+/// Puts them back.
+pub(crate) fn put_back_routes(netns: BorrowedFd<'_>, links: &[Attached]) -> Result<()> {
+    let object = "the routes of the container";
+    let mut netlink = sysctl::inside(netns, || Netlink::strict_route().context("open a socket for", object))?;
+    let missing = missing_routes(&mut netlink, links).context("list", object)?;
+    let requests = missing.into_iter().map(|route| (route, NLM_F_ACK | NLM_F_CREATE | NLM_F_REPLACE));
+    netlink.batch(requests.collect()).map_err(|(_, error)| error).context("put back", object)
 }
 
 fn link_requests(index: u32, attached: &Attached) -> Vec<(Route, u16)> {

@@ -22,6 +22,8 @@ pub(crate) struct Link {
     pub group: u32,
     pub bridge: bool,
     pub up: bool,
+    /// It has a carrier: of a bridge, one of its ports has.
+    pub running: bool,
     /// The index of the bridge that it is a port of.
     pub controller: Option<u32>,
 }
@@ -209,6 +211,7 @@ pub(crate) fn of_message(message: LinkMessage) -> Link {
         group: 0,
         bridge: false,
         up: message.header.flags.contains(LinkFlags::Up),
+        running: message.header.flags.contains(LinkFlags::Running),
         controller: None,
     };
     for attribute in message.attributes {

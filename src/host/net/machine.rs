@@ -21,7 +21,7 @@ use super::owner::{Owner, Sockets};
 use super::record::{EndpointRecord, NetworkRecord, Records};
 use super::route::{self, HostRoute};
 use super::rules::{self, Names};
-use super::{forwarding, sysctl};
+use super::{forwarding, survey, sysctl};
 use crate::desired::{EndpointSpec, NetworkSpec, PortSpec};
 use crate::name::{ContainerId, NetworkName, ProjectName};
 
@@ -73,7 +73,10 @@ impl Machine {
         // Intent first: what is half made is found by the next look.
         let unowned = known.as_ref().is_some_and(|known| known.unowned);
         self.records.put_network(&NetworkRecord { spec: spec.clone(), unowned })?;
-        let made = self.make_bridge(spec).and_then(|()| self.put_rules());
+        let made = self.make_bridge(spec).and_then(|()| self.put_rules()).and_then(|()| match &known {
+            Some(_) => self.put_back_routes(spec),
+            None => Ok(()),
+        });
         if made.is_err() && known.is_none() {
             self.records.remove_network(&spec.name)?;
         }
@@ -86,6 +89,7 @@ impl Machine {
         let mut netlink = route_socket()?;
         match link::find(&mut netlink, name).context("look for", name)? {
             None => {
+                self.links.making(name);
                 let first = spec.subnets.first().map_or(IpAddr::from([127, 0, 0, 1]), |subnet| subnet.gateway);
                 link::add_bridge(&mut netlink, name, address::mac_of(first), spec.mtu, self.group)
                     .context("create the bridge", name)?;
@@ -101,6 +105,18 @@ impl Machine {
             gateways.map(|subnet| (address::add_message(index, subnet.gateway, subnet.prefix), set)).collect();
         requests.push((link::up_message(index), NLM_F_ACK));
         netlink.batch(requests).map_err(|(_, error)| error).context("set the addresses of", name)
+    }
+
+    /// The kernel makes them with an address, and not again once somebody has taken them away.
+    fn put_back_routes(&self, spec: &NetworkSpec) -> Result<()> {
+        let mut netlink = Netlink::strict_route().context("open", "a route socket")?;
+        let Some(bridge) = link::find(&mut route_socket()?, &spec.bridge).context("look for", &spec.bridge)? else {
+            return Ok(());
+        };
+        let missing = survey::missing_routes(&mut netlink, spec, &bridge).context("list the routes to", &*spec.name)?;
+        let requests = missing.into_iter().map(|route| (route, NLM_F_ACK | NLM_F_CREATE | NLM_F_REPLACE));
+        let put_back = netlink.batch(requests.collect()).map_err(|(_, error)| error);
+        put_back.context("put back the routes to", &*spec.name)
     }
 
     fn bridge_index(&self, netlink: &mut Netlink, spec: &NetworkSpec) -> Result<u32> {
@@ -128,6 +144,8 @@ impl Machine {
         let mut netlink = route_socket()?;
         let found = link::find(&mut netlink, &spec.bridge).context("look for", &spec.bridge)?;
         if let Some(link) = found.filter(|link| link.bridge && link.group == self.group) {
+            // Its routes go first, and the kernel does not say whose deed that was.
+            self.links.removing(std::iter::once(spec.bridge.as_str()));
             link::remove(&mut netlink, link.index).context("remove the bridge", &spec.bridge)?;
         }
         self.records.remove_network(&spec.name)?;
@@ -357,6 +375,14 @@ impl Machine {
             }
             _ => self.make_veth(attached, address::parse_mac(&attached.mac)?, &network, netns),
         }
+    }
+
+    /// A container's links, as they were made, in the order in which they are declared.
+    pub fn attached(&self, container: &ContainerId, endpoints: &[EndpointSpec]) -> Result<Vec<Attached>> {
+        let mut records = self.records.endpoints_of(container)?;
+        let place = |record: &EndpointRecord| endpoints.iter().position(|one| one.network == record.attached.network);
+        records.sort_by_key(place);
+        Ok(records.into_iter().map(|record| record.attached).collect())
     }
 
     /// Takes a container's links up and makes them usable at once.

@@ -9,7 +9,7 @@
 //!   ├─── relay                      what reaches that listener
 //!   ├─── firewall, foreign          other people's rules, read only
 //!   ├─── dnsredirect                port 53 inside a container
-//!   ├─── events                     what others do to our links and rules
+//!   ├─── watch ────── events        what others do to our links, routes and rules
 //!   ├─── survey                     what there is, and what of it is lost
 //!   └─── sweep                      what nobody claims
 //! ```
@@ -44,6 +44,7 @@ mod sweep;
 mod sysctl;
 #[cfg(test)]
 mod tests;
+mod watch;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::os::fd::{AsFd, BorrowedFd};
@@ -54,7 +55,7 @@ use crate::desired::{EndpointSpec, NetworkSpec, PortSpec, Protocol};
 use crate::name::{ContainerId, NetworkName, ProjectName};
 use crate::observed::ObservedNetwork;
 pub use error::{NetError, Result};
-pub use events::{Event, Events, Redirect};
+pub use events::{Event, Events, Redirect, Routes};
 pub use hold::{Held, Listener};
 pub use inside::Attached;
 pub use machine::Taken;
@@ -418,26 +419,6 @@ impl Net {
     pub async fn dns_redirect(&self, netfilter_socket: BorrowedFd<'_>) -> Result<()> {
         let socket = netfilter_socket.try_clone_to_owned().context("keep", "the container's socket")?;
         self.run(move |_| dnsredirect::put(socket.as_fd())).await
-    }
-
-    /// What others do to our links, to the rules of the networks and to those of a project, from now on. Must be called
-    /// inside the run time.
-    ///
-    /// # Errors
-    /// When the kernel can't be listened to.
-    pub fn events(&self, project: &ProjectName) -> Result<Events> {
-        let names = &self.shared.machine.names;
-        let machine = &self.shared.machine;
-        Events::open([names.networks(), names.project(project)], machine.group, Arc::clone(&machine.links))
-    }
-
-    /// Watches whether a container takes away what [`Net::dns_redirect`] has put in its network namespace. Must be called
-    /// inside the run time.
-    ///
-    /// # Errors
-    /// When the kernel can't be listened to.
-    pub fn watch_redirect(&self, netns: BorrowedFd<'_>) -> Result<Redirect> {
-        Redirect::open(netns)
     }
 
     /// Removes what nobody claims: endpoints of containers that are not in `known` (every container of the machine's ledger,

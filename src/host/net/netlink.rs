@@ -60,6 +60,13 @@ impl Netlink {
         Ok(netlink)
     }
 
+    /// The same for lists that the kernel is to cut down to what is asked for, by the header and the attributes of a request.
+    pub fn strict_route() -> io::Result<Self> {
+        let netlink = Self::route()?;
+        netlink.socket.set_netlink_get_strict_chk(true)?;
+        Ok(netlink)
+    }
+
     /// A socket for nftables and conntrack, in the network namespace of the caller.
     pub fn netfilter() -> io::Result<Self> {
         let mut netlink = Self::with(Socket::new(NETLINK_NETFILTER)?);
@@ -103,6 +110,9 @@ impl Netlink {
         let mut bytes = Vec::new();
         for (request, flags) in requests {
             self.append(&mut bytes, request, NLM_F_REQUEST | flags);
+        }
+        if bytes.is_empty() {
+            return Ok(());
         }
         self.send(&bytes).map_err(|error| (0, error))?;
         self.answers::<M>(first)

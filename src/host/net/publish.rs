@@ -39,6 +39,11 @@ impl Publisher {
         &self.publications
     }
 
+    /// Whether another firewall filters what comes in otherwise than when the ways to the ports were chosen.
+    pub fn is_outdated(&self, relayed: Relayed) -> bool {
+        !self.publications.is_empty() && self.relayed != relayed
+    }
+
     /// Publishes the ports of a container, and nothing else of it.
     pub fn publish(&mut self, machine: &Machine, container: &ContainerId, ports: &[PortSpec]) -> Result<Publication> {
         let Some(mut endpoint) = way_in(machine, container)? else {

@@ -1,7 +1,10 @@
 //! One look at all networks: what is recorded, and what of it the kernel still has.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::io;
 use std::net::IpAddr;
+
+use netlink_packet_route::RouteNetlinkMessage as Route;
 
 use super::error::{Context, Result};
 use super::link::{self, Link};
@@ -11,8 +14,8 @@ use super::nft::{Table, apply};
 use super::publish;
 use super::record::EndpointRecord;
 use super::rules::{self, Relayed};
-use super::{address, forwarding};
-use crate::desired::NetworkSpec;
+use super::{address, forwarding, route};
+use crate::desired::{NetworkSpec, Subnet};
 use crate::name::{ContainerId, ProjectName};
 use crate::observed::{Loss, NetworkLoss, ObservedNetwork};
 
@@ -30,6 +33,7 @@ pub(crate) fn survey(machine: &Machine, project: Option<&ProjectName>) -> Result
     let mut netlink = route_socket()?;
     let links = link::list(&mut netlink).context("list", "links")?;
     let addresses = address::all(&mut netlink).context("list", "addresses")?;
+    let mut routes = Netlink::strict_route().context("open", "a route socket")?;
     let rules = machine.rules_are_whole()?;
     let mut found = Survey::default();
     let mut own = Vec::new();
@@ -40,6 +44,10 @@ pub(crate) fn survey(machine: &Machine, project: Option<&ProjectName>) -> Result
             && !has_gateways(&record.spec, bridge, &addresses)
         {
             lost.insert(NetworkLoss::Addresses);
+        } else if let Some(bridge) = bridge
+            && !missing_routes(&mut routes, &record.spec, bridge).context("list", "routes")?.is_empty()
+        {
+            lost.insert(NetworkLoss::Routes);
         }
         if !rules {
             lost.insert(NetworkLoss::Rules);
@@ -62,6 +70,27 @@ pub(crate) fn survey(machine: &Machine, project: Option<&ProjectName>) -> Result
 
 fn bridge<'a>(machine: &Machine, links: &'a [Link], spec: &NetworkSpec) -> Option<&'a Link> {
     links.iter().find(|link| link.name == spec.bridge && link.bridge && link.up && link.group == machine.group)
+}
+
+/// The host's routes to a network that are not there: the kernel made them with the addresses, and does not again.
+pub(crate) fn missing_routes(netlink: &mut Netlink, spec: &NetworkSpec, bridge: &Link) -> io::Result<Vec<Route>> {
+    let mut missing = Vec::new();
+    for ipv4 in [true, false] {
+        // While nobody is on a bridge it has no carrier, and then no IPv6 route either.
+        let subnets = spec.subnets.iter().filter(|subnet| subnet.address.is_ipv4() == ipv4);
+        let subnets: Vec<&Subnet> = subnets.filter(|_| ipv4 || bridge.running).collect();
+        if subnets.is_empty() {
+            continue;
+        }
+        let there = route::main_table(netlink, ipv4, Some(bridge.index))?;
+        let is_there = |subnet: &Subnet| {
+            let first = Some(address::first(subnet.address, subnet.prefix));
+            there.iter().any(|route| route.destination == first && route.prefix == subnet.prefix)
+        };
+        let gone = subnets.into_iter().filter(|subnet| !is_there(subnet));
+        missing.extend(gone.map(|subnet| route::subnet_message(bridge.index, subnet.gateway, subnet.prefix)));
+    }
+    Ok(missing)
 }
 
 fn has_gateways(spec: &NetworkSpec, bridge: &Link, addresses: &[(u32, IpAddr)]) -> bool {

@@ -64,3 +64,19 @@ fn users_of_a_network_namespace_are_made_anew_with_its_owner() {
         ],
     );
 }
+
+#[test]
+fn a_namespace_stays_also_for_who_lives_in_it_through_another() {
+    let mut desired = vpn_and_app();
+    let mut log = replica("log", 1);
+    log.spec.endpoints.clear();
+    log.spec.namespaces.net = NetMode::Container("p-app-1".into());
+    desired.containers.insert(log.spec.name.clone(), log);
+    let mut observed = reached(&desired);
+    of(&mut observed, "vpn").state = exited(0, 70);
+    of(&mut observed, "app").state = exited(0, 70);
+    check(&desired, &observed, &["nothing to do"]);
+    of(&mut observed, "log").state = exited(0, 80);
+    let plan = plan(&desired, &observed, &at(100)).to_string();
+    assert_eq!(plan.lines().filter(|line| line.starts_with("release container")).count(), 3, "{plan}");
+}

@@ -235,6 +235,15 @@ fn what_is_lost_of_a_link_is_seen_and_put_back() {
         assert_eq!(get("[fd00:77:1::5]:80").as_deref(), Some("web fd00:77:1::1"), "{attack}");
         assert!(place.sh("ip -o link show eth0").contains(&container.links[0].mac), "{attack}");
     }
+    for (family, subnet) in [("-4", "10.77.1.0/24"), ("-6", "fd00:77:1::/64")] {
+        sh(&format!("ip {family} route del {subnet} dev {}", spec.bridge));
+        assert_eq!(links().lost, [NetworkLoss::Routes].into(), "{subnet}");
+        world.network(&spec);
+        assert!(links().lost.is_empty(), "{subnet}");
+        let route = sh(&format!("ip {family} route show {subnet}"));
+        assert!(route.contains("proto kernel"), "{route}");
+    }
+    assert_eq!(get("10.77.1.5:80").as_deref(), Some("web ::ffff:10.77.1.1"), "from the same address as before");
     sh(&format!("ip addr flush dev {}", spec.bridge));
     assert_eq!(links().lost, [NetworkLoss::Addresses].into());
     sh("nft flush ruleset; for t in $(nft list tables | cut -d' ' -f3); do nft delete table inet $t || true; done");
@@ -243,4 +252,34 @@ fn what_is_lost_of_a_link_is_seen_and_put_back() {
     assert!(links().lost.contains(&NetworkLoss::Forwarding));
     world.network(&spec);
     assert!(links().lost.is_empty(), "{:?}", links().lost);
+}
+
+#[test]
+fn routes_inside_are_put_back_and_those_of_others_left_alone() {
+    let world = World::new();
+    let (one, two) = (network6(1), network(2));
+    world.network(&one);
+    world.network(&two);
+    let container = world.container(5, &[&one, &two]);
+    let place = &container.place;
+    let endpoints = [endpoint(&one, 0, 5), endpoint(&two, 1, 5)];
+    let restore = || {
+        let restored = world.net.restore_routes(&container.id, &endpoints, place.netns.as_fd());
+        world.wait(restored).expect("restore");
+    };
+    let routes = || place.sh("ip route; ip -6 route");
+    let before = routes();
+    restore();
+    assert_eq!(routes(), before, "nothing was lost");
+    place.sh("ip route flush table main; ip -6 route del default; ip -6 route del fd00:77:1::/64");
+    restore();
+    let sorted = |text: String| {
+        let mut lines: Vec<String> = text.lines().map(|line| line.trim().to_owned()).collect();
+        lines.sort();
+        lines
+    };
+    assert_eq!(sorted(routes()), sorted(before));
+    place.sh("ip route replace default via 10.77.2.1");
+    restore();
+    assert!(routes().contains("default via 10.77.2.1"), "who sets another way out means it");
 }

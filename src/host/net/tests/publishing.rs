@@ -359,8 +359,9 @@ fn others_changes_are_told_and_our_own_are_not() {
         world.wait(world.net.republish_all(&project(), &[])).expect("republish");
     });
     assert!(own.is_err(), "{own:?}");
-    nft("table inet strange { chain a { }; }");
-    assert!(quiet(&|| nft("delete table inet strange")).is_err());
+    let foreign = quiet(&|| nft("table inet strange { chain a { }; }")).expect("in time").expect("an event");
+    assert_eq!(foreign, Event::Firewall);
+    assert_eq!(quiet(&|| nft("delete table inet strange")).expect("in time").expect("an event"), Event::Firewall);
     let flushed = quiet(&|| nft("flush ruleset")).expect("in time").expect("an event");
     assert_eq!(flushed, Event::Rules);
     let other = Net::open(world.root.path(), &world.root.path().join("run")).expect("open");
@@ -383,6 +384,11 @@ fn others_changes_are_told_and_our_own_are_not() {
     assert!(back.is_err(), "{back:?}");
     let unplugged = quiet(&|| drop(sh(&format!("ip link set {link} nomaster")))).expect("in time").expect("an event");
     assert_eq!(unplugged, Event::Link(link.clone()));
+    let leaving = quiet(&|| {
+        world.net.leaving(&container.id);
+        sh(&format!("ip link delete {link}"));
+    });
+    assert!(leaving.is_err(), "with its network namespace the kernel takes its links away: {leaving:?}");
     let joined = quiet(&|| {
         let group = world.net.shared.machine.group;
         let bridge = &spec.bridge;
@@ -392,5 +398,27 @@ fn others_changes_are_told_and_our_own_are_not() {
     });
     assert_eq!(joined.expect("in time").expect("an event"), Event::Joined("wl-other".into()));
     let address = quiet(&|| drop(sh(&format!("ip addr flush dev {}", spec.bridge)))).expect("in time");
-    assert_eq!(address.expect("an event"), Event::Address);
+    assert_eq!(address.expect("an event"), Event::Address(spec.bridge.clone()));
+}
+
+#[test]
+fn other_firewalls_and_lost_routes_are_told() {
+    let world = World::new();
+    let spec = network(1);
+    world.network(&spec);
+    let mut events = world.wait(async { world.net.events(&project()) }).expect("listen");
+    let mut quiet = |work: &dyn Fn()| {
+        work();
+        world.wait(async { tokio::time::timeout(std::time::Duration::from_secs(1), events.next()).await })
+    };
+    let table = quiet(&|| nft("table inet strange { set s { type ipv4_addr; }; chain a { }; }"));
+    assert_eq!(table.expect("in time").expect("an event"), Event::Firewall);
+    assert!(quiet(&|| nft("add element inet strange s { 192.0.2.1 }")).is_err(), "who is banned changes no chain");
+    let rule = quiet(&|| nft("add rule inet strange a drop")).expect("in time");
+    assert_eq!(rule.expect("an event"), Event::Firewall);
+    let routed = quiet(&|| drop(sh(&format!("ip route del 10.77.1.0/24 dev {}", spec.bridge)))).expect("in time");
+    assert_eq!(routed.expect("an event"), Event::Route(spec.bridge.clone()));
+    assert!(quiet(&|| world.network(&spec)).is_err(), "put back by ourselves");
+    let removed = quiet(&|| world.wait(world.net.remove(&spec.name)).expect("remove"));
+    assert!(removed.is_err(), "{removed:?}");
 }
