@@ -286,3 +286,55 @@ fn after_ctrl_c_at_any_moment_the_next_up_converges() {
 fn after_a_killed_up_at_any_moment_the_next_up_converges() {
     interrupted_ups(Signal::SIGKILL, &[0, 137]);
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn a_slow_registry_is_told_while_it_is_waited_for_and_given_up_in_time() {
+    let world = world();
+    let registry = Registry::start().await;
+    let image = Image::new().layer(vec![file("data", &noise(400_000))]);
+    registry.push("team/app", "1", &image);
+    let text = format!("services: {{web: {{image: '{}/team/app:1', command: sleep 100}}}}\n", registry.host());
+    let folder = project(&world, "slow", &text);
+    let patient = |seconds: &str| {
+        let mut command = world.command(WINDLASS, &folder);
+        command.args(["pull"]).env("WINDLASS_PULL_TIMEOUT", seconds);
+        Ran::new("windlass pull".into(), &command.output().unwrap())
+    };
+    patient("soon").code(1).says("WINDLASS_PULL_TIMEOUT").says("is no number of seconds");
+    // It hangs now and then, and comes all the same.
+    registry.fault(&image.blob(0), Fault::StallAfter(100_000), 2);
+    patient("1").ok().says("Retrying").says("Pulled");
+    world.windlass(&folder, &["image", "rm", &format!("{}/team/app:1", registry.host())]).ok();
+    // It hangs for good: what it was, how far it came, and that nothing came any more.
+    registry.fault(&image.blob(0), Fault::StallAfter(0), 100);
+    fails(patient("1"), &["Retrying", "team/app:1", "nothing came for 1 s"]);
+    world.assert_clean();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn layers_that_vanish_under_a_stack_are_fetched_from_where_the_caller_has_them() {
+    let world = world();
+    let registry = Registry::start().await;
+    let busybox = fs::read(support::image::busybox()).unwrap();
+    let image = Image::new().layer(vec![file("bin/sleep", &busybox).mode(0o755)]);
+    registry.push("library/sleeper", "1", &image);
+    // Only the caller's registries.conf says where that is.
+    world.mirror(&registry.host());
+    let text = "services: {web: {image: 'sleeper:1', command: [/bin/sleep, '100000'], stop_signal: SIGKILL}}\n";
+    let folder = project(&world, "gone", text);
+    world.windlass(&folder, &["up", "-d"]).ok();
+    world.windlass(&folder, &["stop"]).ok();
+    let fetched = registry.count("GET", &image.blob(0));
+    world.sh("rm -rf root/images/layers/*").ok();
+    // `start` hands over no files and no images: the supervisor itself fetches what is missing.
+    world.windlass(&folder, &["start"]).ok().says("Pulled");
+    assert_eq!(registry.count("GET", &image.blob(0)), fetched + 1);
+    world.windlass(&folder, &["ps"]).ok().says("Up");
+    // With the registry gone as well, it is told what is missing and from where.
+    world.windlass(&folder, &["stop"]).ok();
+    world.sh("rm -rf root/images/layers/*").ok();
+    drop(registry);
+    fails(world.windlass(&folder, &["start"]), &["sleeper:1", "can't be reached"]);
+    world.windlass(&folder, &["down"]).ok();
+    world.assert_clean();
+}

@@ -7,14 +7,20 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::error::ImageError;
+
+/// Seconds that a registry may be silent for before it is asked again.
+const PATIENCE: &str = "WINDLASS_PULL_TIMEOUT";
+
 /// The variables that matter to a pull. Proxies count in upper and lower case.
-const KEYS: [&str; 14] = [
+const KEYS: [&str; 15] = [
     "HOME",
     "PATH",
     "XDG_CONFIG_HOME",
     "DOCKER_CONFIG",
     "CONTAINERS_REGISTRIES_CONF",
     "SSL_CERT_FILE",
+    PATIENCE,
     "HTTP_PROXY",
     "HTTPS_PROXY",
     "ALL_PROXY",
@@ -137,6 +143,20 @@ impl Default for Pace {
 }
 
 impl Pace {
+    /// The usual one, but for what a caller has set.
+    ///
+    /// # Errors
+    /// A value that is no number of seconds.
+    pub fn of(settings: &Settings) -> Result<Self, ImageError> {
+        let Some(text) = settings.get(PATIENCE) else { return Ok(Self::default()) };
+        let seconds = text.parse().ok().filter(|seconds| (1..=86_400).contains(seconds));
+        let silent = seconds.map(Duration::from_secs).ok_or_else(|| ImageError::BadSettings {
+            path: PATIENCE.into(),
+            reason: format!("`{text}` is no number of seconds from 1 to 86400"),
+        })?;
+        Ok(Self { answer: silent, stall: silent, ..Self::default() })
+    }
+
     /// The delay before attempt `n` (from 1), between half and the whole of the doubled base: jitter, so that many clients
     /// of one registry do not come back at the same moment.
     pub fn delay(&self, n: u32) -> Duration {

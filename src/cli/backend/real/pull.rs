@@ -119,6 +119,10 @@ impl Watch for Shown {
             _ => progress.done,
         };
         layers.insert(layer, (done, progress.total));
+        if progress.phase == image::Phase::Retrying {
+            // A connection broke, or nothing came for a while: a change of its own, not only of the amount.
+            return self.tell.report(Report::new(Kind::Image, &self.name, Phase::Working, "Retrying"));
+        }
         let amount = layers.values().fold((0, 0), |(done, all), (d, a)| (done + d, all + a));
         let mut report = Report::new(Kind::Image, &self.name, Phase::Working, "Pulling");
         report.amount = Some(amount);

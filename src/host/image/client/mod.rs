@@ -66,7 +66,8 @@ impl Client {
     /// # Errors
     /// When one of them is broken.
     pub fn new(settings: Settings) -> Result<Self, ImageError> {
-        Self::with_pace(settings, Pace::default())
+        let pace = Pace::of(&settings)?;
+        Self::with_pace(settings, pace)
     }
 
     /// With another patience.
