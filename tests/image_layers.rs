@@ -292,3 +292,43 @@ async fn a_bomb_meets_its_limit() {
     assert!(error.contains("unpacks to more than"), "{error}");
     world.assert_tidy();
 }
+
+/// Processor time that this process has used, in seconds.
+fn processor_time() -> f64 {
+    let usage = nix::sys::resource::getrusage(nix::sys::resource::UsageWho::RUSAGE_SELF).unwrap();
+    [usage.user_time(), usage.system_time()].iter().map(|time| time.tv_sec() as f64 + time.tv_usec() as f64 / 1e6).sum()
+}
+
+/// `count` members that cost an unpacker with lists, or one that goes over what it has again, more with each of them.
+fn laborious(kind: &str, count: usize) -> Vec<TarFile> {
+    let one = |n: usize| match kind {
+        "files of one folder" => vec![file(&format!("d/{n}"), b"x")],
+        "links to one file" => vec![hardlink(&format!("d/{n}"), "first")],
+        "the same folder again" => vec![folder("d/"), file("d/same", b"x")],
+        "whiteouts" => vec![file(&format!("d/.wh.{n}"), b"")],
+        "opaque folders" => vec![file(&format!("e{n}/x"), b""), file(&format!("e{n}/.wh..wh..opq"), b"")],
+        _ => vec![file(&format!("a/b/c/d/e/f/g/h/{n}/i/j"), b"")],
+    };
+    [vec![file("first", b"x"), folder("d/")], (0..count).flat_map(one).collect()].concat()
+}
+
+#[tokio::test]
+async fn unpacking_costs_as_much_a_member_however_many_there_are() {
+    for kind in
+        ["files of one folder", "links to one file", "the same folder again", "whiteouts", "opaque folders", "deep"]
+    {
+        let mut costs = Vec::new();
+        for count in [500, 4000] {
+            let image = Image::new().raw_layer(&tar(&laborious(kind, count)), Packing::Plain);
+            // In memory: what a disk's file system costs is none of the unpacker's doing.
+            let (world, registry) = (World::new_in(Path::new("/dev/shm")), Registry::start().await);
+            registry.push("app", "1", &image);
+            let before = processor_time();
+            let pulled = world.pull(&format!("{}/app:1", registry.host())).await;
+            costs.push(processor_time() - before);
+            pulled.unwrap_or_else(|error| panic!("{kind}: {error}"));
+        }
+        // Eight times as many: eight times the cost where it is one pass, sixty-four times where each goes over all others.
+        assert!(costs[1] < costs[0] * 24.0, "{kind}: {costs:?} s");
+    }
+}

@@ -351,3 +351,50 @@ fn labels_are_refused_where_the_machine_has_none() {
         world.complete(&world.bundle(labelled)).await.unwrap();
     });
 }
+
+/// Says whether a key of this name can be found or read by its number.
+const KEYS: &str = r#"
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+int main(int argc, char **argv) {
+  char secret[64] = "";
+  long found = syscall(SYS_keyctl, 10 /* SEARCH */, -3 /* session */, "user", "neighbour", 0);
+  long asked = syscall(SYS_request_key, "user", "neighbour", (char *)0, 0);
+  long read = syscall(SYS_keyctl, 11 /* READ */, atol(argv[1]), secret, sizeof secret);
+  puts(found > 0 || asked > 0 || read > 0 ? "found" : "nothing");
+  return 0;
+}
+"#;
+
+#[test]
+fn a_neighbours_key_is_neither_found_nor_read() {
+    isolated(|| async {
+        let world = World::new();
+        let (source, program) = (world.path().join("keys.c"), world.layer().join("bin/keys"));
+        fs::write(&source, KEYS).unwrap();
+        let compiled = std::process::Command::new("gcc").args(["-static", "-o"]).arg(&program).arg(&source).status();
+        assert!(compiled.unwrap().success());
+        // A session keyring of this thread, which all that it starts would share: shims, and what they start.
+        // SAFETY: a null name asks for a new anonymous keyring; the strings live over the calls.
+        let key = unsafe {
+            if libc::syscall(libc::SYS_keyctl, 1, std::ptr::null::<libc::c_char>()) < 0 {
+                // Without keyrings in the kernel there is nothing to share.
+                return;
+            }
+            let secret = b"s3cret";
+            libc::syscall(libc::SYS_add_key, c"user".as_ptr(), c"neighbour".as_ptr(), secret.as_ptr(), secret.len(), -3)
+        };
+        assert!(key > 0, "{}", std::io::Error::last_os_error());
+        let outside = std::process::Command::new(&program).arg(key.to_string()).output().unwrap();
+        assert_eq!(
+            String::from_utf8_lossy(&outside.stdout),
+            "found\n",
+            "the attack works where nothing stands against it"
+        );
+        let script = format!("keys {key}; cat /proc/keys | wc -l");
+        let open = |spec: &mut ContainerSpec| spec.security.seccomp = Seccomp::Unconfined;
+        assert_eq!(world.sh(open, &script).await.stdout, "nothing\n0\n");
+    });
+}

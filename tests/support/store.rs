@@ -34,7 +34,12 @@ pub struct World {
 
 impl World {
     pub fn new() -> Self {
-        let dir = TempDir::new().unwrap();
+        Self::new_in(&std::env::temp_dir())
+    }
+
+    /// In a folder of another file system.
+    pub fn new_in(folder: &Path) -> Self {
+        let dir = TempDir::new_in(folder).unwrap();
         std::fs::write(dir.path().join("registries.conf"), "").unwrap();
         let store = Store::open(dir.path()).unwrap();
         Self { dir, store, seen: Arc::default() }

@@ -140,3 +140,66 @@ fn made_up_file_systems_are_left_alone() {
     let error = copy(&Tree::Machine, "/proc/sys/kernel", &world.container(), "/etc", false, Keep::Content);
     assert!(error.expect_err("refused").to_string().contains("makes it up"));
 }
+
+/// Exchanges two names for as long as it lives.
+struct Racer(std::sync::Arc<std::sync::atomic::AtomicBool>, Option<std::thread::JoinHandle<()>>);
+
+impl Racer {
+    fn start(one: String, other: String) -> Self {
+        let stop = std::sync::Arc::new(std::sync::atomic::AtomicBool::new(false));
+        let stopped = stop.clone();
+        let racer = std::thread::spawn(move || {
+            use rustix::fs::{CWD, RenameFlags, renameat_with};
+            while !stopped.load(std::sync::atomic::Ordering::Relaxed) {
+                renameat_with(CWD, &one, CWD, &other, RenameFlags::EXCHANGE).expect("exchanged");
+            }
+        });
+        Self(stop, Some(racer))
+    }
+}
+
+impl Drop for Racer {
+    fn drop(&mut self) {
+        self.0.store(true, std::sync::atomic::Ordering::Relaxed);
+        let _ = self.1.take().map(std::thread::JoinHandle::join);
+    }
+}
+
+#[test]
+fn cve_2018_15664_a_path_that_is_swapped_while_it_is_copied_leads_nowhere_outside() {
+    let world = World::new();
+    let outside = world.path("outside");
+    fs::create_dir_all(&outside).expect("made");
+    fs::write(format!("{outside}/file"), "host only").expect("written");
+    fs::create_dir_all(world.path("root/data/real")).expect("made");
+    fs::write(world.path("root/data/real/file"), "container").expect("written");
+    symlink(&outside, world.path("root/data/link")).expect("linked");
+    fs::write(world.path("root/data/plain"), "container").expect("written");
+    symlink(world.path("secret"), world.path("root/data/leak")).expect("linked");
+    let _folders = Racer::start(world.path("root/data/real"), world.path("root/data/link"));
+    let _files = Racer::start(world.path("root/data/plain"), world.path("root/data/leak"));
+    let mut copied = 0;
+    for round in 0..600 {
+        // Whether it is copied or refused does not matter: where it goes to and comes from does.
+        let _ = world.copy_in("host/a.txt", &format!("/data/real/new{round}"));
+        let _ = world.copy_in("host/sub", "/data/real/folder");
+        let (to, follow) = (world.path(&format!("out{round}")), round % 2 == 0);
+        for from in ["/data/real/file", "/data/plain"] {
+            let _ = copy(&world.container(), from, &Tree::Machine, &to, follow, Keep::Content);
+            match fs::symlink_metadata(&to) {
+                Ok(there) if there.is_symlink() => fs::remove_file(&to).expect("removed"),
+                Ok(_) => {
+                    assert_eq!(fs::read_to_string(&to).expect("read"), "container", "{from}");
+                    fs::remove_file(&to).expect("removed");
+                    copied += 1;
+                }
+                Err(_) => {}
+            }
+        }
+    }
+    assert!(copied > 0, "the race was never won by the right file");
+    let left: Vec<_> = fs::read_dir(&outside).expect("read").flatten().map(|entry| entry.file_name()).collect();
+    assert_eq!(left, ["file"]);
+    assert_eq!(world.read("outside/file"), "host only");
+    assert_eq!(world.read("secret"), "host only");
+}

@@ -109,23 +109,24 @@ fn proxies(builder: ClientBuilder, host: &str, settings: &Settings) -> Result<Cl
 /// Follows redirects, but never from HTTPS to plain HTTP, and never from another host to this machine or a link-local
 /// (metadata) address. reqwest itself drops `Authorization` when the host or the port changes.
 fn redirects() -> Policy {
-    Policy::custom(|attempt: Attempt<'_>| {
-        let target = attempt.url();
-        let refusal = match attempt.previous() {
-            previous if previous.len() > REDIRECTS => Some("too many redirects"),
-            [.., last] if last.scheme() == "https" && target.scheme() != "https" => {
-                Some("a redirect from https to plain http is refused")
-            }
-            [first, ..] if is_internal(target) && !is_internal(first) => {
-                Some("a redirect to an address of this machine or link is refused")
-            }
-            _ => None,
-        };
-        match refusal {
-            Some(reason) => attempt.error(reason),
-            None => attempt.follow(),
-        }
+    Policy::custom(|attempt: Attempt<'_>| match refusal(attempt.previous(), attempt.url()) {
+        Some(reason) => attempt.error(reason),
+        None => attempt.follow(),
     })
+}
+
+/// Why a redirect is not followed.
+fn refusal(previous: &[Url], target: &Url) -> Option<&'static str> {
+    match previous {
+        previous if previous.len() > REDIRECTS => Some("too many redirects"),
+        [.., last] if last.scheme() == "https" && target.scheme() != "https" => {
+            Some("a redirect from https to plain http is refused")
+        }
+        [first, ..] if is_internal(target) && !is_internal(first) => {
+            Some("a redirect to an address of this machine or link is refused")
+        }
+        _ => None,
+    }
 }
 
 /// Whether an address is of this machine or this link: what no registry out there may send us to.
@@ -157,5 +158,45 @@ pub(super) fn causes(error: &reqwest::Error) -> String {
         (true, true) => "it did not answer in time".into(),
         (true, false) => "the connection failed".into(),
         _ => parts.join(": "),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_redirect_never_leads_from_https_to_http_nor_to_this_machine() {
+        let url = |text: &str| Url::parse(text).expect("a url");
+        let followed = |way: &[&str]| {
+            let way: Vec<Url> = way.iter().map(|text| url(text)).collect();
+            let (target, previous) = way.split_last().expect("a way");
+            refusal(previous, target).is_none()
+        };
+        assert!(followed(&["https://registry.example/v2/", "https://storage.example/blob"]));
+        assert!(followed(&["http://registry.example/v2/", "https://storage.example/blob"]));
+        assert!(
+            followed(&["http://127.0.0.1:5000/v2/", "http://localhost:9000/blob"]),
+            "a registry of this machine's own"
+        );
+        for way in [
+            ["https://registry.example/v2/", "http://registry.example/v2/"],
+            ["https://registry.example/v2/", "http://storage.example/blob"],
+            ["https://registry.example/v2/", "ftp://storage.example/blob"],
+        ] {
+            assert!(!followed(&way), "{way:?}");
+        }
+        for host in
+            ["169.254.169.254", "127.0.0.1", "[::1]", "[fe80::1]", "[::ffff:169.254.169.254]", "0.0.0.0", "localhost."]
+        {
+            assert!(
+                !followed(&["https://registry.example/v2/", &format!("https://{host}/latest/meta-data/")]),
+                "{host}"
+            );
+            assert!(
+                !followed(&["http://registry.example/", "http://other.example/", &format!("http://{host}/")]),
+                "{host}"
+            );
+        }
     }
 }
