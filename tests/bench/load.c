@@ -24,23 +24,27 @@ static char buffer[1 << 18];
 static void fail(const char *what) { perror(what); exit(1); }
 static double now(void) { struct timespec t; clock_gettime(CLOCK_MONOTONIC, &t); return t.tv_sec + t.tv_nsec / 1e9; }
 
-static struct sockaddr_in address(const char *ip, const char *port) {
-  struct sockaddr_in a = {.sin_family = AF_INET, .sin_port = htons(atoi(port))};
-  if (inet_pton(AF_INET, ip, &a.sin_addr) != 1) { fprintf(stderr, "%s is no address\n", ip); exit(2); }
+typedef union { struct sockaddr any; struct sockaddr_in v4; struct sockaddr_in6 v6; } place;
+
+static place address(const char *ip, const char *port) {
+  place a = {.v4 = {.sin_family = AF_INET, .sin_port = htons(atoi(port))}};
+  if (inet_pton(AF_INET, ip, &a.v4.sin_addr) == 1) return a;
+  a = (place){.v6 = {.sin6_family = AF_INET6, .sin6_port = htons(atoi(port))}};
+  if (inet_pton(AF_INET6, ip, &a.v6.sin6_addr) != 1) { fprintf(stderr, "%s is no address\n", ip); exit(2); }
   return a;
 }
 
 static int bound(int type, const char *port) {
   int s = socket(AF_INET, type | SOCK_CLOEXEC, 0), one = 1;
-  struct sockaddr_in a = address("0.0.0.0", port);
+  place a = address("0.0.0.0", port);
   setsockopt(s, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one);
   if (s < 0 || bind(s, (void *)&a, sizeof a)) fail("bind");
   if (type == SOCK_STREAM && listen(s, 1024)) fail("listen");
   return s;
 }
 
-static int connected(const struct sockaddr_in *a) {
-  int s = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+static int connected(const place *a) {
+  int s = socket(a->any.sa_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
   if (s < 0 || connect(s, (const void *)a, sizeof *a)) fail("connect");
   return s;
 }
@@ -57,7 +61,7 @@ static _Noreturn void serve(const char *port, int stream) {
 }
 
 // A reset instead of TIME_WAIT: the ports of one address pair would run out within seconds.
-static int connections(const struct sockaddr_in *a, double seconds) {
+static int connections(const place *a, double seconds) {
   struct linger hard = {1, 0};
   double begin = now(), end = begin + seconds;
   long n = 0;
@@ -70,7 +74,7 @@ static int connections(const struct sockaddr_in *a, double seconds) {
   return printf("%.1f\n", n / (now() - begin)) < 0;
 }
 
-static int receive(const struct sockaddr_in *a, double seconds) {
+static int receive(const place *a, double seconds) {
   int s = connected(a);
   double begin = now(), end = begin + seconds, bytes = 0;
   ssize_t n;
@@ -98,9 +102,9 @@ static int question(unsigned char *q, const char *name) {
   return 18 + n;
 }
 
-static int queries(const struct sockaddr_in *a, const char *name, double seconds, int outstanding) {
+static int queries(const place *a, const char *name, double seconds, int outstanding) {
   unsigned char q[300];
-  int size = question(q, name), s = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+  int size = question(q, name), s = socket(a->any.sa_family, SOCK_DGRAM | SOCK_CLOEXEC, 0);
   struct timeval patience = {2, 0};
   setsockopt(s, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
   if (connect(s, (const void *)a, sizeof *a)) fail("connect");
@@ -132,7 +136,7 @@ int main(int n, char **v) {
   if (n == 3 && !strcmp(v[1], "echo")) echo(v[2]);
   if (n == 3 && !strcmp(v[1], "stamp")) stamp(v[2]);
   if (n >= 5) {
-    struct sockaddr_in a = address(v[2], v[3]);
+    place a = address(v[2], v[3]);
     if (!strcmp(v[1], "connect")) return connections(&a, atof(v[4]));
     if (!strcmp(v[1], "receive")) return receive(&a, atof(v[4]));
     if (n == 7 && !strcmp(v[1], "query")) return queries(&a, v[4], atof(v[5]), atoi(v[6]));
