@@ -292,8 +292,8 @@ fn many_connections_through_the_relay_are_nothing_to_the_supervisor() {
     let folder = project(&world, "load", &text);
     world.windlass(&folder, &["up", "-d"]).ok();
     get(&world, "http://[::1]:8080/").ok().says("page");
-    let supervisor = world.sh("pgrep -f '__supervisor.*--project load'").stdout;
-    let supervisor: i32 = supervisor.lines().next().unwrap().parse().unwrap();
+    let line = |pid: &i32| fs::read_to_string(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+    let supervisor = world.processes().into_iter().find(|pid| line(pid).contains("__supervisor")).unwrap();
     let before = ticks(supervisor);
     // Half of them say nothing and stay, as many clients do; the others come, ask and go.
     let connect = || std::net::TcpStream::connect("[::1]:8080").unwrap();
