@@ -37,13 +37,6 @@ pub const FATES: &[(&str, Fate)] = &[
         "services.*.volumes.*.type",
         Only(&["bind", "volume", "tmpfs", "image"], "there are neither Windows pipes nor a swarm here"),
     ),
-    (
-        "services.*.runtime",
-        Only(
-            &["", "runc", "io.containerd.runc.v2"],
-            "windlass runs containers itself; other runtimes are not done yet",
-        ),
-    ),
     ("services.*.userns_mode", Only(&["", "host"], "user namespaces are not done yet: only `host` is")),
     ("services.*.deploy.placement.constraints", NoEffect("there is one host")),
     ("services.*.deploy.placement.preferences", NoEffect("there is one host")),

@@ -52,6 +52,9 @@ pub struct ContainerSpec {
     pub stdin_open: bool,
     /// A small init is PID 1.
     pub init: bool,
+    /// The OCI runtime that makes and drives it; `None`: windlass itself.
+    #[serde(default)]
+    pub runtime: Option<RuntimeSpec>,
     /// The root file system is read-only.
     pub read_only: bool,
     /// All mounts but the standard ones, outermost first.
@@ -97,6 +100,15 @@ pub struct ContainerSpec {
     /// of the hash.
     #[serde(default)]
     pub stop: StopSpec,
+}
+
+/// An OCI runtime: a program with the command line that runc has.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RuntimeSpec {
+    /// As the user wrote it.
+    pub name: String,
+    /// The program, absolute.
+    pub program: PathBuf,
 }
 
 /// A program that is run inside a running container.

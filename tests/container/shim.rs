@@ -247,6 +247,7 @@ fn a_process_is_known_by_more_than_its_number() {
         started: windlass::host::clock::now(),
         shim: 1,
         shim_ticks: 1,
+        ..record::ProcessRecord::default()
     };
     let path = folder.path().join(record::PROCESS);
     write(&path, &process, Durability::Lazy).unwrap();

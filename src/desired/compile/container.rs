@@ -2,7 +2,9 @@
 
 use super::mount::{self, Owner};
 use super::network::{self, Attachment};
-use super::{Compiler, Problems, device, endpoint, file, hook, label, lifecycle, log, process, resource, security};
+use super::{
+    Compiler, Problems, device, endpoint, file, hook, label, lifecycle, log, process, resource, runtime, security,
+};
 use crate::compose::model::{self, Service};
 use crate::desired::{
     Condition, ContainerSpec, Dependency, DesiredContainer, ResolvedImage, RestartPolicy, Target, VolumeSpec,
@@ -162,6 +164,7 @@ fn shape(
         tty: service.tty,
         stdin_open: service.stdin_open,
         init: service.init.unwrap_or(false),
+        runtime: runtime::runtime(at, service, compiler.request, problems),
         read_only: service.read_only,
         shm_size: shm.unwrap_or(SHM),
         devices,

@@ -26,6 +26,7 @@ mod process;
 mod request;
 mod resource;
 mod run;
+mod runtime;
 mod security;
 mod subnet;
 #[cfg(test)]
@@ -41,6 +42,7 @@ pub use error::CompileError;
 use error::Problems;
 pub use lifecycle::signal;
 pub use request::{Recreate, Request, Run, Verb, declared_volumes, wanted_files, wanted_images};
+pub use runtime::wanted_programs;
 
 use super::{Desired, Leases, ResolvedImage};
 use crate::compose::model::{Project, Service};

@@ -41,6 +41,8 @@ pub struct Request {
     pub nonce: String,
     /// The files that [`wanted_files`] named: their bytes, or why they can't be read.
     pub files: BTreeMap<PathBuf, Result<Vec<u8>, String>>,
+    /// Where the programs are that [`super::wanted_programs`] named; `None`: nowhere.
+    pub programs: BTreeMap<String, Option<PathBuf>>,
     /// The images that [`wanted_images`] named.
     pub mount_images: BTreeMap<String, ResolvedImage>,
 }

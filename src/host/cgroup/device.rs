@@ -7,7 +7,7 @@ use cgroups_rs::fs::devices::{DevicePermissions, DeviceType, DevicesController};
 
 use super::mounts::{Controller, Version};
 use super::{Cgroup, Error, Result, limits, program};
-use crate::desired::DeviceSpec;
+use crate::desired::{ContainerSpec, DeviceSpec};
 
 /// What a container gets of the host's devices.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -16,6 +16,29 @@ pub enum Devices {
     All,
     /// The standard ones and these.
     Rules(Vec<DeviceRule>),
+}
+
+impl Devices {
+    /// What a container may use.
+    ///
+    /// # Errors
+    /// When a rule is none, or a device.
+    pub fn of(spec: &ContainerSpec) -> Result<Self> {
+        if spec.security.privileged {
+            return Ok(Self::All);
+        }
+        let rules = spec.device_rules.iter().map(|rule| DeviceRule::parse(rule));
+        let nodes = spec.devices.iter().map(DeviceRule::of);
+        Ok(Self::Rules(rules.chain(nodes).collect::<Result<_>>()?))
+    }
+
+    /// The rules, after those of every container; none where all is allowed.
+    pub fn with_standard(self) -> Vec<DeviceRule> {
+        match self {
+            Self::All => Vec::new(),
+            Self::Rules(rules) => standard().into_iter().chain(rules).collect(),
+        }
+    }
 }
 
 /// Permission for a kind of device nodes; everything that no rule names is forbidden.

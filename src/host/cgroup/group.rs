@@ -69,6 +69,11 @@ impl Cgroup {
         Some(place.dir.join(if place.version == Version::V1 { "memory.oom_control" } else { "memory.events" }))
     }
 
+    /// Whether it has limits of this controller.
+    pub fn has(&self, controller: Controller) -> bool {
+        self.place(controller).is_some()
+    }
+
     /// Where a controller is; v2 where it is not mounted as v1.
     pub(super) fn place(&self, controller: Controller) -> Option<&Place> {
         self.places.iter().find(|place| place.controllers.contains(&controller))
@@ -120,6 +125,31 @@ impl Cgroup {
             // v1 `tasks` moves one thread and takes no lock; `cgroup.procs` moves all and waits for RCU.
             let file = if place.version == Version::V1 && threads == 1 { "tasks" } else { "cgroup.procs" };
             files::write(&place.dir.join(file), "0")?;
+        }
+        Ok(())
+    }
+
+    /// Has every process that is in it in one hierarchy be in it in all: runtimes know fewer of them than we use, and what is
+    /// in no v2 group would not be killed with the others. Takes a while where something is moved: not for our own.
+    ///
+    /// # Errors
+    /// When the kernel refuses.
+    pub fn gather(&self) -> Result<()> {
+        let mut members = Vec::new();
+        for place in &self.places {
+            let text = files::read(&place.dir.join("cgroup.procs"))?;
+            members.push(text.lines().filter_map(|line| line.parse::<i32>().ok()).collect::<BTreeSet<_>>());
+        }
+        let all: BTreeSet<i32> = members.iter().flatten().copied().collect();
+        for (place, members) in self.places.iter().zip(&members) {
+            let file = place.dir.join("cgroup.procs");
+            for pid in all.difference(members) {
+                match files::try_write(&file, &pid.to_string()) {
+                    // It has ended meanwhile.
+                    Err(error) if error.raw_os_error() == Some(libc::ESRCH) => {}
+                    other => other.map_err(|source| Error::file("write", &file, source))?,
+                }
+            }
         }
         Ok(())
     }

@@ -6,7 +6,7 @@ use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use super::mounts::{Controller, Hierarchy, Mounts, Version};
-use super::{Cgroup, DeviceRule, Devices, Error, Place, Result, device, files, limits, systemd};
+use super::{Cgroup, Devices, Error, Place, Result, device, files, limits, systemd};
 use crate::desired::Resources;
 
 /// A leaf that is not a container's.
@@ -128,6 +128,11 @@ impl Layout {
                 Err(error)
             }
         }
+    }
+
+    /// Where the group of a container is below the top of every hierarchy.
+    pub fn path_of(&self, id: &str) -> PathBuf {
+        Path::new("/").join(&self.path).join(id)
     }
 
     /// The group of a container as it exists; it has no places where there is none.
@@ -270,7 +275,7 @@ impl Layout {
 fn set_up(cgroup: &Cgroup, resources: &Resources, devices: &Devices) -> Result<Vec<String>> {
     let mut warnings = limits::apply(cgroup, resources)?;
     if let Devices::Rules(rules) = devices {
-        let all: Vec<DeviceRule> = device::standard().into_iter().chain(rules.iter().copied()).collect();
+        let all = Devices::Rules(rules.clone()).with_standard();
         warnings.extend(device::restrict(cgroup, &all)?);
     }
     Ok(warnings)

@@ -52,6 +52,9 @@ pub struct Resolved {
     pub hostname: String,
     /// The container's cgroup.
     pub cgroup: Cgroup,
+    /// The same below the top of every hierarchy, as OCI runtimes name it.
+    #[serde(default)]
+    pub cgroup_path: PathBuf,
     /// Where the log goes; `None`: nowhere.
     pub log: Option<PathBuf>,
     /// Programs of the host that are run when the root is in place, before the program starts.

@@ -7,6 +7,8 @@
 //!  windlass exec, health probes ──▶ exec: joins a living container
 //! ```
 //!
+//! With `runtime:` an OCI runtime takes the place of init and of the joining: [`oci`].
+//!
 //! The client side is [`client::Shim`]; [`Bundle`] is what it starts; [`record`] reads what became of it without asking
 //! anybody. [`dispatch`] is the other side: what this program does when it is executed as one of the processes.
 
@@ -16,6 +18,7 @@ pub mod exec;
 pub mod executable;
 mod init;
 pub(crate) mod inroot;
+pub mod oci;
 pub mod protocol;
 pub mod record;
 pub mod root;
@@ -38,6 +41,8 @@ pub(crate) use shim::SOCKET;
 pub const SHIM: &str = "__shim";
 /// The first argument of a process that joins a container.
 pub const EXEC: &str = "__exec";
+/// The first argument of PID 1 in a container of an OCI runtime with `init: true`.
+pub const INIT: &str = "__init";
 
 /// The user and group id that `user` (as in [`ContainerSpec::user`](crate::desired::ContainerSpec::user)) has in a
 /// container.
@@ -55,6 +60,7 @@ pub fn dispatch() -> Option<ExitCode> {
     match arguments.next()?.to_str()? {
         SHIM => Some(shim::main(arguments)),
         EXEC => Some(exec::main()),
+        INIT => Some(oci::pid1::main(arguments)),
         _ => None,
     }
 }

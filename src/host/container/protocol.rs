@@ -60,6 +60,10 @@ pub(crate) enum Request {
         /// Its number.
         number: i32,
     },
+    /// Have the OCI runtime freeze its processes; our own are frozen by their group.
+    Pause,
+    /// Have the OCI runtime let them go on.
+    Resume,
     /// How things are; the reply carries the pidfd and the root if a process lives.
     State,
     /// Keep the descriptors that come along under this name, in place of what was there.

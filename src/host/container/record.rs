@@ -8,6 +8,7 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
+use super::oci::Driver;
 use super::sys;
 use crate::desired::Stamp;
 use crate::host::record::{RecordError, read};
@@ -19,7 +20,7 @@ pub const PROCESS: &str = "process.json";
 pub const EXIT: &str = "exit.json";
 
 /// A process that was started, and how to know it again.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct ProcessRecord {
     /// Its id on the host.
     pub pid: i32,
@@ -31,6 +32,15 @@ pub struct ProcessRecord {
     pub shim: i32,
     /// Start time of the shim.
     pub shim_ticks: u64,
+    /// The OCI runtime that drives it; `None`: it is windlass's own.
+    #[serde(default)]
+    pub runtime: Option<Driver>,
+    /// The host name that it was given, where a runtime drives it.
+    #[serde(default)]
+    pub hostname: String,
+    /// Its files can't be reached through it: its programs run on a kernel of their own.
+    #[serde(default)]
+    pub hidden: bool,
 }
 
 /// The end of a process.

@@ -34,6 +34,12 @@ pub enum RootError {
         #[source]
         source: io::Error,
     },
+    /// They are in another kernel's hands.
+    #[error(
+        "the files of a container that runs under `{0}` can't be reached from outside: its programs have a kernel of their \
+         own; use a volume, or `exec` with a program of the container"
+    )]
+    Hidden(String),
 }
 
 /// The root folder of a container, as an `O_PATH` descriptor below which nothing outside can be reached. Held only while
@@ -57,6 +63,9 @@ impl Root {
         };
         flock(&lock, FlockOperation::LockShared).map_err(|errno| failed(errno.into()))?;
         let Some(process) = record::living(run)? else { return Ok(None) };
+        if let (true, Some(runtime)) = (process.hidden, &process.runtime) {
+            return Err(RootError::Hidden(runtime.name.clone()));
+        }
         let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let opened = rustix::fs::open(format!("/proc/{}/root", process.pid), flags, Mode::empty());
         // The number may have changed hands between the record and the open.

@@ -111,6 +111,10 @@ impl Machine {
         let process: Option<ProcessRecord> = record::read(&run.join(PROCESS)).ok().flatten();
         if let Some(process) = process {
             wait_for_end(process.pid, process.ticks, KILLED).await;
+            if let Some(driver) = process.runtime {
+                // What it has beside the group's processes, a virtual machine for example, is known to nobody else.
+                tokio::task::spawn_blocking(move || driver.delete()).await?;
+            }
             let at = match found {
                 Some(applied) if process.started.is_before(applied) => applied.clone(),
                 Some(_) => process.started.clone(),

@@ -122,8 +122,8 @@ impl Machine {
             Action::RunHooks { id, kind, hooks, done, .. } => {
                 return self.run_hooks(id, *kind, hooks, *done).await;
             }
-            Action::PauseContainer { id, .. } => self.pause(id)?,
-            Action::UnpauseContainer { id, .. } => self.unpause(id)?,
+            Action::PauseContainer { id, .. } => self.pause(id).await?,
+            Action::UnpauseContainer { id, .. } => self.unpause(id).await?,
             Action::ReleaseContainer { id, .. } => {
                 self.release(id).await?;
                 self.refresh_names().await;

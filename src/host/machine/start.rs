@@ -11,7 +11,7 @@ use super::sandbox::Live;
 use super::{Machine, MachineError, share, stop};
 use crate::desired::{ContainerSpec, EndpointSpec, MountSource, NetMode, NetworkSpec, NsMode};
 use crate::host::cdi;
-use crate::host::cgroup::{Cgroup, DeviceRule, Devices};
+use crate::host::cgroup::{Cgroup, Devices};
 use crate::host::container::{Bundle, Resolved};
 use crate::host::ledger::container::{self as ledger, Counters};
 use crate::host::volume;
@@ -98,6 +98,7 @@ impl Machine {
             resolv_conf: Some(etc::resolv_conf(&names, &around)),
             hostname: around.hostname,
             cgroup,
+            cgroup_path: self.layout.path_of(id),
             hooks: Vec::new(),
             log: (spec.log.driver != "none").then(|| {
                 let replica = if spec.oneoff { id.short().to_owned() } else { spec.number.to_string() };
@@ -167,14 +168,7 @@ impl Machine {
 
     /// The container's cgroup, and what could not be had of its limits.
     fn cgroup(&self, id: &ContainerId, spec: &ContainerSpec) -> Result<(Cgroup, Vec<String>), MachineError> {
-        let devices = if spec.security.privileged {
-            Devices::All
-        } else {
-            let rules = spec.device_rules.iter().map(|rule| DeviceRule::parse(rule));
-            let nodes = spec.devices.iter().map(DeviceRule::of);
-            Devices::Rules(rules.chain(nodes).collect::<Result<_, _>>()?)
-        };
-        let created = self.layout.container(id, &spec.resources, &devices)?;
+        let created = self.layout.container(id, &spec.resources, &Devices::of(spec)?)?;
         Ok((created.cgroup, created.warnings))
     }
 }

@@ -4,6 +4,7 @@ use std::fs;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::sandbox::Live;
 use super::{Machine, MachineError};
 use crate::host::paths::Paths;
 use crate::name::{ContainerId, ContainerName};
@@ -65,30 +66,48 @@ impl Machine {
         if live.running.read().await.is_none() {
             return Ok(());
         }
+        let mut paused = paused_mark(&self.paths, id).exists();
         if signal != libc::SIGKILL && grace > Duration::ZERO {
             // A process that has just ended can't be signalled; its end is then on its way.
             let _ = live.shim.signal(signal).await;
-            if paused_mark(&self.paths, id).exists() {
-                cgroup.thaw()?;
+            if std::mem::take(&mut paused) {
+                self.thaw(id, &live).await?;
             }
             let ended = tokio::time::timeout(grace, ends.wait_for(|ends| *ends > before)).await.is_ok();
             if ended && !live.over.load(std::sync::atomic::Ordering::Acquire) {
                 return Ok(());
             }
         }
+        if paused && live.spec.runtime.is_some() {
+            // A runtime may have frozen it by a v1 group, in which even a killed process stands still.
+            self.thaw(id, &live).await?;
+        }
         cgroup.kill()?;
         let killed = tokio::time::timeout(KILLED, ends.wait_for(|ends| *ends > before)).await;
         killed.map(|_| ()).map_err(|_| MachineError::Stuck(name.clone()))
     }
 
-    pub(super) fn pause(&self, id: &ContainerId) -> Result<(), MachineError> {
-        self.layout.existing(id)?.freeze()?;
+    pub(super) async fn pause(&self, id: &ContainerId) -> Result<(), MachineError> {
+        match self.live.read().await.get(id).filter(|live| live.spec.runtime.is_some()).cloned() {
+            Some(live) => live.shim.pause().await?,
+            None => self.layout.existing(id)?.freeze()?,
+        }
         let mark = paused_mark(&self.paths, id);
         fs::write(&mark, b"").map_err(MachineError::file("write", mark))
     }
 
-    pub(super) fn unpause(&self, id: &ContainerId) -> Result<(), MachineError> {
-        self.layout.existing(id)?.thaw()?;
+    async fn thaw(&self, id: &ContainerId, live: &Live) -> Result<(), MachineError> {
+        match live.spec.runtime {
+            Some(_) => Ok(live.shim.resume().await?),
+            None => Ok(self.layout.existing(id)?.thaw()?),
+        }
+    }
+
+    pub(super) async fn unpause(&self, id: &ContainerId) -> Result<(), MachineError> {
+        match self.live.read().await.get(id).cloned() {
+            Some(live) => self.thaw(id, &live).await?,
+            None => self.layout.existing(id)?.thaw()?,
+        }
         let mark = paused_mark(&self.paths, id);
         fs::remove_file(&mark).map_err(MachineError::file("remove", mark))
     }

@@ -62,14 +62,18 @@ impl Arch {
 
     /// From its name in `architectures` of a profile; `None`: a machine that this is not.
     pub fn from_scmp(name: &str) -> Option<Self> {
-        Some(match name {
-            "SCMP_ARCH_X86_64" => Self::X86_64,
-            "SCMP_ARCH_X32" => Self::X32,
-            "SCMP_ARCH_X86" => Self::X86,
-            "SCMP_ARCH_AARCH64" => Self::Aarch64,
-            "SCMP_ARCH_ARM" => Self::Arm,
-            _ => return None,
-        })
+        Self::ALL.into_iter().find(|arch| arch.scmp() == name)
+    }
+
+    /// Its name in `architectures` of a profile.
+    pub fn scmp(self) -> &'static str {
+        match self {
+            Self::X86_64 => "SCMP_ARCH_X86_64",
+            Self::X32 => "SCMP_ARCH_X32",
+            Self::X86 => "SCMP_ARCH_X86",
+            Self::Aarch64 => "SCMP_ARCH_AARCH64",
+            Self::Arm => "SCMP_ARCH_ARM",
+        }
     }
 
     /// The others that programs of the same machine use.

@@ -63,7 +63,8 @@ fn close_x32(section: &mut Section) {
     }
 }
 
-fn counts(rule: &Rule, situation: &Situation<'_>) -> bool {
+/// Whether a rule holds for who asks, and here.
+pub(super) fn counts(rule: &Rule, situation: &Situation<'_>) -> bool {
     let has = |name: &String| {
         let bare = |name: &str| name.strip_prefix("CAP_").unwrap_or(name).to_ascii_uppercase();
         situation.capabilities.iter().any(|known| bare(known) == bare(name))

@@ -4,6 +4,7 @@
 //!  default.rs  docker's default ┐
 //!  json.rs     a user's file    ┴▶ Profile ─ filter.rs: for these capabilities and this kernel ─▶ number → verdict
 //!                                            assemble.rs ─▶ Program ─ install.rs: in the new process
+//!                                        └ oci.rs: the same for an OCI runtime, which has an assembler of its own
 //! ```
 //!
 //! The table of numbers ([`arch`]) ends somewhere; a call above it answers ENOSYS, not EPERM, so that a C library that tries
@@ -16,6 +17,7 @@ mod default;
 mod filter;
 mod install;
 mod json;
+mod oci;
 mod profile;
 #[cfg(test)]
 mod tests;
@@ -27,6 +29,7 @@ use serde::{Deserialize, Serialize};
 use crate::desired::{Seccomp, SecuritySpec};
 pub use assemble::Insn;
 pub use install::install;
+pub use oci::oci;
 
 /// A filter, ready for the kernel. It can be sent to the process that installs it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -100,12 +103,16 @@ pub fn of(security: &SecuritySpec) -> Result<Option<Program>, Error> {
 /// # Errors
 /// When the profile is wrong, or this processor has no table.
 pub fn compile(wanted: &Seccomp, capabilities: &[String]) -> Result<Option<Program>, Error> {
-    let profile = match wanted {
-        Seccomp::Unconfined => return Ok(None),
-        Seccomp::Default => default::profile(),
-        Seccomp::Profile { json } => json::parse(json)?,
-    };
+    let Some(profile) = profile(wanted)? else { return Ok(None) };
     let native = arch::Arch::NATIVE.ok_or(Error::Processor)?;
     let situation = filter::Situation { native, capabilities, kernel: filter::running_kernel() };
     Ok(Some(assemble::assemble(&filter::resolve(&profile, &situation), profile.flags)?))
+}
+
+fn profile(wanted: &Seccomp) -> Result<Option<profile::Profile>, Error> {
+    match wanted {
+        Seccomp::Unconfined => Ok(None),
+        Seccomp::Default => Ok(Some(default::profile())),
+        Seccomp::Profile { json } => json::parse(json).map(Some),
+    }
 }

@@ -92,6 +92,7 @@ impl Real {
             compatibility: self.compatibility,
             nonce: oneoff::random()?,
             files: compile::wanted_files(project, &source).into_iter().map(read).collect(),
+            programs: compile::wanted_programs(project).into_iter().map(|name| (name.clone(), find(&name))).collect(),
             mount_images,
             source,
         })
@@ -191,6 +192,18 @@ impl Real {
         }
         Ok(found)
     }
+}
+
+/// A program of this machine: in PATH, and then where administrators' programs are, which not everybody's PATH names.
+fn find(name: &str) -> Option<PathBuf> {
+    let executable =
+        |path: &PathBuf| nix::unistd::access(path, nix::unistd::AccessFlags::X_OK).is_ok() && path.is_file();
+    if name.starts_with('/') {
+        return Some(PathBuf::from(name)).filter(executable);
+    }
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let folders = std::env::split_paths(&path).chain(["/usr/local/sbin", "/usr/sbin", "/sbin"].map(PathBuf::from));
+    folders.filter(|folder| folder.is_absolute()).map(|folder| folder.join(name)).find(executable)
 }
 
 /// The services that are brought up: those named and what they depend on, or all.

@@ -25,6 +25,9 @@ impl Real {
 
     pub(super) fn send_signal(&self, id: &ContainerId, signal: i32) -> Result<(), CliError> {
         let process = self.process(id)?;
+        if let Some(runtime) = process.runtime {
+            return runtime.kill(signal).map_err(|e| failed(&e));
+        }
         let pidfd = rustix::process::pidfd_open(
             rustix::process::Pid::from_raw(process.pid).ok_or_else(|| CliError::failed("no process"))?,
             rustix::process::PidfdFlags::empty(),

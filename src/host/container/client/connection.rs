@@ -89,7 +89,7 @@ async fn read_all(socket: Arc<AsyncFd<OwnedFd>>, waiting: Arc<Waiting>, events: 
 
 /// Connects to the socket of the shim whose run folder is `run`, through the folder's descriptor: a socket's path has
 /// only 108 bytes.
-pub(super) fn connect(run: &Path) -> io::Result<OwnedFd> {
+pub(in super::super) fn connect(run: &Path) -> io::Result<OwnedFd> {
     let folder = rustix::fs::open(run, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?;
     let flags = SockFlag::SOCK_CLOEXEC;
     let socket = socket(AddressFamily::Unix, SockType::SeqPacket, flags, None)?;

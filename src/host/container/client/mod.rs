@@ -1,7 +1,7 @@
 //! The supervisor's side: a shim as a handle, its answers and events as futures.
 
 mod attach;
-mod connection;
+pub(super) mod connection;
 mod spawn;
 
 use std::collections::BTreeMap;
@@ -173,6 +173,22 @@ impl Shim {
     /// When no process runs.
     pub async fn signal(&self, number: i32) -> Result<()> {
         self.done(Request::Signal { number }, Vec::new()).await
+    }
+
+    /// Has the OCI runtime that drives the container freeze it.
+    ///
+    /// # Errors
+    /// When none does, or it refuses.
+    pub async fn pause(&self) -> Result<()> {
+        self.done(Request::Pause, Vec::new()).await
+    }
+
+    /// Has the OCI runtime let the container go on.
+    ///
+    /// # Errors
+    /// As for [`Shim::pause`].
+    pub async fn resume(&self) -> Result<()> {
+        self.done(Request::Resume, Vec::new()).await
     }
 
     /// Sets the size of its terminal.

@@ -52,7 +52,8 @@ fn begin() -> io::Result<(OwnedFd, ExecSpec, Vec<OwnedFd>)> {
     Ok((control, spec, streams))
 }
 
-fn tell(control: &OwnedFd, told: &Told, fds: Vec<OwnedFd>) -> io::Result<()> {
+/// Tells the caller.
+pub(super) fn tell(control: &OwnedFd, told: &Told, fds: Vec<OwnedFd>) -> io::Result<()> {
     Packet::message(told, fds)?.send(control.as_fd())
 }
 
@@ -63,6 +64,9 @@ struct Brought {
 }
 
 fn run(control: &OwnedFd, spec: &ExecSpec, mut streams: Vec<OwnedFd>) -> Result<i32, StartError> {
+    if let Some(driver) = &spec.runtime {
+        return super::runtime::run(control, spec, driver, streams);
+    }
     let brought = bring(spec).at("container")?;
     enter(&brought.pidfd).at("namespaces")?;
     let root = rustix::fs::open("/", OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())
@@ -94,7 +98,8 @@ fn run(control: &OwnedFd, spec: &ExecSpec, mut streams: Vec<OwnedFd>) -> Result<
     }
 }
 
-fn bring(spec: &ExecSpec) -> Step<Brought> {
+/// The container's process.
+pub(super) fn living(spec: &ExecSpec) -> Step<OwnedFd> {
     let gone = || doing::<io::Error>("the container does not run");
     let pidfd = sys::pidfd_open(spec.pid).map_err(gone())?;
     // The pidfd is taken first: what has this start time now is what the pidfd names.
@@ -102,6 +107,11 @@ fn bring(spec: &ExecSpec) -> Step<Brought> {
     if ticks != spec.ticks {
         return Err(gone()(io::Error::other("its process has ended")));
     }
+    Ok(pidfd)
+}
+
+fn bring(spec: &ExecSpec) -> Step<Brought> {
+    let pidfd = living(spec)?;
     let entry = spec.cgroup.entry().map_err(doing("open the cgroup"))?;
     // Asked for or not, what could not be set is no reason to refuse.
     let _ = oom::adjust(spec.oom_score_adj);
@@ -180,10 +190,11 @@ fn settle(spec: &ExecSpec, brought: Brought, streams: &[OwnedFd]) -> Result<(), 
 }
 
 /// The program's process.
-struct Child {
-    pid: i32,
-    pidfd: OwnedFd,
-    bound: bool,
+pub(super) struct Child {
+    pub pid: i32,
+    pub pidfd: OwnedFd,
+    /// It ends with the caller.
+    pub bound: bool,
 }
 
 /// Waits for the child: first for its exec or failure, then for its end.
@@ -201,13 +212,18 @@ fn follow(control: &OwnedFd, status: &OwnedFd, child: &Child) -> Result<i32, Sta
         return Err(error);
     }
     let _ = tell(control, &Told::Started(child.pid), Vec::new());
+    Ok(wait_out(control, child))
+}
+
+/// Waits for the end of the program; its exit code.
+pub(super) fn wait_out(control: &OwnedFd, child: &Child) -> i32 {
     if child.bound {
         // Nothing comes over the control socket any more but its end.
         wait_for(&[child.pidfd.as_fd(), control.as_fd()]);
         // Killed before it is reaped: until then the number can't become another's.
         child.kill();
     }
-    Ok(child.reap())
+    child.reap()
 }
 
 fn wait_for(fds: &[BorrowedFd<'_>]) {

@@ -6,16 +6,20 @@
 //!                            └─ clone3 ─▶ child: cgroup, streams, user, rights, program      (as the last part of init)
 //! ```
 //!
+//! In a container that an OCI runtime drives, the runtime's own `exec` does that (`runtime.rs`).
+//!
 //! `__exec` stays as the child's parent and ends with its exit code, so that the program goes on when its caller dies.
 
 mod client;
 mod inside;
 mod probe;
+mod runtime;
 
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use super::oci::Driver;
 use super::protocol::StartError;
 use super::record::ProcessRecord;
 use crate::desired::{ContainerSpec, SecuritySpec, Ulimit};
@@ -54,6 +58,10 @@ pub struct ExecSpec {
     pub cgroup: Cgroup,
     /// The container has a cgroup namespace of its own.
     pub own_cgroup: bool,
+    /// The OCI runtime that drives the container, and does the joining.
+    pub runtime: Option<Driver>,
+    /// The host name, where the container has been given one.
+    pub hostname: String,
     /// It, and what it leaves in its session, ends with itself and with its caller (a probe).
     pub bound: bool,
 }
@@ -75,6 +83,8 @@ impl ExecSpec {
             oom_score_adj: spec.resources.oom_score_adj,
             cgroup,
             own_cgroup: !spec.namespaces.host_cgroup,
+            runtime: process.runtime.clone(),
+            hostname: process.hostname.clone(),
             bound: false,
         }
     }

@@ -36,7 +36,8 @@ pub async fn probe(program: BorrowedFd<'_>, mut spec: ExecSpec, limit: Duration)
     let deadline = Instant::now() + limit;
     spec.tty = None;
     spec.bound = true;
-    let group = Group::below(&spec.cgroup);
+    // A runtime puts it where it likes.
+    let group = if spec.runtime.is_some() { Group::none(&spec.cgroup) } else { Group::below(&spec.cgroup) };
     spec.cgroup.clone_from(&group.own);
     let mut output = Vec::new();
     let result = run(program, &spec, Some(deadline), &mut output).await;
@@ -86,6 +87,11 @@ impl Group {
         let own = container.child(&format!("{PREFIX}{}-{number}", std::process::id()));
         let own = own.unwrap_or_else(|_| container.clone());
         Group { over: own == *container, container: container.clone(), own }
+    }
+
+    /// The container's, which is never killed.
+    fn none(container: &Cgroup) -> Group {
+        Group { over: true, container: container.clone(), own: container.clone() }
     }
 
     /// Kills all that is left in it, and removes its folders.

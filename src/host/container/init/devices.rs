@@ -14,12 +14,18 @@ use crate::desired::ContainerSpec;
 
 /// A node to make.
 pub(crate) struct Node {
-    target: PathBuf,
-    kind: FileType,
-    device: u64,
-    mode: u32,
-    uid: u32,
-    gid: u32,
+    /// Its path inside.
+    pub target: PathBuf,
+    /// Character or block device.
+    pub kind: FileType,
+    /// Its numbers.
+    pub device: u64,
+    /// Permission bits.
+    pub mode: u32,
+    /// Owner.
+    pub uid: u32,
+    /// Group.
+    pub gid: u32,
 }
 
 /// Looks at the host's devices that `spec` names (all of /dev if it is privileged), while the host's /dev is in sight.

@@ -12,8 +12,10 @@ use super::problem::{Step, doing};
 
 /// A file that waits to be mounted: its target, and the tree.
 pub(crate) struct Ready {
-    target: &'static str,
-    tree: OwnedFd,
+    /// Its place.
+    pub target: &'static str,
+    /// Itself, detached.
+    pub tree: OwnedFd,
 }
 
 /// Writes the files and takes them, except those that a mount of the user's replaces.

@@ -16,8 +16,10 @@ const LARGEST: u64 = 16 << 20;
 
 /// A file that waits to be mounted.
 pub(crate) struct Ready<'a> {
-    spec: &'a FileSpec,
-    tree: OwnedFd,
+    /// What it is.
+    pub spec: &'a FileSpec,
+    /// Itself, detached.
+    pub tree: OwnedFd,
 }
 
 /// Makes each file: copied onto `memory` (a tmpfs of this mount namespace that no container sees whole) where it has an

@@ -29,20 +29,25 @@ pub(crate) fn set(security: &SecuritySpec) -> Step {
         let path = if has(&proc, own) { own } else { "thread-self/attr/exec" };
         return write(&proc, path, &format!("exec {profile}"), profile);
     }
-    let options: Vec<_> = security.label.iter().filter(|option| *option != "disable").collect();
-    if options.is_empty() || security.label.iter().any(|option| option == "disable") {
-        return Ok(());
-    }
+    let Some(label) = selinux(security) else { return Ok(()) };
     if !Path::new("/sys/fs/selinux/enforce").exists() {
         return Err(Problem::new("an SELinux label is asked for, but this machine has no SELinux"));
+    }
+    write(&own_proc()?, "thread-self/attr/exec", &label, &label)
+}
+
+/// The SELinux label that is asked for.
+pub(crate) fn selinux(security: &SecuritySpec) -> Option<String> {
+    let options = &security.label;
+    if options.is_empty() || options.iter().any(|option| option == "disable") {
+        return None;
     }
     let part = |name: &str, default: &str| {
         options.iter().find_map(|option| option.strip_prefix(name)).unwrap_or(default).to_owned()
     };
-    let label =
-        [part("user:", "system_u"), part("role:", "system_r"), part("type:", "container_t"), part("level:", "s0")]
-            .join(":");
-    write(&own_proc()?, "thread-self/attr/exec", &label, &label)
+    let parts =
+        [part("user:", "system_u"), part("role:", "system_r"), part("type:", "container_t"), part("level:", "s0")];
+    Some(parts.join(":"))
 }
 
 fn has(proc: &OwnedFd, path: &str) -> bool {

@@ -31,10 +31,9 @@ const NAMES: [(&str, libc::__rlimit_resource_t); 16] = [
 /// Sets the limits that are asked for, and open files to the default where they are not.
 pub(crate) fn set(limits: &BTreeMap<String, Ulimit>) -> Step {
     if !limits.contains_key("nofile") {
-        let (_, hard) = get(libc::RLIMIT_NOFILE);
-        let hard = hard.min(1 << 20);
+        let files = default_files();
         // Lowering is always allowed, so this can't fail; were it to, the inherited limit is as good.
-        let _ = put(libc::RLIMIT_NOFILE, FILES.min(hard), hard);
+        let _ = put(libc::RLIMIT_NOFILE, files.soft, files.hard);
     }
     for (name, limit) in limits {
         let (_, resource) = NAMES
@@ -53,6 +52,13 @@ pub(crate) fn set(limits: &BTreeMap<String, Ulimit>) -> Step {
         })?;
     }
     Ok(())
+}
+
+/// The limit of open files where none is asked for.
+pub(crate) fn default_files() -> Ulimit {
+    let (_, hard) = get(libc::RLIMIT_NOFILE);
+    let hard = hard.min(1 << 20);
+    Ulimit { soft: FILES.min(hard), hard }
 }
 
 fn show(value: u64) -> String {

@@ -11,7 +11,7 @@ use super::problem::{Problem, Step, doing};
 use super::standard::Standard;
 
 /// Hidden below /proc (docker's list).
-const PROC: [&str; 12] = [
+pub(crate) const PROC: [&str; 12] = [
     "acpi",
     "asound",
     "interrupts",
@@ -26,9 +26,9 @@ const PROC: [&str; 12] = [
     "kpagecount",
 ];
 /// Hidden below /sys.
-const SYS: [&str; 2] = ["firmware", "devices/virtual/powercap"];
+pub(crate) const SYS: [&str; 2] = ["firmware", "devices/virtual/powercap"];
 /// Read-only below /proc.
-const READ_ONLY: [&str; 5] = ["bus", "fs", "irq", "sys", "sysrq-trigger"];
+pub(crate) const READ_ONLY: [&str; 5] = ["bus", "fs", "irq", "sys", "sysrq-trigger"];
 
 /// What is put over a hidden file or folder: made before the root is there, from the host's side only.
 pub(crate) struct Cover {

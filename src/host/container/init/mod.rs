@@ -8,26 +8,26 @@ mod cgroupfs;
 pub(crate) mod console;
 mod copy_up;
 pub(crate) mod cwd;
-mod devices;
-mod etc;
-mod files;
-mod hostname;
+pub(crate) mod devices;
+pub(crate) mod etc;
+pub(crate) mod files;
+pub(crate) mod hostname;
 mod keyring;
-mod label;
+pub(crate) mod label;
 pub(crate) mod launch;
-mod limits;
-mod masks;
-mod mounts;
-mod namespaces;
+pub(crate) mod limits;
+pub(crate) mod masks;
+pub(crate) mod mounts;
+pub(crate) mod namespaces;
 pub(crate) mod oom;
 pub(crate) mod privileges;
 pub(crate) mod problem;
-mod procguard;
+pub(crate) mod procguard;
 pub(crate) mod program;
 pub(crate) mod reaper;
-mod rootfs;
-mod sources;
-mod standard;
+pub(crate) mod rootfs;
+pub(crate) mod sources;
+pub(crate) mod standard;
 pub(crate) mod sysctls;
 pub(crate) mod user;
 
@@ -93,6 +93,11 @@ pub(crate) enum Report {
 
 /// Sets everything up and becomes the program; never returns.
 pub(crate) fn run(job: Job<'_>) -> ! {
+    run_by(set_up, job)
+}
+
+/// Runs `set_up`, which does not return but for a failure, and reports that; never returns.
+pub(crate) fn run_by(set_up: impl FnOnce(Job<'_>) -> Result<Infallible, (OwnedFd, StartError)>, job: Job<'_>) -> ! {
     // A panic must not unwind into the shim's own code, of which this process has a copy.
     let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| set_up(job)));
     let code = match outcome {
@@ -108,7 +113,8 @@ pub(crate) fn run(job: Job<'_>) -> ! {
     sys::exit_now(code)
 }
 
-fn report(status: &OwnedFd, report: &Report, fds: Vec<OwnedFd>) -> Step {
+/// Tells the shim.
+pub(crate) fn report(status: &OwnedFd, report: &Report, fds: Vec<OwnedFd>) -> Step {
     Packet::message(report, fds).and_then(|packet| packet.send(status.as_fd())).map_err(doing("report to the shim"))
 }
 
@@ -192,7 +198,7 @@ fn inside(bundle: &Bundle, brought: Brought<'_>, status: &OwnedFd) -> Result<Own
 }
 
 /// Nothing of the shim's own session, signals or mask goes into the container.
-fn start_clean() -> Step {
+pub(crate) fn start_clean() -> Step {
     sys::reset_signals();
     rustix::process::umask(rustix::fs::Mode::empty());
     rustix::process::setsid().map_err(doing("start a session")).map(drop)

@@ -21,17 +21,12 @@ pub(crate) fn mount(root: &OwnedFd, mounts: &[MountSpec], sources: Vec<Option<So
         let at = |what: &str| format!("{what} {}", mount.target);
         let is_folder = source.as_ref().is_none_or(|source| source.is_folder);
         // Before the mount point is made, which would look like the image's own.
-        let content = content(image.as_ref().unwrap_or(root), mount)?;
+        if let Some(source) = &source {
+            take_over(image.as_ref().unwrap_or(root), mount, source, host)?;
+        }
         let target = inroot::mount_point(root.as_fd(), Path::new(&mount.target), is_folder)
             .map_err(doing(at("make the mount point")))?;
         match (&mount.source, source) {
-            (MountSource::Volume { copy: true, name, .. }, Some(source)) => {
-                let volume = host.volumes.get(name).ok_or_else(|| Problem::new(at("find the volume of")))?;
-                if let Some(content) = content.filter(|_| source.is_folder) {
-                    copy_up::fill(&content, &source.folder, volume)?;
-                }
-                tree::attach(&source.tree, &target).map_err(doing(at("mount on")))?;
-            }
             (_, Some(source)) => tree::attach(&source.tree, &target).map_err(doing(at("mount on")))?,
             (MountSource::Tmpfs { size, mode, options }, None) => {
                 let tree = tmpfs(mount, *size, *mode, options)?;
@@ -39,7 +34,7 @@ pub(crate) fn mount(root: &OwnedFd, mounts: &[MountSpec], sources: Vec<Option<So
             }
             (MountSource::Image { image, subpath }, None) => {
                 let layers = host.images.get(&image.id).ok_or_else(|| Problem::new(at("find the image of")))?;
-                mount_image(root, mount, layers, subpath, &target)?;
+                mount_image((root, Path::new(&mount.target)), mount, layers, subpath, &target)?;
             }
             (MountSource::Bind { .. } | MountSource::Volume { .. }, None) => {
                 return Err(Problem::new(at("find the source of")));
@@ -47,6 +42,17 @@ pub(crate) fn mount(root: &OwnedFd, mounts: &[MountSpec], sources: Vec<Option<So
         }
     }
     Ok(())
+}
+
+/// Fills a new volume with what `image` has at its target.
+pub(crate) fn take_over(image: &OwnedFd, mount: &MountSpec, source: &Source, host: &Resolved) -> Step {
+    let MountSource::Volume { copy: true, name, .. } = &mount.source else { return Ok(()) };
+    let volume = host.volumes.get(name);
+    let volume = volume.ok_or_else(|| Problem::new(format!("find the volume of {}", mount.target)))?;
+    match content(image, mount)?.filter(|_| source.is_folder) {
+        Some(content) => copy_up::fill(&content, &source.folder, volume),
+        None => Ok(()),
+    }
 }
 
 /// What the image has where a new volume is mounted; `None`: nothing, or nothing is to be taken over.
@@ -119,8 +125,9 @@ fn attribute(option: &str) -> Option<(MountAttrFlags, bool)> {
     })
 }
 
-fn mount_image(
-    root: &OwnedFd,
+/// Mounts an image, or a part of it, on `target`, which is found again as a path below a folder.
+pub(crate) fn mount_image(
+    (base, place): (&OwnedFd, &Path),
     mount: &MountSpec,
     layers: &[std::path::PathBuf],
     subpath: &str,
@@ -137,7 +144,7 @@ fn mount_image(
         return Err(Problem::new(at("mount the file")));
     }
     let tree = tree::copy(&part, false).map_err(doing(at("take")))?;
-    let target = inroot::open(root.as_fd(), Path::new(&mount.target), rustix::fs::OFlags::PATH)
-        .map_err(doing(at("find the place for")))?;
+    let target =
+        inroot::open(base.as_fd(), place, rustix::fs::OFlags::PATH).map_err(doing(at("find the place for")))?;
     tree::attach(&tree, &target).map_err(doing(at("mount")))
 }

@@ -102,13 +102,18 @@ fn mount_dev(root: &OwnedFd) -> Step<OwnedFd> {
 
 /// Puts the sandbox's shared memory on /dev/shm: it belongs to the ipc namespace, which outlives the process.
 fn mount_shm(root: &OwnedFd, shm: Option<BorrowedFd<'_>>) -> Step {
-    let tree = match shm {
+    let tree = shared_memory(shm)?;
+    let point = point(root, "/dev/shm")?;
+    tree::attach(&tree, &point).map_err(doing("mount /dev/shm"))
+}
+
+/// A copy of the sandbox's shared memory, or of the host's.
+pub(crate) fn shared_memory(shm: Option<BorrowedFd<'_>>) -> Step<OwnedFd> {
+    match shm {
         Some(fd) => tree::copy(fd, false),
         None => rustix::fs::open("/dev/shm", OFlags::PATH | OFlags::CLOEXEC, Mode::empty())
             .map_err(std::io::Error::from)
             .and_then(|fd| tree::copy(fd, false)),
     }
-    .map_err(doing("take the shared memory"))?;
-    let point = point(root, "/dev/shm")?;
-    tree::attach(&tree, &point).map_err(doing("mount /dev/shm"))
+    .map_err(doing("take the shared memory"))
 }

@@ -13,7 +13,7 @@ use super::problem::{Problem, Step, doing};
 use crate::desired::{Namespaces, NetMode};
 
 /// What docker sets in every network namespace of its own, so that ports below 1024 and ping need no capability.
-const DEFAULTS: [(&str, &str); 2] =
+pub(crate) const DEFAULTS: [(&str, &str); 2] =
     [("net.ipv4.ip_unprivileged_port_start", "0"), ("net.ipv4.ping_group_range", "0 2147483647")];
 
 /// A procfs of our own that is mounted nowhere: nothing a container does can redirect a write to it (CVE-2025-52881).

@@ -9,6 +9,8 @@
 //!        ├ pidfd             process.rs  reaped: exit record, event
 //!        ├ stdout, stderr,   streams.rs  log, attached peers
 //!        │ terminal, stdin
+//!        ├ runtime, console, runtime.rs  an OCI runtime in place of init
+//!        │ children
 //!        └ time              revive.rs   no supervisor: start one
 //! ```
 
@@ -17,6 +19,7 @@ mod log;
 mod peers;
 mod process;
 mod revive;
+mod runtime;
 mod sandbox;
 mod serve;
 mod start;
@@ -74,6 +77,8 @@ pub(super) struct Shim {
     exit: Option<ExitRecord>,
     /// Rows and columns that were asked for last: the next process's terminal has them before the process is there.
     size: Option<(u16, u16)>,
+    /// Tells of children that have ended, once there may be any that nobody knows.
+    children: Option<nix::sys::signalfd::SignalFd>,
     revive: Revive,
     ending: bool,
 }
@@ -110,6 +115,7 @@ fn begin(arguments: impl Iterator<Item = OsString>) -> io::Result<Shim> {
         process: None,
         exit: None,
         size: None,
+        children: None,
         revive: Revive::default(),
         ending: false,
     };
@@ -204,6 +210,9 @@ enum Source {
     Output(u8),
     Input,
     LogRoom,
+    Command,
+    Console,
+    Children,
 }
 
 impl Shim {
@@ -219,8 +228,12 @@ impl Shim {
                 Source::Output(stream) => drop(self.read_output(stream)),
                 Source::Input => self.write_input(),
                 Source::LogRoom => self.log_room(),
+                Source::Command => self.command_ended(),
+                Source::Console => self.take_console(),
+                Source::Children => self.reap_others(),
             }
         }
+        self.check_deadline();
         self.drop_closed_peers();
         if self.revive.is_due(&self.peers) {
             // Nobody is left, and the world that this was a part of has been removed.
@@ -241,9 +254,13 @@ impl Shim {
         if let Some(process) = &self.process {
             process.poll_set(&mut sources, &mut set, self.peers_have_room());
         }
+        if let Some(children) = &self.children {
+            sources.push(Source::Children);
+            set.push(PollFd::new(children.as_fd(), PollFlags::POLLIN));
+        }
         // At the end a client that takes nothing is waited for, but not for ever.
         let none = if self.ending { PollTimeout::from(1000_u16) } else { PollTimeout::NONE };
-        let timeout = self.revive.timeout().unwrap_or(none);
+        let timeout = self.timeout().unwrap_or(none);
         if poll(&mut set, timeout).is_err() {
             return Vec::new();
         }
@@ -252,6 +269,15 @@ impl Shim {
             .zip(&set)
             .filter_map(|(source, fd)| fd.revents().filter(|flags| !flags.is_empty()).map(|flags| (source, flags)))
             .collect()
+    }
+
+    /// Until what is due next.
+    fn timeout(&self) -> Option<PollTimeout> {
+        let driven = self.process.as_ref().and_then(|process| process.driven.as_ref()?.deadline());
+        let due = self.revive.due().into_iter().chain(driven).min()?;
+        let left = due.saturating_duration_since(std::time::Instant::now());
+        // One more millisecond: poll would wake a moment too early and turn once for nothing.
+        PollTimeout::try_from(left + std::time::Duration::from_millis(1)).ok()
     }
 
     fn accept(&mut self) {

@@ -13,6 +13,7 @@ use super::super::record::{EXIT, ExitRecord, PROCESS, ProcessRecord};
 use super::super::sys;
 use super::super::wire::Packet;
 use super::log::Log;
+use super::runtime::{self, Driven};
 use super::streams::Streams;
 use super::{Shim, Source, hook};
 use crate::desired::Stamp;
@@ -32,6 +33,13 @@ pub(super) enum Stage {
         /// It has said that it failed; its end follows.
         failure: Option<StartError>,
     },
+    /// An OCI runtime creates and starts it.
+    Creating {
+        /// As above.
+        caller: (u64, u64),
+        /// Why it will not run; what is left of it is taken away.
+        failure: Option<StartError>,
+    },
     /// It is the program.
     Running,
 }
@@ -49,8 +57,12 @@ pub(super) struct Process {
     pub(super) log: Log,
     /// PID 1 is this program itself.
     pub(super) reaper: bool,
+    /// An OCI runtime drives it.
+    pub(super) driven: Option<Driven>,
     /// Run when init has put its root in place.
     pub(super) hooks: Vec<OciHook>,
+    /// Its files can't be reached through it.
+    pub(super) hidden: bool,
     pub(super) cgroup: Cgroup,
     /// Kills for want of memory before it was started.
     pub(super) oom: u64,
@@ -58,8 +70,13 @@ pub(super) struct Process {
 
 impl Process {
     pub(super) fn poll_set<'a>(&'a self, sources: &mut Vec<Source>, set: &mut Vec<PollFd<'a>>, peers_have_room: bool) {
-        sources.push(Source::Pidfd);
-        set.push(PollFd::new(self.pidfd.as_fd(), PollFlags::POLLIN));
+        if !self.driven.as_ref().is_some_and(Driven::is_busy) {
+            sources.push(Source::Pidfd);
+            set.push(PollFd::new(self.pidfd.as_fd(), PollFlags::POLLIN));
+        }
+        if let Some(driven) = &self.driven {
+            driven.poll_set(sources, set);
+        }
         if let Stage::SettingUp { status, failure: None, .. } = &self.stage {
             sources.push(Source::Report);
             set.push(PollFd::new(status.as_fd(), PollFlags::POLLIN));
@@ -80,6 +97,9 @@ impl Process {
             started: self.started.clone(),
             shim,
             shim_ticks: sys::start_ticks(shim).unwrap_or_default(),
+            runtime: self.driven.as_ref().map(|driven| driven.driver.clone()),
+            hostname: self.driven.as_ref().map_or_else(String::new, |driven| driven.hostname.clone()),
+            hidden: self.hidden,
         }
     }
 
@@ -137,17 +157,25 @@ impl Shim {
         }
     }
 
-    /// The end of the reports: exec has closed them, or init has died.
-    fn set_up_ended(&mut self) {
+    /// The end of the reports: exec has closed them, or init has died; or the end of a runtime's `start`.
+    pub(super) fn set_up_ended(&mut self) {
         let Some(process) = self.process.as_mut() else { return };
         let died = process.died_in_set_up();
-        let Stage::SettingUp { caller, failure, .. } = &mut process.stage else { return };
-        let caller = *caller;
-        if died {
-            *failure = Some(StartError::new("set-up", "the process was killed while its container was set up"));
-            return;
-        }
+        let caller = match (&mut process.stage, process.driven.as_mut()) {
+            (Stage::SettingUp { caller, .. }, Some(driven)) => {
+                driven.creating();
+                process.stage = Stage::Creating { caller: *caller, failure: None };
+                return;
+            }
+            (Stage::SettingUp { failure, .. }, None) if died => {
+                *failure = Some(StartError::new("set-up", "the process was killed while its container was set up"));
+                return;
+            }
+            (Stage::SettingUp { caller, .. } | Stage::Creating { caller, .. }, _) => *caller,
+            (Stage::Running, _) => return,
+        };
         process.stage = Stage::Running;
+        process.hidden = runtime::is_hidden(process);
         let record = process.record();
         let warnings = std::mem::take(&mut process.warnings);
         let handed = process.hand_out();
@@ -175,11 +203,21 @@ impl Shim {
         while matches!(&self.process, Some(Process { stage: Stage::SettingUp { failure: None, .. }, .. })) {
             self.take_report();
         }
+        if self.driven_ended(status) {
+            return;
+        }
         self.drain_output();
+        self.finish(status);
+    }
+
+    /// Nothing of the process is left: its end is recorded and told.
+    pub(super) fn finish(&mut self, status: i32) {
         let Some(process) = self.process.take() else { return };
-        let Process { stage, started, cgroup, oom, log, .. } = process;
+        let Process { stage, started, cgroup, oom, log, driven, .. } = process;
         log.finish();
-        let oom = cgroup.oom_kills() > oom;
+        // A runtime's `delete` has taken the group away.
+        let ended = driven.and_then(|driven| driven.ended);
+        let oom = ended.map_or_else(|| cgroup.oom_kills() > oom, |(_, oom)| oom);
         let mut exit = Exit {
             code: super::super::init::reaper::exit_code(status),
             oom,
@@ -188,7 +226,7 @@ impl Shim {
             error: None,
         };
         match stage {
-            Stage::SettingUp { caller, failure, .. } => {
+            Stage::SettingUp { caller, failure, .. } | Stage::Creating { caller, failure } => {
                 let error = failure.unwrap_or_else(|| StartError::new("set-up", "it ended without a word"));
                 exit.code = error.code;
                 exit.error = Some(error.to_string());

@@ -8,7 +8,6 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use nix::poll::PollTimeout;
 use rustix::fs::FlockOperation;
 
 use super::super::{executable, sys};
@@ -38,11 +37,9 @@ impl Revive {
         self.due = Some(Instant::now() + self.wait);
     }
 
-    /// How long poll may wait.
-    pub(super) fn timeout(&self) -> Option<PollTimeout> {
-        let left = self.due?.saturating_duration_since(Instant::now());
-        // One more millisecond: poll would wake a moment too early and turn once for nothing.
-        PollTimeout::try_from(left + Duration::from_millis(1)).ok()
+    /// When to look.
+    pub(super) fn due(&self) -> Option<Instant> {
+        self.due
     }
 
     /// Whether it is time to act. A supervisor that is connected ends the matter.

@@ -50,7 +50,7 @@ impl Shim {
         }
     }
 
-    fn answer(&mut self, peer: u64, number: u64, request: Request, fds: Vec<OwnedFd>) -> Answer {
+    fn answer(&mut self, peer: u64, call: u64, request: Request, fds: Vec<OwnedFd>) -> Answer {
         match request {
             Request::Hello { supervisor, .. } => {
                 if let Some(peer) = self.peer(peer) {
@@ -66,8 +66,13 @@ impl Shim {
                 let (parts, fds) = sandbox.transpose().map_err(failed)?.unwrap_or_default();
                 Ok(Some((Reply::Sandbox { parts }, fds)))
             }
-            Request::Start { bundle, shared } => self.start(&bundle, &shared, fds, (peer, number)).map(|()| None),
-            Request::Signal { number } => self.signal(number),
+            Request::Start { bundle, shared } => self.start(&bundle, &shared, fds, (peer, call)).map(|()| None),
+            Request::Signal { number } => match self.ask("kill", Some(number.to_string()), (peer, call)) {
+                Some(asked) => asked.map(|()| None),
+                None => self.signal(number),
+            },
+            Request::Pause => self.freeze("pause", (peer, call)),
+            Request::Resume => self.freeze("resume", (peer, call)),
             Request::State => self.state(),
             Request::Store { name } => {
                 self.store.insert(name, fds);
@@ -100,6 +105,11 @@ impl Shim {
                 done()
             }
         }
+    }
+
+    fn freeze(&mut self, verb: &'static str, caller: (u64, u64)) -> Answer {
+        let asked = self.ask(verb, None, caller);
+        asked.unwrap_or_else(|| Err(failed("no OCI runtime drives the container"))).map(|()| None)
     }
 
     fn signal(&self, number: i32) -> Answer {

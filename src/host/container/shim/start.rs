@@ -16,6 +16,7 @@ use super::super::sys::{self, Cloned};
 use super::Shim;
 use super::log::Log;
 use super::process::{Process, Stage};
+use super::runtime::Driven;
 use super::streams::Streams;
 use crate::desired::{NetMode, NsMode, SCHEMA};
 use crate::host::cgroup::Entry;
@@ -37,18 +38,16 @@ impl Shim {
             return Err(StartError::new("shim", "the process runs already"));
         }
         let shared: BTreeMap<_, _> = shared.iter().copied().zip(fds).collect();
-        // The log's thread of the last process may hang on its disk: see the clone.
-        if fs::read_dir("/proc/self/task").map_or(0, Iterator::count) != 1 {
-            return Err(StartError::new(
-                "log",
-                "the end of the last log is not written yet: its disk is slow or hangs",
-            ));
-        }
+        require_one_thread()?;
         let at = |what: &'static str| move |cause: io::Error| StartError::new(what, cause);
         self.forget_last().map_err(at("records"))?;
         let (mine, theirs) = Streams::make(&bundle.spec).map_err(at("standard streams"))?;
         let (status, report) = socketpair(AddressFamily::Unix, SockType::SeqPacket, None, SockFlag::SOCK_CLOEXEC)
             .map_err(|cause| StartError::new("shim", cause))?;
+        let mut driven = Driven::new(bundle)?;
+        if driven.is_some() {
+            self.hear_of_children()?;
+        }
         let namespaces = self.namespaces(bundle, &shared)?;
         let shm = match bundle.spec.namespaces.ipc {
             NsMode::Host => None,
@@ -63,10 +62,17 @@ impl Shim {
             Cloned::Parent { pid, pidfd } => (pid, pidfd),
             Cloned::Child => {
                 drop(status);
-                init::run(Job { bundle, entry, namespaces, shm, streams: theirs, size: self.size, status: report })
+                let job = Job { bundle, entry, namespaces, shm, streams: theirs, size: self.size, status: report };
+                match &driven {
+                    Some(driven) => driven.become_runtime(job),
+                    None => init::run(job),
+                }
             }
         };
         drop((report, theirs));
+        if let Some(driven) = driven.as_mut() {
+            driven.keep(shared);
+        }
         let ticks = sys::start_ticks(pid).map_err(at("shim"))?;
         // The log's thread must not be there while a clone is made, so it starts now.
         let log = Log::start(bundle).map_err(|cause| StartError::new("log", cause))?;
@@ -81,6 +87,8 @@ impl Shim {
             streams: mine,
             log,
             reaper: bundle.spec.init,
+            driven,
+            hidden: false,
             hooks: bundle.host.hooks.clone(),
             cgroup,
             oom,
@@ -125,6 +133,10 @@ impl Shim {
                 NsMode::Host => {}
             }
         }
+        if let (NsMode::Container(_), Some(_)) = (&spec.pid, &bundle.spec.runtime) {
+            // Our own init is cloned right into it.
+            list.push((passed(shared, Shared::Pid)?, libc::CLONE_NEWPID));
+        }
         Ok(list)
     }
 
@@ -136,16 +148,29 @@ impl Shim {
     }
 }
 
+/// The log's thread of the last process may hang on its disk, and a clone must be of one thread.
+fn require_one_thread() -> Result<(), StartError> {
+    if fs::read_dir("/proc/self/task").map_or(0, Iterator::count) == 1 {
+        return Ok(());
+    }
+    Err(StartError::new("log", "the end of the last log is not written yet: its disk is slow or hangs"))
+}
+
 fn passed(shared: &BTreeMap<Shared, OwnedFd>, kind: Shared) -> Result<BorrowedFd<'_>, StartError> {
     let found = shared.get(&kind).map(AsFd::as_fd);
     found.ok_or_else(|| StartError::new("sandbox", format!("the other container's {kind:?} was not handed over")))
 }
 
-/// Clones this process into new mount and process namespaces.
+/// Clones this process into new mount and process namespaces; for an OCI runtime, which makes the others itself, into a
+/// mount namespace only.
 fn clone(bundle: &Bundle, shared: &BTreeMap<Shared, OwnedFd>, entry: &Entry) -> Result<Cloned, StartError> {
     let failed = |what: &'static str| move |cause: io::Error| StartError::new("clone", format!("{what}: {cause}"));
     let mut flags = libc::CLONE_NEWNS as u64;
     let mut home = None;
+    if bundle.spec.runtime.is_some() {
+        // SAFETY: this process has one thread: the caller has counted.
+        return unsafe { sys::clone3(flags, None) }.map_err(failed("clone3"));
+    }
     match &bundle.spec.namespaces.pid {
         NsMode::Private => flags |= libc::CLONE_NEWPID as u64,
         NsMode::Host => {}
