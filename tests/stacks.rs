@@ -18,6 +18,11 @@ use support::world::World;
 
 /// Brings up a stack of `shared/stacks`, runs its check, takes it down, and looks at what is left.
 fn stack(name: &str) {
+    stack_by(name, None);
+}
+
+/// As [`stack`], with an OCI runtime for each service.
+fn stack_by(name: &str, runtime: Option<&str>) {
     let Some(shared) = support::shared(&format!("stacks::{name}")) else { return };
     let upstream = shared.join("stacks").join(name);
     let mut world = World::new();
@@ -32,8 +37,13 @@ fn stack(name: &str) {
         let names = ["compose.yaml", "docker-compose.yml"];
         names.iter().find(|n| folder.join(n).exists()).unwrap().to_string()
     };
-    let files = ["-f", &file, "-f", "../over.yaml"];
-
+    let mut files = vec!["-f", &file, "-f", "../over.yaml"];
+    if let Some(runtime) = runtime {
+        let services = world.windlass(&folder, &[&files[..], &["config", "--services"]].concat()).ok().stdout;
+        let lines: Vec<String> = services.lines().map(|name| format!("  {name}: {{ runtime: {runtime} }}\n")).collect();
+        fs::write(world.path().join("runtime.yaml"), format!("services:\n{}", lines.concat())).unwrap();
+        files.extend(["-f", "../runtime.yaml"]);
+    }
     world.windlass(&folder, &[&files[..], &["up", "-d"]].concat()).ok();
     let check = world.sh_in(&folder, ". ./check");
     if check.code != 0 {
@@ -82,6 +92,11 @@ stacks! {
     react_express_mysql "react-express-mysql"
     react_nginx "react-nginx"
     wordpress_mysql "wordpress-mysql"
+}
+
+#[test]
+fn a_stack_whose_services_run_under_runc() {
+    stack_by("nginx-flask-mysql", Some("runc"));
 }
 
 #[test]
