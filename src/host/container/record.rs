@@ -34,10 +34,7 @@ pub struct ProcessRecord {
     pub shim_ticks: u64,
     /// The OCI runtime that drives it; `None`: it is windlass's own.
     #[serde(default)]
-    pub runtime: Option<Driver>,
-    /// The host name that it was given, where a runtime drives it.
-    #[serde(default)]
-    pub hostname: String,
+    pub runtime: Option<Box<Driver>>,
     /// Its files can't be reached through it: its programs run on a kernel of their own.
     #[serde(default)]
     pub hidden: bool,

@@ -59,9 +59,7 @@ pub struct ExecSpec {
     /// The container has a cgroup namespace of its own.
     pub own_cgroup: bool,
     /// The OCI runtime that drives the container, and does the joining.
-    pub runtime: Option<Driver>,
-    /// The host name, where the container has been given one.
-    pub hostname: String,
+    pub runtime: Option<Box<Driver>>,
     /// It, and what it leaves in its session, ends with itself and with its caller (a probe).
     pub bound: bool,
 }
@@ -84,7 +82,6 @@ impl ExecSpec {
             cgroup,
             own_cgroup: !spec.namespaces.host_cgroup,
             runtime: process.runtime.clone(),
-            hostname: process.hostname.clone(),
             bound: false,
         }
     }

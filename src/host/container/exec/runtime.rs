@@ -116,7 +116,7 @@ fn process(spec: &ExecSpec, driver: &Driver) -> Result<String, StartError> {
     let run = driver.folder.parent().unwrap_or(Path::new("/"));
     let root = root(run).map_err(|cause| StartError::new("user", format!("find the container's root: {cause}")))?;
     let identity = user::look_up(root.as_fd(), &spec.user, &spec.groups).at("user")?;
-    let env = program::complete_env(&spec.env, &identity.home, &spec.hostname, spec.tty.is_some());
+    let env = program::complete_env(&spec.env, &identity.home, &driver.hostname, spec.tty.is_some());
     let process = Process {
         argv: &spec.argv,
         env: &env,

@@ -32,12 +32,15 @@ pub struct Driver {
     pub folder: PathBuf,
     /// The name of the container in the runtime's words.
     pub id: ContainerId,
+    /// The host name that it has, for the environment of who joins it.
+    pub hostname: String,
 }
 
 impl Driver {
     /// The driver of the container whose run folder is `run`.
-    pub fn new(spec: &RuntimeSpec, run: &Path, id: &ContainerId) -> Driver {
-        Driver { name: spec.name.clone(), program: spec.program.clone(), folder: run.join("oci"), id: id.clone() }
+    pub fn new(spec: &RuntimeSpec, run: &Path, id: &ContainerId, hostname: &str) -> Driver {
+        let RuntimeSpec { name, program } = spec.clone();
+        Driver { name, program, folder: run.join("oci"), id: id.clone(), hostname: hostname.to_owned() }
     }
 
     /// Where the runtime writes the id of the container's process.
@@ -175,7 +178,7 @@ mod tests {
     fn gvisor_uses_the_networks_of_the_container() {
         let runtime = |program: &str| RuntimeSpec { name: "n".into(), program: program.into() };
         let words = |program: &str| {
-            let driver = Driver::new(&runtime(program), Path::new("/run"), &ContainerId::from("c"));
+            let driver = Driver::new(&runtime(program), Path::new("/run"), &ContainerId::from("c"), "box");
             let words = driver.create(Some(Path::new("/s")));
             words.iter().map(|word| word.to_string_lossy().into_owned()).collect::<Vec<_>>().join(" ")
         };

@@ -188,5 +188,6 @@ impl Command {
 
 /// What the shim passes in of a bundle whose container an OCI runtime drives.
 pub(crate) fn driver(bundle: &Bundle) -> Option<Driver> {
-    bundle.spec.runtime.as_ref().map(|runtime| Driver::new(runtime, &bundle.host.run, &bundle.id))
+    let host = &bundle.host;
+    bundle.spec.runtime.as_ref().map(|runtime| Driver::new(runtime, &host.run, &bundle.id, &host.hostname))
 }

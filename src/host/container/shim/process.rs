@@ -97,8 +97,7 @@ impl Process {
             started: self.started.clone(),
             shim,
             shim_ticks: sys::start_ticks(shim).unwrap_or_default(),
-            runtime: self.driven.as_ref().map(|driven| driven.driver.clone()),
-            hostname: self.driven.as_ref().map_or_else(String::new, |driven| driven.hostname.clone()),
+            runtime: self.driven.as_ref().map(|driven| Box::new(driven.driver.clone())),
             hidden: self.hidden,
         }
     }

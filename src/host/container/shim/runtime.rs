@@ -33,8 +33,6 @@ const ASK: Duration = Duration::from_secs(20);
 /// What a runtime's container has beside its process.
 pub(super) struct Driven {
     pub(super) driver: Driver,
-    /// Of the container, for who joins it.
-    pub(super) hostname: String,
     /// Where the terminal will come from.
     console: Option<Console>,
     /// Other containers' namespaces, which the runtime finds by our descriptors while it creates.
@@ -79,7 +77,6 @@ impl Driven {
         sys::prctl(libc::PR_SET_CHILD_SUBREAPER, 1, 0).map_err(at)?;
         Ok(Some(Driven {
             driver,
-            hostname: bundle.host.hostname.clone(),
             console: console.transpose().map_err(at)?,
             shared: BTreeMap::new(),
             command: None,

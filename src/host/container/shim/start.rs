@@ -49,11 +49,7 @@ impl Shim {
             self.hear_of_children()?;
         }
         let namespaces = self.namespaces(bundle, &shared)?;
-        let shm = match bundle.spec.namespaces.ipc {
-            NsMode::Host => None,
-            NsMode::Private => Some(self.own(Part::Shm)?),
-            NsMode::Container(_) => Some(passed(&shared, Shared::Shm)?),
-        };
+        let shm = self.memory(bundle, &shared)?;
         let cgroup = bundle.host.cgroup.clone();
         let oom = cgroup.oom_kills();
         let entry = cgroup.entry().map_err(|cause| StartError::new("cgroup", cause))?;
@@ -138,6 +134,19 @@ impl Shim {
             list.push((passed(shared, Shared::Pid)?, libc::CLONE_NEWPID));
         }
         Ok(list)
+    }
+
+    /// The shared memory; `None`: the host's.
+    fn memory<'a>(
+        &'a self,
+        bundle: &Bundle,
+        shared: &'a BTreeMap<Shared, OwnedFd>,
+    ) -> Result<Option<BorrowedFd<'a>>, StartError> {
+        Ok(match bundle.spec.namespaces.ipc {
+            NsMode::Host => None,
+            NsMode::Private => Some(self.own(Part::Shm)?),
+            NsMode::Container(_) => Some(passed(shared, Shared::Shm)?),
+        })
     }
 
     fn own(&self, part: Part) -> Result<BorrowedFd<'_>, StartError> {
