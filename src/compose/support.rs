@@ -32,7 +32,12 @@ pub const FATES: &[(&str, Fate)] = &[
     ("services.*.cpu_percent", Refused("it is of Windows only; use `cpus`")),
     ("services.*.isolation", Only(&["", "default"], "isolation is of Windows only")),
     ("services.*.use_api_socket", Refused("there is no API socket yet")),
-    ("services.*.storage_opt", Refused("quotas of the root file system are not done yet")),
+    (
+        "services.*.storage_opt",
+        Refused(
+            "a limit of the root file system needs project quotas below overlayfs, which windlass does not set up; put what grows into a volume of type tmpfs with `size`",
+        ),
+    ),
     (
         "services.*.volumes.*.type",
         Only(&["bind", "volume", "tmpfs", "image"], "there are neither Windows pipes nor a swarm here"),

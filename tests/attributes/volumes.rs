@@ -5,6 +5,23 @@ use std::fs;
 use crate::stack::{Stack, refused};
 
 #[test]
+fn volumes_from_a_container_of_another_project() {
+    let lender = Stack::up(
+        "services: { db: { image: test, command: [sh, -c, 'echo kept > /data/x; sleep 1000'], volumes: ['data:/data'] } }\nvolumes: { data: {} }\n",
+    );
+    lender.world.wait_for("the file", || lender.inside("db", "test -s /data/x").code == 0);
+    let text =
+        "services: { web: { image: test, command: [sleep, '1000'], volumes_from: ['container:app-db-1:ro'] } }\n";
+    let folder = crate::support::image::project(&lender.world, "taker", text);
+    lender.world.windlass(&folder, &["up", "-d"]).ok();
+    lender.world.windlass(&folder, &["exec", "-T", "web", "cat", "/data/x"]).ok().says("kept");
+    lender.world.windlass(&folder, &["exec", "-T", "web", "touch", "/data/y"]).code(1);
+    lender.world.windlass(&folder, &["down", "-v"]).ok();
+    lender.inside("db", "test -s /data/x").ok();
+    lender.down();
+}
+
+#[test]
 fn volumes_of_every_kind() {
     let stack = Stack::new("");
     fs::create_dir_all(stack.folder.join("bound/inner")).unwrap();

@@ -41,6 +41,7 @@ use sha2::{Digest as _, Sha256};
 pub use error::CompileError;
 use error::Problems;
 pub use lifecycle::signal;
+pub use mount::wanted_lenders;
 pub use request::{Recreate, Request, Run, Verb, declared_volumes, wanted_files, wanted_images};
 pub use runtime::wanted_programs;
 

@@ -1,11 +1,11 @@
 //! The mounts of a container: `volumes`, `tmpfs`, `volumes_from` and the volumes that its image declares.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
 use super::process::clean;
 use super::{Compiler, Problems};
-use crate::compose::model::{BindOptions, Mount, MountKind, Service};
+use crate::compose::model::{BindOptions, Mount, MountKind, Project, Service};
 use crate::compose::units;
 use crate::desired::{MountSource, MountSpec, VolumeSpec};
 use crate::name::{ServiceName, VolumeName};
@@ -200,7 +200,21 @@ fn anonymous_volume(
     }
 }
 
-/// `volumes_from: service[:ro|rw]`: what another service's first container has, where nothing is mounted yet.
+/// The containers that services take volumes from by their names, whichever project they are of; their mounts must be in
+/// [`Request::lenders`](super::Request::lenders).
+pub fn wanted_lenders(project: &Project) -> BTreeSet<String> {
+    let all = project.services.values().flat_map(|service| &service.volumes_from);
+    all.filter_map(|text| lender(text)).map(|(name, _)| name.to_owned()).collect()
+}
+
+/// Name and mode of `container:NAME[:ro|rw]`.
+fn lender(text: &str) -> Option<(&str, &str)> {
+    let rest = text.strip_prefix("container:")?;
+    Some(rest.split_once(':').unwrap_or((rest, "rw")))
+}
+
+/// `volumes_from: service[:ro|rw]` or `container:name[:ro|rw]`: what another service's first container, or another
+/// container, has, where nothing is mounted yet.
 fn borrowed(
     compiler: &Compiler<'_>,
     owner: Owner<'_>,
@@ -210,11 +224,18 @@ fn borrowed(
 ) {
     for (index, text) in owner.service.volumes_from.iter().enumerate() {
         let path = format!("services.{}.volumes_from[{index}]", owner.name);
-        let (name, mode) = text.split_once(':').unwrap_or((text, "rw"));
-        if name == "container" {
-            problems.add(path, "volumes of containers outside the project are not done yet; name a service");
+        if let Some((name, mode)) = lender(text) {
+            match compiler.request.lenders.get(name) {
+                Some(Some(mounts)) => lend(mounts.clone(), mode, all),
+                _ => problems.add_with_help(
+                    path,
+                    format!("there is no container `{name}`"),
+                    "it must be one of windlass's, and made before: `windlass ls`, `windlass -p PROJECT ps -a`",
+                ),
+            }
             continue;
         }
+        let (name, mode) = text.split_once(':').unwrap_or((text, "rw"));
         let Some((name, service)) = compiler.project.services.get_key_value(name) else {
             problems.add(path, format!("there is no service `{name}`"));
             continue;
@@ -228,10 +249,15 @@ fn borrowed(
         let owner = Owner { name, service, container: &container, depth: owner.depth + 1 };
         let other = mounts(compiler, owner, &mut Problems::default());
         anonymous.extend(other.anonymous);
-        for mut mount in other.list.into_iter().filter(|mount| !matches!(mount.source, MountSource::Tmpfs { .. })) {
-            mount.read_only |= mode == "ro";
-            all.entry(mount.target.clone()).or_insert(mount);
-        }
+        lend(other.list, mode, all);
+    }
+}
+
+/// Adds another container's mounts; memory is nobody else's.
+fn lend(mounts: Vec<MountSpec>, mode: &str, all: &mut BTreeMap<String, MountSpec>) {
+    for mut mount in mounts.into_iter().filter(|mount| !matches!(mount.source, MountSource::Tmpfs { .. })) {
+        mount.read_only |= mode == "ro";
+        all.entry(mount.target.clone()).or_insert(mount);
     }
 }
 

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::compose::model::{self, MountKind, Project};
-use crate::desired::{Desired, ResolvedImage, Source, Stamp};
+use crate::desired::{Desired, MountSpec, ResolvedImage, Source, Stamp};
 use crate::name::{ContainerName, ServiceName, VolumeName};
 
 /// What a verb asks for, and all that [`super::compile`] needs to know of the world.
@@ -41,6 +41,8 @@ pub struct Request {
     pub nonce: String,
     /// The files that [`wanted_files`] named: their bytes, or why they can't be read.
     pub files: BTreeMap<PathBuf, Result<Vec<u8>, String>>,
+    /// What the containers have mounted that [`super::wanted_lenders`] named; `None`: there is none of that name.
+    pub lenders: BTreeMap<String, Option<Vec<MountSpec>>>,
     /// Where the programs are that [`super::wanted_programs`] named; `None`: nowhere.
     pub programs: BTreeMap<String, Option<PathBuf>>,
     /// The images that [`wanted_images`] named.

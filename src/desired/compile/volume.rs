@@ -23,10 +23,18 @@ pub fn volumes(compiler: &Compiler<'_>, spec: &ContainerSpec, problems: &mut Pro
                 driver: "local".to_owned(),
                 ..VolumeSpec::default()
             }),
+            // Another project's, by `volumes_from: container:…`.
+            None if is_lent(compiler, name) => {
+                list.push(VolumeSpec { name: name.clone(), driver: "local".to_owned(), ..VolumeSpec::default() });
+            }
             None => {}
         }
     }
     list
+}
+
+fn is_lent(compiler: &Compiler<'_>, name: &VolumeName) -> bool {
+    compiler.request.lenders.values().flatten().flatten().any(|mount| super::mount::uses(mount, name))
 }
 
 fn declared_volume(compiler: &Compiler<'_>, key: &str, volume: &Volume, problems: &mut Problems) -> VolumeSpec {

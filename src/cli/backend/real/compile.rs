@@ -12,7 +12,7 @@ use super::{Real, failed, oneoff, pull};
 use crate::compose;
 use crate::compose::model::{Project, Service};
 use crate::desired::compile::{self, Request, Verb, compile};
-use crate::desired::{Desired, EndpointLease, Leases, NetworkLease, ResolvedImage, Source};
+use crate::desired::{Desired, EndpointLease, Leases, MountSpec, NetworkLease, ResolvedImage, Source};
 use crate::diag::Diagnostics;
 use crate::graph::Graph;
 use crate::host::clock;
@@ -92,6 +92,7 @@ impl Real {
             compatibility: self.compatibility,
             nonce: oneoff::random()?,
             files: compile::wanted_files(project, &source).into_iter().map(read).collect(),
+            lenders: self.lenders(project),
             programs: compile::wanted_programs(project).into_iter().map(|name| (name.clone(), find(&name))).collect(),
             mount_images,
             source,
@@ -109,6 +110,24 @@ impl Real {
             },
             None => Source::default(),
         }
+    }
+
+    /// What the containers have mounted whose volumes are taken by their names. One that can't be read is not there.
+    fn lenders(&self, project: &Project) -> BTreeMap<String, Option<Vec<MountSpec>>> {
+        let mut lenders: BTreeMap<_, _> =
+            compile::wanted_lenders(project).into_iter().map(|name| (name, None)).collect();
+        if lenders.is_empty() {
+            return lenders;
+        }
+        let projects = super::ledger::all(&self.paths);
+        for id in projects.iter().flat_map(|name| super::ledger::containers(&self.paths, name)) {
+            if let Ok(Some(made)) = ledger::made(&self.paths, &id)
+                && let Some(found) = lenders.get_mut(made.spec.name.as_str())
+            {
+                *found = Some(made.spec.mounts);
+            }
+        }
+        lenders
     }
 
     /// What addresses are taken on this machine.

@@ -206,6 +206,24 @@ services:
 }
 
 #[test]
+fn volumes_from_takes_what_a_container_of_another_project_has() {
+    let yaml = "services: {web: {volumes_from: ['container:other-db-1:ro']}}";
+    let project = project(yaml);
+    let source = MountSource::Volume { name: "other_data".into(), subpath: String::new(), copy: true };
+    let mut request = request();
+    assert_eq!(wanted_lenders(&project), ["other-db-1".to_owned()].into());
+    request.lenders.insert(
+        "other-db-1".into(),
+        Some(vec![MountSpec { target: "/data".into(), source: source.clone(), read_only: false }]),
+    );
+    let desired = compile(&project, &images(&project), &Leases::default(), &request).unwrap();
+    let mounts = &desired.containers["shop-web-1"].spec.mounts;
+    assert_eq!(mounts.as_slice(), [MountSpec { target: "/data".into(), source, read_only: true }]);
+    assert_eq!(desired.volumes["other_data"].project, None, "it must be there, and is not removed");
+    assert!(errors(yaml)[0].contains("there is no container `other-db-1`"));
+}
+
+#[test]
 fn secrets_and_configs() {
     let yaml = "
 services:
