@@ -45,6 +45,12 @@ fn run_folder(stack: &Stack, service: &str) -> PathBuf {
     stack.world.path().join("run/containers").join(id.trim())
 }
 
+/// The service's process, if one is recorded at this moment.
+fn process(stack: &Stack, service: &str) -> Option<i64> {
+    let text = fs::read_to_string(run_folder(stack, service).join("process.json")).ok()?;
+    serde_json::from_str::<serde_json::Value>(text.lines().nth(1)?).ok()?["pid"].as_i64()
+}
+
 fn is_driven(stack: &Stack, service: &str) -> bool {
     fs::read_dir(run_folder(stack, service).join("oci/state")).is_ok_and(|mut list| list.next().is_some())
 }
@@ -147,7 +153,8 @@ services:
     let before = stack.pid("kept");
     kill(Pid::from_raw(before), Signal::SIGKILL).unwrap();
     stack.world.wait_for("the restart", || stack.read("kept") == "x\nx\n");
-    stack.world.wait_for("a new process", || stack.pid("kept") != before);
+    let again = || process(&stack, "kept").is_some_and(|pid| pid != i64::from(before));
+    stack.world.wait_for("a new process", again);
     stack.run(&["kill", "-s", "USR1", "polite"]).ok();
     stack.world.wait_for("its end", || stack.run(&["ps", "-a", "polite"]).stdout.contains("Exited (3)"));
     stack.run(&["start", "polite"]).ok();
@@ -232,10 +239,8 @@ fn a_killed_supervisor_and_a_killed_shim_are_found() {
     stack.inside("web", "exit 3").code(3);
     kill(by_word("__shim").unwrap(), Signal::SIGKILL).unwrap();
     let answers = || stack.world.sh("curl -sS http://127.0.0.1:8080/").code == 0;
-    stack.world.wait_for("the restart", || {
-        let record = run_folder(&stack, "web").join("process.json");
-        record.exists() && stack.pid("web") != before && answers()
-    });
+    let again = || process(&stack, "web").is_some_and(|pid| pid != i64::from(before));
+    stack.world.wait_for("the restart", || again() && answers());
     stack.down();
 }
 
