@@ -9,7 +9,7 @@ use std::process::Stdio;
 
 use super::super::client::connection;
 use super::super::init::problem::{At, Step, doing};
-use super::super::init::{program, user};
+use super::super::init::{console, program, user};
 use super::super::oci::config::{self, Process};
 use super::super::oci::console::Console;
 use super::super::oci::{self, Driver};
@@ -105,9 +105,8 @@ fn command(driver: &Driver, files: &Files, console: Option<&Console>, streams: V
     }
 }
 
-fn hand_over(control: &OwnedFd, master: OwnedFd, (rows, columns): (u16, u16)) -> Step {
-    let size = rustix::termios::Winsize { ws_row: rows, ws_col: columns, ws_xpixel: 0, ws_ypixel: 0 };
-    rustix::termios::tcsetwinsize(&master, size).map_err(doing("set the size of the terminal"))?;
+fn hand_over(control: &OwnedFd, master: OwnedFd, size: (u16, u16)) -> Step {
+    console::resize(&master, size).map_err(doing("set the size of the terminal"))?;
     tell(control, &Told::Terminal, vec![master]).map_err(doing("hand over the terminal"))
 }
 

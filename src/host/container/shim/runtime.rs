@@ -17,7 +17,7 @@ use nix::sys::signal::{SigSet, Signal};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 
 use super::super::bundle::{Bundle, Shared};
-use super::super::init::Job;
+use super::super::init::{self, Job};
 use super::super::oci::console::Console;
 use super::super::oci::{self, Driver};
 use super::super::protocol::{Reply, StartError};
@@ -190,6 +190,10 @@ impl Shim {
             Ok(None) => {}
             Ok(Some(master)) => {
                 driven.console = None;
+                if let Some(size) = self.size {
+                    // A size that can't be set is no reason not to start.
+                    let _ = init::console::resize(&master, size);
+                }
                 process.streams.set_terminal(master);
             }
             // Without its terminal the container's start fails, and the runtime tells.
@@ -211,7 +215,7 @@ impl Shim {
             driven.ended = Some((status, oom));
             self.drain_output();
         } else if status != 0 {
-            let error = driven.failure(&format!("create ended with {}", super::super::init::reaper::exit_code(status)));
+            let error = driven.failure(&format!("create ended with {}", init::reaper::exit_code(status)));
             self.give_up(error);
         } else if let Err(error) = self.created() {
             self.give_up(error);
