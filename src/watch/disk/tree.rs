@@ -25,8 +25,6 @@ pub(super) struct Tree {
     came: BTreeSet<PathBuf>,
     overflowed: bool,
     doubt: Option<Doubt>,
-    /// When everything was looked at last.
-    renewed: Instant,
 }
 
 /// So long all is quiet, and what nobody told of is looked for.
@@ -67,9 +65,8 @@ impl Tree {
         let roots: Vec<PathBuf> = roots.into_iter().collect();
         let git = walk::git_locks(roots.iter());
         let (known, coalescer) = (Known::default(), Coalescer::default());
-        let renewed = Instant::now();
         let (came, overflowed, doubt) = (BTreeSet::new(), false, None);
-        Self { scope, roots, folders, known, coalescer, git, came, overflowed, doubt, renewed }
+        Self { scope, roots, folders, known, coalescer, git, came, overflowed, doubt }
     }
 
     /// Sets all watches and looks at everything for the first time.
@@ -189,9 +186,7 @@ impl Tree {
         if self.git.contains(&path) {
             return self.hold_for_git();
         }
-        let goes_watched = goes && self.folders.forget(&path);
-        // Names that change around a look at everything may have changed during it.
-        if goes_watched || (comes || goes) && now < self.renewed + QUIET {
+        if comes && self.folders.is_watched(&path) || goes && self.folders.forget(&path) {
             self.doubt(Unheard::Anything, now);
         }
         if comes || goes {
@@ -278,7 +273,6 @@ impl Tree {
         self.came.clear();
         self.folders.begin_anew();
         let found = self.look_everywhere();
-        self.renewed = Instant::now();
         let mut changed = self.known.differences(&found, now);
         // A file of the project that only may have changed is not worth a look at the whole project.
         let files = &self.scope.files;
