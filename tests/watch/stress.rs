@@ -59,7 +59,7 @@ impl Drop for Queue {
 fn become_equal(world: &World, folder: &Path, watching: &Watching) {
     let here = tree(&folder.join("src"));
     assert!(here.len() > 20, "{}", here.len());
-    let end = Instant::now() + Duration::from_secs(60);
+    let end = Instant::now() + Duration::from_secs(120);
     loop {
         let wrong = differences(&here, &tree(&root(world, folder, "web").join("app")));
         if wrong.is_empty() {

@@ -270,9 +270,9 @@ impl<'a, B: Backend> Session<'a, B> {
 
     fn batch(&mut self, batch: &Batch) {
         self.replicas.changed(batch);
-        for (index, rule) in self.rules.iter().enumerate() {
+        for (index, rule) in self.rules.iter().enumerate().filter(|(_, rule)| rule.action != Action::Sync) {
             let count = batch.paths.iter().filter(|path| rule.takes(path).is_some()).count();
-            if count > 0 && rule.action != Action::Sync {
+            if count > 0 {
                 self.work.add(index, rule, count, batch.since);
             }
         }
