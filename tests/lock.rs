@@ -130,6 +130,30 @@ fn what_was_locked_comes_back_on_an_empty_machine_and_a_moved_tag_is_refused() {
 }
 
 #[test]
+fn config_prints_the_digests_of_the_lock_file_else_of_the_registry() {
+    let shop = Shop::new();
+    let (one, _) = shop.push("team/app", "1", "one");
+    let (other, _) = shop.push("team/other", "2", "other");
+    let folder = shop.project(APP);
+    let windlass = |arguments: &[&str]| shop.world.windlass(&folder, arguments);
+    let app = |digest: &str| format!("{}/team/app:1@{digest}", shop.host);
+    windlass(&["config", "--resolve-image-digests"]).ok().says(&format!("image: {}", app(&one)));
+    windlass(&["lock"]).ok();
+    let (two, _) = shop.push("team/app", "1", "two");
+    let text = format!("{APP}  other: {{image: 'HOST/team/other:2', command: [env]}}\n").replace("HOST", &shop.host);
+    fs::write(folder.join("compose.yaml"), text).unwrap();
+    windlass(&["config", "--resolve-image-digests"]).ok().says(&app(&one)).says(&other).says("command:");
+    let only = windlass(&["config", "--lock-image-digests"]).ok().says(&app(&one)).says(&other);
+    assert!(!only.stdout.contains("command:") && !only.stdout.contains("networks:"), "{}", only.stdout);
+    // An override file of its own: with it, another machine needs no lock file.
+    fs::write(folder.join("digests.yaml"), &only.stdout).unwrap();
+    fs::remove_file(folder.join("windlass.lock")).unwrap();
+    windlass(&["config", "--resolve-image-digests"]).ok().says(&app(&two));
+    windlass(&["-f", "compose.yaml", "-f", "digests.yaml", "config", "--images"]).ok().says(&app(&one)).says(&other);
+    shop.world.assert_clean();
+}
+
+#[test]
 fn frozen_needs_no_registry_but_all_images() {
     let mut shop = Shop::new();
     let (_, manifest) = shop.push("team/app", "1", "one");

@@ -9,8 +9,12 @@
 
 mod support;
 
+#[path = "watch/images.rs"]
+mod images;
 #[path = "watch/rules.rs"]
 mod rules;
+#[path = "watch/script.rs"]
+mod script;
 #[path = "watch/stress.rs"]
 mod stress;
 

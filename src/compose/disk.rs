@@ -23,7 +23,12 @@ pub fn is_file(path: &Path) -> bool {
     path.metadata().is_ok_and(|metadata| !metadata.is_dir())
 }
 
-/// The path without symbolic links, if it exists.
+/// The path without symbolic links, of as much of it as exists.
 pub fn real_path(path: &str) -> Option<PathBuf> {
-    std::fs::canonicalize(path).ok()
+    let path = Path::new(path);
+    path.ancestors().find_map(|above| {
+        let rest = path.strip_prefix(above).ok()?;
+        let real = std::fs::canonicalize(above).ok()?;
+        Some(if rest.as_os_str().is_empty() { real } else { real.join(rest) })
+    })
 }

@@ -77,6 +77,11 @@ impl Coalescer {
         self.held = held;
     }
 
+    /// Whether nothing is told now.
+    pub fn is_held(&self) -> bool {
+        self.held
+    }
+
     /// When the next batch is due; `None`: there is nothing to tell.
     pub fn due(&self) -> Option<Instant> {
         let (first, last) = (self.first?, self.last?);

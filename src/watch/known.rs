@@ -104,13 +104,12 @@ impl Known {
         names.filter(|other| *other != path).cloned().collect()
     }
 
-    /// What is other than it was: come, gone, or changed, or changed so lately that it can't be told. `found` is all that
-    /// there is now, `now` is since 1970.
-    pub fn differences(&self, found: &BTreeMap<PathBuf, Print>, now: Duration) -> BTreeSet<PathBuf> {
+    /// What is other than it was: come, gone or changed. `found` is all that there is now. With `now` (since 1970) also what
+    /// changed so lately that it can't be told.
+    pub fn differences(&self, found: &BTreeMap<PathBuf, Print>, now: Option<Duration>) -> BTreeSet<PathBuf> {
         let gone = self.prints.keys().filter(|path| !found.contains_key(*path));
-        let other = found
-            .iter()
-            .filter(|(path, print)| self.prints.get(*path) != Some(*print) || now.saturating_sub(print.changed) < RACY);
+        let is_racy = |print: &Print| now.is_some_and(|now| now.saturating_sub(print.changed) < RACY);
+        let other = found.iter().filter(|(path, print)| self.prints.get(*path) != Some(*print) || is_racy(print));
         gone.chain(other.map(|(path, _)| path)).cloned().collect()
     }
 }
@@ -167,7 +166,9 @@ mod tests {
         now.insert(PathBuf::from("/same"), print(1, 10));
         now.insert(PathBuf::from("/other"), print(3, 11));
         now.insert(PathBuf::from("/new"), print(4, 12));
-        assert_eq!(before.differences(&now, Duration::from_secs(100)), set(&["/gone", "/new", "/other"]));
-        assert_eq!(before.differences(&now, Duration::from_secs(15)), set(&["/gone", "/new", "/other", "/same"]));
+        let differences = |seconds: Option<u64>| before.differences(&now, seconds.map(Duration::from_secs));
+        assert_eq!(differences(None), set(&["/gone", "/new", "/other"]));
+        assert_eq!(differences(Some(100)), set(&["/gone", "/new", "/other"]));
+        assert_eq!(differences(Some(15)), set(&["/gone", "/new", "/other", "/same"]));
     }
 }

@@ -18,7 +18,11 @@ pub struct PatternError {
 
 /// Patterns in their order.
 #[derive(Clone, Debug, Default)]
-pub struct Patterns(Vec<Pattern>);
+pub struct Patterns {
+    list: Vec<Pattern>,
+    /// All of them as one, where none takes anything back: asked once a path, not once a pattern.
+    any: Option<Regex>,
+}
 
 #[derive(Clone, Debug)]
 struct Pattern {
@@ -38,7 +42,12 @@ impl Patterns {
     /// The first that is none.
     pub fn new<T: AsRef<str>>(patterns: impl IntoIterator<Item = T>) -> Result<Self, PatternError> {
         let parsed = patterns.into_iter().filter_map(|text| parse(text.as_ref().trim()).transpose());
-        Ok(Self(parsed.collect::<Result<_, _>>()?))
+        let list: Vec<Pattern> = parsed.collect::<Result<_, _>>()?;
+        let each = || list.iter().map(|pattern| pattern.regex.as_str());
+        let only_adds = !list.iter().any(|pattern| pattern.takes_back);
+        // One that is too large as a whole is asked pattern by pattern.
+        let any = Regex::new(&each().collect::<Vec<_>>().join("|")).ok().filter(|_| only_adds && !list.is_empty());
+        Ok(Self { list, any })
     }
 
     /// The text of a `.dockerignore`: a pattern a line; a line that begins with `#` is a comment.
@@ -52,15 +61,18 @@ impl Patterns {
 
     /// Whether there is none.
     pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.list.is_empty()
     }
 
     /// Whether a path, relative to the patterns' folder, or a folder above it, is matched.
     pub fn matches(&self, path: &Path) -> bool {
+        if let Some(any) = &self.any {
+            return path.ancestors().any(|path| is_match(any, path));
+        }
         let mut matched = false;
-        for pattern in &self.0 {
+        for pattern in &self.list {
             // A pattern that could not change the answer is not asked.
-            if pattern.takes_back == matched && path.ancestors().any(|path| pattern.is_match(path)) {
+            if pattern.takes_back == matched && path.ancestors().any(|path| is_match(&pattern.regex, path)) {
                 matched = !pattern.takes_back;
             }
         }
@@ -69,20 +81,16 @@ impl Patterns {
 
     /// Whether a folder and all that can ever be in it is matched, so that nobody has to look into it.
     pub fn covers(&self, folder: &Path) -> bool {
-        self.matches(folder) && !self.0.iter().any(|pattern| pattern.takes_back && pattern.may_match_below(folder))
+        self.matches(folder) && !self.list.iter().any(|pattern| pattern.takes_back && pattern.may_match_below(folder))
     }
 
     /// Whether anything below a folder may be matched, or the folder is itself.
     pub fn may_match_below(&self, folder: &Path) -> bool {
-        self.matches(folder) || self.0.iter().any(|pattern| !pattern.takes_back && pattern.may_match_below(folder))
+        self.matches(folder) || self.list.iter().any(|pattern| !pattern.takes_back && pattern.may_match_below(folder))
     }
 }
 
 impl Pattern {
-    fn is_match(&self, path: &Path) -> bool {
-        !path.as_os_str().is_empty() && self.regex.is_match(path.as_os_str().as_encoded_bytes())
-    }
-
     fn may_match_below(&self, folder: &Path) -> bool {
         if self.whole {
             self.fixed.starts_with(folder)
@@ -90,6 +98,10 @@ impl Pattern {
             self.fixed.starts_with(folder) || folder.starts_with(&self.fixed)
         }
     }
+}
+
+fn is_match(regex: &Regex, path: &Path) -> bool {
+    !path.as_os_str().is_empty() && regex.is_match(path.as_os_str().as_encoded_bytes())
 }
 
 /// One pattern; `None`: an empty one, which is none.
@@ -134,7 +146,7 @@ fn clean(text: &str) -> String {
 
 /// The regular expression for a pattern: `**` crosses slashes and takes the one behind it along, `*` and `?` don't.
 fn expression(pattern: &str) -> Result<String, &'static str> {
-    let mut out = String::from(r"(?s-u)\A");
+    let mut out = String::from(r"(?s-u:\A");
     let mut chars = pattern.chars().peekable();
     while let Some(c) = chars.next() {
         match c {
@@ -150,7 +162,7 @@ fn expression(pattern: &str) -> Result<String, &'static str> {
             c => literal(c, &mut out),
         }
     }
-    out.push_str(r"\z");
+    out.push_str(r"\z)");
     Ok(out)
 }
 

@@ -308,7 +308,7 @@ def part_watch(lab):
         time.sleep(1)
         before = ticks()
         time.sleep(10)
-        lab.row("watch, idle for 10 s: CPU, ms", (ticks() - before) * 10)
+        lab.row("watch, idle for 10 s: CPU, ms", str((ticks() - before) * 10))
     finally:
         watch.send_signal(2)
         watch.wait()

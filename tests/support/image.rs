@@ -21,11 +21,23 @@ pub fn load(world: &World) {
     load_as(world, "test:latest", &json!({ "Cmd": ["sleep", "100000"], "Env": ["PATH=/bin"] }));
 }
 
+/// Loads an image that has nothing but one static program, as one built `FROM scratch` has.
+pub fn load_bare(world: &World, name: &str) {
+    let mut layer = tar::Builder::new(Vec::new());
+    file(&mut layer, "sleep", &fs::read(busybox()).unwrap(), 0o755);
+    let config = json!({ "Cmd": ["/sleep", "100000"] });
+    load_archive(world, &archive(name, &config, &layer.into_inner().unwrap()));
+}
+
 /// Loads the test image under a name, with a config (`Cmd`, `Env`, `User`, …) of its own.
 pub fn load_as(world: &World, name: &str, config: &Value) {
-    let archive = world.path().join("test-image.tar");
-    fs::write(&archive, build(name, config)).unwrap();
-    world.windlass(world.path(), &["image", "load", "-i", archive.to_str().unwrap()]).ok();
+    load_archive(world, &archive(name, config, &layer()));
+}
+
+fn load_archive(world: &World, archive: &[u8]) {
+    let path = world.path().join("test-image.tar");
+    fs::write(&path, archive).unwrap();
+    world.windlass(world.path(), &["image", "load", "-i", path.to_str().unwrap()]).ok();
 }
 
 /// A busybox without libraries, as Debian has it.
@@ -33,9 +45,8 @@ pub fn busybox() -> PathBuf {
     ["/bin/busybox", "/usr/bin/busybox"].iter().map(PathBuf::from).find(|p| p.exists()).expect("busybox-static")
 }
 
-fn build(name: &str, config: &Value) -> Vec<u8> {
-    let layer = layer();
-    let diff = format!("sha256:{}", windlass::host::record::hex(&Sha256::digest(&layer)));
+fn archive(name: &str, config: &Value, layer: &[u8]) -> Vec<u8> {
+    let diff = format!("sha256:{}", windlass::host::record::hex(&Sha256::digest(layer)));
     let architecture = if cfg!(target_arch = "aarch64") { "arm64" } else { "amd64" };
     let config = json!({
         "architecture": architecture, "os": "linux", "config": config,
@@ -44,7 +55,7 @@ fn build(name: &str, config: &Value) -> Vec<u8> {
     let manifest = json!([{ "Config": "config.json", "RepoTags": [name], "Layers": ["layer.tar"] }]);
     let mut tar = tar::Builder::new(Vec::new());
     file(&mut tar, "config.json", config.to_string().as_bytes(), 0o644);
-    file(&mut tar, "layer.tar", &layer, 0o644);
+    file(&mut tar, "layer.tar", layer, 0o644);
     file(&mut tar, "manifest.json", manifest.to_string().as_bytes(), 0o644);
     tar.into_inner().unwrap()
 }

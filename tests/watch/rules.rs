@@ -1,12 +1,9 @@
-//! restart, exec, rebuild, and changes of the project's own files.
+//! restart, exec, and changes of the project's own files.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
-use serde_json::json;
-
-use super::support::image::load_as;
 use super::support::world::World;
 use super::{Watching, arrives, ids, root, world};
 
@@ -46,62 +43,6 @@ fn restart_and_exec_come_after_the_files() {
     assert_eq!(before[2], after[2], "nobody else is");
     fs::write(folder.join("again/x"), "again").unwrap();
     watching.says("web  restart  1 file");
-    drop(watching);
-    world.windlass(&folder, &["down"]).ok();
-    world.assert_clean();
-}
-
-/// A builder that makes an image of the archive in its context, or fails as buildah does.
-const BUILDAH: &str = r#"#!/bin/sh
-eval "last=\${$#}"
-case "$1" in
-build)
-  echo "STEP 1/1: RUN make"
-  if [ -e "$last/broken" ]; then echo 'Error: building at STEP "RUN make": exit status 2' >&2; exit 2; fi
-  cp "$last/image.tar" "$HOME/built.tar" ;;
-push) to=${last#oci-archive:}; cp "$HOME/built.tar" "${to%%:*}" ;;
-esac
-"#;
-
-/// The image of the next build.
-fn next_image(world: &World, folder: &Path, version: &str) {
-    load_as(world, "build-web:latest", &json!({ "Cmd": ["sleep", "100000"], "Env": ["PATH=/bin", version] }));
-    fs::copy(world.path().join("test-image.tar"), folder.join("ctx/image.tar")).unwrap();
-}
-
-#[test]
-fn rebuild_makes_the_service_anew_and_a_failed_one_leaves_it_alone() {
-    let world = world();
-    let compose = "services:
-  web:
-    build: ctx
-    stop_signal: SIGKILL
-    develop: {watch: [{path: ctx/Makefile, action: rebuild}, {path: src, action: sync, target: /app}]}
-  other: {image: test, stop_signal: SIGKILL}
-";
-    let folder = world.project("build", &[("compose.yaml", compose), ("ctx/Makefile", ""), ("src/x", "")]);
-    let programs = world.path().join("programs");
-    fs::create_dir(&programs).unwrap();
-    fs::write(programs.join("buildah"), BUILDAH).unwrap();
-    fs::set_permissions(programs.join("buildah"), fs::Permissions::from_mode(0o755)).unwrap();
-    next_image(&world, &folder, "V=1");
-    let watching = Watching::start_with_path(&world, &folder, &["watch", "--quiet"], Some(&programs));
-    let (web, other) = (ids(&world, &folder, "web"), ids(&world, &folder, "other"));
-    fs::write(folder.join("src/x"), "synced").unwrap();
-    arrives(&world, &root(&world, &folder, "web").join("app/x"), "synced");
-    fs::write(folder.join("ctx/broken"), "").unwrap();
-    fs::write(folder.join("ctx/Makefile"), "1").unwrap();
-    watching.says("the step `RUN make` failed");
-    watching.says("what runs goes on as it is");
-    assert_eq!(ids(&world, &folder, "web"), web);
-    fs::remove_file(folder.join("ctx/broken")).unwrap();
-    next_image(&world, &folder, "V=2");
-    fs::write(folder.join("ctx/Makefile"), "2").unwrap();
-    watching.says("web  rebuild  1 file");
-    assert_ne!(ids(&world, &folder, "web"), web);
-    assert_eq!(ids(&world, &folder, "other"), other);
-    world.windlass(&folder, &["exec", "-T", "web", "env"]).ok().says("V=2");
-    arrives(&world, &root(&world, &folder, "web").join("app/x"), "synced");
     drop(watching);
     world.windlass(&folder, &["down"]).ok();
     world.assert_clean();

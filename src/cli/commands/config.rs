@@ -27,7 +27,7 @@ pub struct Config {
     /// Print the names of images
     #[arg(long, group = "part")]
     pub images: bool,
-    /// Print an override file that fixes the digests of images
+    /// Print an override file that fixes the digests of images: those of the lock file, else of the registries
     #[arg(long, conflicts_with = "part")]
     pub lock_image_digests: bool,
     /// Print the names of models
@@ -60,7 +60,7 @@ pub struct Config {
     /// Check only, print nothing
     #[arg(short, long)]
     pub quiet: bool,
-    /// Print images with the digests that their tags have now
+    /// Print images with their digests: those of the lock file, else of the registries
     #[arg(long)]
     pub resolve_image_digests: bool,
     /// Print the names of services

@@ -199,7 +199,12 @@ fn mirror_for<'a>(
 }
 
 fn one(target: &Target<'_>, mirror: &Mirror<'_>, path: &Path) -> Result<Change, Refusal> {
-    let full = if path.as_os_str().is_empty() { mirror.source.to_owned() } else { mirror.source.join(path) };
+    let full = full(mirror, path);
     let found = source::look(&full).map_err(|cause| Refusal::Source { path: full.clone(), cause })?;
     target.make(path, found)
+}
+
+/// A path of a mirror on this machine.
+fn full(mirror: &Mirror<'_>, path: &Path) -> PathBuf {
+    if path.as_os_str().is_empty() { mirror.source.to_owned() } else { mirror.source.join(path) }
 }

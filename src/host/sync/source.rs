@@ -14,8 +14,8 @@ use rustix::io::Errno;
 pub(super) enum Found {
     /// A folder with its permission bits.
     Folder(u32),
-    /// A file, open for reading.
-    File(File, Box<Stat>),
+    /// A file.
+    File(Unread, Box<Stat>),
     /// A symlink and what it says.
     Link(CString),
     /// A FIFO, a socket, a device: nothing that can be mirrored.
@@ -24,6 +24,18 @@ pub(super) enum Found {
     Nothing,
     /// The folder around it is none any more, or a symlink: what is to be done about the path is done about that.
     Elsewhere,
+}
+
+/// A file that is not opened yet: who watches the folder hears of each that is.
+pub(super) struct Unread(OwnedFd);
+
+impl Unread {
+    /// Opens it for reading: the very same node, whatever its name is now.
+    pub(super) fn open(&self) -> io::Result<File> {
+        let path = format!("/proc/self/fd/{}", self.0.as_raw_fd());
+        let flags = OFlags::RDONLY | OFlags::NOCTTY | OFlags::NONBLOCK | OFlags::CLOEXEC;
+        Ok(openat(CWD, path.as_str(), flags, Mode::empty())?.into())
+    }
 }
 
 /// Looks at an absolute path.
@@ -38,17 +50,10 @@ pub(super) fn look(path: &Path) -> io::Result<Found> {
     let stat = fstat(&seen)?;
     Ok(match FileType::from_raw_mode(stat.st_mode) {
         FileType::Directory => Found::Folder(stat.st_mode & 0o7777),
-        FileType::RegularFile => Found::File(reopen(&seen)?, Box::new(stat)),
+        FileType::RegularFile => Found::File(Unread(seen), Box::new(stat)),
         FileType::Symlink => Found::Link(readlinkat(&seen, "", Vec::new())?),
         _ => Found::Special,
     })
-}
-
-/// Opens what an `O_PATH` descriptor stands for: the very same node, whatever its name is now.
-fn reopen(fd: &OwnedFd) -> io::Result<File> {
-    let path = format!("/proc/self/fd/{}", fd.as_raw_fd());
-    let flags = OFlags::RDONLY | OFlags::NOCTTY | OFlags::NONBLOCK | OFlags::CLOEXEC;
-    Ok(openat(CWD, path.as_str(), flags, Mode::empty())?.into())
 }
 
 /// EAGAIN: something on the way was renamed or mounted during the walk; the kernel asks to try again.

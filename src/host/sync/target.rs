@@ -17,7 +17,7 @@ use rustix::io::Errno;
 
 use super::Mirror;
 use super::mounts::Mounts;
-use super::source::Found;
+use super::source::{Found, Unread};
 use crate::host::container::inroot;
 use crate::host::replace::{is_mount_point, replace};
 
@@ -100,7 +100,7 @@ impl<'a> Target<'a> {
     pub(super) fn make(&self, path: &Path, found: Found) -> Result<Change, Refusal> {
         match found {
             Found::Folder(mode) => self.folder(path, mode),
-            Found::File(file, stat) => self.file(path, file, &stat),
+            Found::File(file, stat) => self.file(path, &file, &stat),
             Found::Link(to) => self.link(path, &to),
             Found::Nothing => self.remove(path),
             Found::Special | Found::Elsewhere => Ok(Change::None),
@@ -260,15 +260,20 @@ impl<'a> Target<'a> {
         Ok(Change::Written)
     }
 
-    fn file(&self, path: &Path, mut file: File, stat: &Stat) -> Result<Change, Refusal> {
+    fn file(&self, path: &Path, file: &Unread, stat: &Stat) -> Result<Change, Refusal> {
         let Some((above, name)) = self.place(path, true)? else { return Ok(Change::None) };
         if self.mirror.only_different && self.is_same(&above, name, stat) {
             return Ok(Change::None);
         }
+        let mut from = file.open().map_err(|cause| self.unreadable(path, cause))?;
         self.clear(&above, name, path)?;
-        replace(above.fd.as_fd(), name, |temporary| self.fill(&above, temporary, &mut file, stat))
+        replace(above.fd.as_fd(), name, |temporary| self.fill(&above, temporary, &mut from, stat))
             .map_err(|error: io::Error| self.refusal("write", path, error))?;
         Ok(Change::Written)
+    }
+
+    fn unreadable(&self, path: &Path, cause: io::Error) -> Refusal {
+        Refusal::Source { path: super::full(self.mirror, path), cause }
     }
 
     fn fill(&self, above: &Folder, name: &OsStr, from: &mut File, stat: &Stat) -> io::Result<()> {

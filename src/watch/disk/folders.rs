@@ -52,7 +52,8 @@ impl Folders {
             Err(error) => match error.kind {
                 ErrorKind::MaxFilesWatch => self.unwatched.push(folder.to_owned()),
                 ErrorKind::PathNotFound => {}
-                ErrorKind::Io(cause) if cause.kind() == std::io::ErrorKind::NotFound => {}
+                // It, or a folder above it, is none any more: gone, a file, a symlink to itself.
+                ErrorKind::Io(cause) if cause.raw_os_error().is_some_and(|code| GONE.contains(&code)) => {}
                 ErrorKind::Io(cause) => self.unreadable(folder, &cause.to_string()),
                 other => self.notes.push(Note::Failed(format!("{other:?}"))),
             },
@@ -76,11 +77,13 @@ impl Folders {
         self.watched.len()
     }
 
-    /// A folder has gone; its watches have gone with it.
-    pub(super) fn forget(&mut self, folder: &Path) {
-        if self.watched.remove(folder) {
+    /// A folder has gone; its watches have gone with it. `false`: it was none that is watched.
+    pub(super) fn forget(&mut self, folder: &Path) -> bool {
+        let known = self.watched.remove(folder);
+        if known {
             self.watched.retain(|path| !path.starts_with(folder));
         }
+        known
     }
 
     pub(super) fn failed(&mut self, text: String) {
@@ -121,6 +124,9 @@ fn watcher(inbox: Sender<Inbox>) -> Result<RecommendedWatcher, WatchError> {
 
 /// EMFILE, which inotify_init1(2) gives where the user has too many instances.
 const NO_MORE_FILES: i32 = 24;
+
+/// ENOENT, ENOTDIR, ELOOP.
+const GONE: [i32; 3] = [2, 20, 40];
 
 /// Opening and reading changes nothing; we do it ourselves all the time.
 fn is_reading(kind: EventKind) -> bool {

@@ -16,7 +16,7 @@ use std::collections::BTreeSet;
 use std::fmt;
 use std::path::PathBuf;
 use std::sync::mpsc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use tokio::sync::mpsc as tokio_mpsc;
 
@@ -42,6 +42,9 @@ pub struct Batch {
     pub paths: BTreeSet<PathBuf>,
     /// Those that are symlinks now.
     pub links: BTreeSet<PathBuf>,
+    /// Something may have been missed: whatever was told before may be other than it is here, even where it is again as it was
+    /// when it was told.
+    pub everything: bool,
     /// When the first change was noticed.
     pub since: Instant,
 }
@@ -117,6 +120,7 @@ pub enum WatchError {
 pub struct Watch {
     told: tokio_mpsc::UnboundedReceiver<Told>,
     stop: mpsc::Sender<Inbox>,
+    thread: Option<std::thread::JoinHandle<()>>,
 }
 
 /// What the thread gets.
@@ -129,6 +133,17 @@ impl Watch {
     /// The next batch or remark.
     pub async fn next(&mut self) -> Option<Told> {
         self.told.recv().await
+    }
+
+    /// Ends the watching, and returns what was heard and not told yet.
+    pub fn end(mut self) -> Vec<Told> {
+        // A thread that has ended hears nothing, and needs not.
+        let _ = self.stop.send(Inbox::Stop);
+        if let Some(thread) = self.thread.take() {
+            // One that has panicked has told what it could.
+            let _ = thread.join();
+        }
+        std::iter::from_fn(|| self.told.try_recv().ok()).collect()
     }
 }
 
@@ -149,8 +164,8 @@ pub fn start(scope: Scope) -> Result<(Started, Watch), WatchError> {
     let mut tree = Tree::new(scope, folders);
     let started = tree.begin();
     let (teller, told) = tokio_mpsc::unbounded_channel();
-    std::thread::Builder::new().name("watch".into()).spawn(move || run(&mut tree, &inbox, &teller))?;
-    Ok((started, Watch { told, stop: sender }))
+    let thread = std::thread::Builder::new().name("watch".into()).spawn(move || run(&mut tree, &inbox, &teller))?;
+    Ok((started, Watch { told, stop: sender, thread: Some(thread) }))
 }
 
 fn run(tree: &mut Tree, inbox: &mpsc::Receiver<Inbox>, teller: &tokio_mpsc::UnboundedSender<Told>) {
@@ -161,24 +176,34 @@ fn run(tree: &mut Tree, inbox: &mpsc::Receiver<Inbox>, teller: &tokio_mpsc::Unbo
         };
         match next {
             Ok(Inbox::Event(event)) => tree.hear(event),
-            Ok(Inbox::Stop) | Err(mpsc::RecvTimeoutError::Disconnected) => return,
+            Ok(Inbox::Stop) | Err(mpsc::RecvTimeoutError::Disconnected) => break,
             Err(mpsc::RecvTimeoutError::Timeout) => {}
         }
         // What has come already belongs to this batch.
-        while tree.has_news() {
+        let mut stop = false;
+        while tree.has_news() && !stop {
             match inbox.try_recv() {
                 Ok(Inbox::Event(event)) => tree.hear(event),
-                Ok(Inbox::Stop) => return,
+                Ok(Inbox::Stop) => stop = true,
                 Err(_) => break,
             }
         }
-        let batch = tree.take(Instant::now()).map(Told::Batch);
-        for told in tree.notes().into_iter().map(Told::Note).chain(batch) {
-            if teller.send(told).is_err() {
-                return;
-            }
+        if !tell(tree, Instant::now(), teller) || stop {
+            break;
         }
     }
+    if !teller.is_closed() {
+        tell(tree, Instant::now() + AT_LAST, teller);
+    }
+}
+
+/// At the end all is told that would have been told later.
+const AT_LAST: Duration = Duration::from_secs(3600);
+
+/// Tells what is due; whether anybody listens.
+fn tell(tree: &mut Tree, now: Instant, teller: &tokio_mpsc::UnboundedSender<Told>) -> bool {
+    let batch = tree.take(now).map(Told::Batch);
+    tree.notes().into_iter().map(Told::Note).chain(batch).all(|told| teller.send(told).is_ok())
 }
 
 impl fmt::Display for Note {

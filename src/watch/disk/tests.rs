@@ -9,6 +9,23 @@ use super::*;
 use crate::compose::model::{Develop, Project, Service, WatchRule};
 use crate::watch::rule::rules;
 
+mod stress;
+
+/// One rule, for all below a folder.
+fn rules_of(root: &Path) -> Vec<Rule> {
+    let rule = WatchRule {
+        path: root.display().to_string(),
+        action: "sync".into(),
+        target: Some("/app".into()),
+        ignore: vec!["node_modules".into()],
+        ..WatchRule::default()
+    };
+    let service = Service { develop: Some(Develop { watch: vec![rule] }), ..Service::default() };
+    let mut project = Project::default();
+    project.services.insert("web".into(), service);
+    rules(&project, &BTreeSet::new(), &|_| None).expect("rules").rules
+}
+
 struct World {
     folder: tempfile::TempDir,
     watch: Watch,
@@ -20,17 +37,7 @@ impl World {
         let root = fs::canonicalize(folder.path()).expect("there").join("src");
         fs::create_dir(&root).expect("made");
         prepare(&root);
-        let rule = WatchRule {
-            path: root.display().to_string(),
-            action: "sync".into(),
-            target: Some("/app".into()),
-            ignore: vec!["node_modules".into()],
-            ..WatchRule::default()
-        };
-        let service = Service { develop: Some(Develop { watch: vec![rule] }), ..Service::default() };
-        let mut project = Project::default();
-        project.services.insert("web".into(), service);
-        let rules = rules(&project, &BTreeSet::new(), &|_| None).expect("rules").rules;
+        let rules = rules_of(&root);
         let (started, watch) = start(Scope { rules, files: BTreeSet::new() }).expect("watching");
         (Self { folder, watch }, started)
     }

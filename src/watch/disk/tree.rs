@@ -8,7 +8,7 @@ use notify::event::{CreateKind, Flag, ModifyKind, RenameMode};
 use notify::{Event, EventKind};
 
 use super::folders::Folders;
-use super::walk::{self, look};
+use super::walk::{self, look, look_through};
 use super::{Batch, Note, Scope, Started};
 use crate::watch::coalesce::{Coalescer, Notice};
 use crate::watch::known::{Kind, Known, Print};
@@ -21,13 +21,43 @@ pub(super) struct Tree {
     known: Known,
     coalescer: Coalescer,
     git: Vec<PathBuf>,
+    /// Names that have come and may be folders: what is in them has come too.
+    came: BTreeSet<PathBuf>,
     overflowed: bool,
-    /// When all known files are looked at once more.
-    doubt: Option<Instant>,
+    doubt: Option<Doubt>,
 }
 
-/// So long after names have changed all is quiet, and what was done by a name that nobody saw is looked for.
-const DOUBT: Duration = Duration::from_secs(1);
+/// So long all is quiet, and what nobody told of is looked for.
+const QUIET: Duration = Duration::from_secs(1);
+/// Where it is never quiet, it is looked for nevertheless.
+const LONGEST: Duration = Duration::from_secs(10);
+
+/// Something may have changed without a word.
+struct Doubt {
+    first: Instant,
+    last: Instant,
+    kind: Unheard,
+}
+
+/// What may have changed without a word.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Unheard {
+    /// Known files: one may be given a second name, be written to by that, and lose it again before anybody has looked; the
+    /// kernel tells of the second name only.
+    Files,
+    /// Anything. The kernel knows folders, not their paths: what happens in one that was moved is told by its former path
+    /// until we have heard of the move, notify drops the watches of a path whose folder is another one by then, and the
+    /// kernel follows a symlink that comes into a path while a watch is set on it.
+    Anything,
+}
+
+impl Doubt {
+    /// When it is looked into. While changes are held back, so is this.
+    fn due(&self, held: bool) -> Instant {
+        let at_last = self.first + LONGEST;
+        if held { at_last } else { at_last.min(self.last + QUIET) }
+    }
+}
 
 impl Tree {
     pub(super) fn new(scope: Scope, folders: Folders) -> Self {
@@ -35,7 +65,8 @@ impl Tree {
         let roots: Vec<PathBuf> = roots.into_iter().collect();
         let git = walk::git_locks(roots.iter());
         let (known, coalescer) = (Known::default(), Coalescer::default());
-        Self { scope, roots, folders, known, coalescer, git, overflowed: false, doubt: None }
+        let (came, overflowed, doubt) = (BTreeSet::new(), false, None);
+        Self { scope, roots, folders, known, coalescer, git, came, overflowed, doubt }
     }
 
     /// Sets all watches and looks at everything for the first time.
@@ -59,7 +90,8 @@ impl Tree {
     }
 
     pub(super) fn due(&self) -> Option<Instant> {
-        self.coalescer.due().into_iter().chain(self.doubt).min()
+        let doubt = self.doubt.as_ref().map(|doubt| doubt.due(self.coalescer.is_held()));
+        self.coalescer.due().into_iter().chain(doubt).min()
     }
 
     /// Whether something was heard that is not told yet.
@@ -69,6 +101,11 @@ impl Tree {
 
     fn is_taken(&self, path: &Path) -> bool {
         self.scope.files.contains(path) || self.scope.rules.iter().any(|rule| rule.takes(path).is_some())
+    }
+
+    fn doubt(&mut self, kind: Unheard, now: Instant) {
+        let (first, kind) = self.doubt.as_ref().map_or((now, kind), |doubt| (doubt.first, doubt.kind.max(kind)));
+        self.doubt = Some(Doubt { first, last: now, kind });
     }
 
     fn look_everywhere(&mut self) -> BTreeMap<PathBuf, Print> {
@@ -82,7 +119,7 @@ impl Tree {
             self.anchor(&root);
             self.enter(&root, &mut found);
         }
-        found.extend(self.scope.files.iter().filter_map(|file| Some((file.clone(), look(file)?))));
+        found.extend(self.scope.files.iter().filter_map(|file| Some((file.clone(), look_through(file)?))));
         found
     }
 
@@ -92,7 +129,8 @@ impl Tree {
         for _ in 0..10 {
             let Some(nearest) = path.ancestors().skip(1).find(|folder| self.folders.watch(folder)) else { return };
             let next = path.ancestors().take_while(|folder| *folder != nearest).last();
-            let is_nearer = next.is_some_and(|next| next != path && look(next).is_some_and(|p| p.kind == Kind::Folder));
+            let is_nearer =
+                next.is_some_and(|next| next != path && look_through(next).is_some_and(|p| p.kind == Kind::Folder));
             if !is_nearer {
                 return;
             }
@@ -110,8 +148,13 @@ impl Tree {
         }
     }
 
+    /// What stands at a path. Those of the project's files are the user's, through whatever links they go.
+    fn look(&self, path: &Path) -> Option<Print> {
+        if self.scope.files.contains(path) { look_through(path) } else { look(path) }
+    }
+
     fn hold_for_git(&mut self) {
-        self.coalescer.hold(self.git.iter().any(|lock| look(lock).is_some()));
+        self.coalescer.hold(self.git.iter().any(|lock| look_through(lock).is_some()));
     }
 
     /// Takes what notify says.
@@ -143,22 +186,23 @@ impl Tree {
         if self.git.contains(&path) {
             return self.hold_for_git();
         }
-        if goes {
-            self.folders.forget(&path);
+        if comes && self.folders.is_watched(&path) || goes && self.folders.forget(&path) {
+            self.doubt(Unheard::Anything, now);
         }
         if comes || goes {
             let above: Vec<PathBuf> = self.tops().filter(|top| top.starts_with(&path)).cloned().collect();
             for top in above {
                 self.anchor(&top);
+                self.doubt(Unheard::Anything, now);
                 self.coalescer.hear(top.clone(), notice, now);
-                if comes && top != path {
-                    self.hear_all(&top, now);
+                if comes {
+                    self.came.insert(top);
                 }
             }
         }
         let descends = self.scope.rules.iter().any(|rule| rule.descends(&path));
         if comes && descends {
-            self.hear_all(&path, now);
+            self.came.insert(path.clone());
         }
         if descends || self.is_taken(&path) {
             self.coalescer.hear(path, notice, now);
@@ -170,48 +214,65 @@ impl Tree {
         self.roots.iter().chain(&self.scope.files)
     }
 
-    /// A folder has come: so has all that is in it.
-    fn hear_all(&mut self, folder: &Path, now: Instant) {
-        if look(folder).is_none_or(|print| print.kind != Kind::Folder) {
-            return;
-        }
-        let mut found = BTreeMap::new();
-        self.enter(folder, &mut found);
-        for path in found.into_keys().filter(|path| path != folder) {
-            self.coalescer.hear(path, Notice::Touched, now);
-        }
-    }
-
     /// The batch, if one is due.
     pub(super) fn take(&mut self, now: Instant) -> Option<Batch> {
-        let (since, mut changed) = match self.coalescer.take(now) {
-            Some(due) => (due.since, due.paths.into_iter().collect()),
-            None if self.doubt.is_some_and(|doubt| doubt <= now) => (now, self.unheard()),
-            None => return None,
-        };
-        if std::mem::take(&mut self.overflowed) {
-            changed.extend(self.rescan());
+        let held = self.coalescer.is_held();
+        let due = self.coalescer.take(now);
+        let doubt = self.doubt.take_if(|doubt| doubt.due(held) <= now);
+        if due.is_none() && doubt.is_none() {
+            return None;
         }
-        let mut batch = Batch { paths: BTreeSet::new(), links: BTreeSet::new(), since };
+        let since = due.as_ref().map_or(now, |due| due.since);
+        let mut batch = Batch { paths: BTreeSet::new(), links: BTreeSet::new(), everything: false, since };
+        let mut changed: BTreeSet<PathBuf> = BTreeSet::new();
+        if let Some(due) = due {
+            changed.extend(due.paths);
+            changed.extend(self.enter_what_came(now));
+        }
+        match doubt.map(|doubt| doubt.kind) {
+            Some(Unheard::Files) => changed.extend(self.unheard()),
+            Some(Unheard::Anything) => {
+                batch.everything = true;
+                changed.extend(self.renew(None));
+            }
+            None => {}
+        }
+        if std::mem::take(&mut self.overflowed) {
+            batch.everything = true;
+            changed.extend(self.renew(Some(since_1970())));
+        }
         for path in changed {
             self.settle(&path, now, &mut batch);
         }
         batch.paths.retain(|path| self.is_taken(path));
-        (!batch.paths.is_empty()).then_some(batch)
+        (batch.everything || !batch.paths.is_empty()).then_some(batch)
     }
 
-    /// Known paths that have changed without a word: a file may be given a second name, be written to by that, and lose it
-    /// again before anybody has looked; the kernel tells of the second name only.
-    fn unheard(&mut self) -> BTreeSet<PathBuf> {
+    /// Watches the folders that have come, and returns all that is in them. Once a batch: of a folder that comes with many
+    /// others in it, each is told.
+    fn enter_what_came(&mut self, now: Instant) -> impl Iterator<Item = PathBuf> + use<> {
+        let mut found = BTreeMap::new();
+        for path in std::mem::take(&mut self.came) {
+            if !found.contains_key(&path) && look(&path).is_some_and(|print| print.kind == Kind::Folder) {
+                self.enter(&path, &mut found);
+                self.doubt(Unheard::Anything, now);
+            }
+        }
+        found.into_keys()
+    }
+
+    /// Known paths that are other than they were.
+    fn unheard(&self) -> BTreeSet<PathBuf> {
+        self.known.paths().filter(|path| self.look(path).as_ref() != self.known.get(path)).cloned().collect()
+    }
+
+    /// Sets all watches anew, looks at everything again, and returns what is other than it was, and with the time now what may
+    /// be.
+    fn renew(&mut self, now: Option<Duration>) -> BTreeSet<PathBuf> {
         self.doubt = None;
-        self.known.paths().filter(|path| look(path).as_ref() != self.known.get(path)).cloned().collect()
-    }
-
-    /// Looks at everything again, and returns what is other than it was.
-    fn rescan(&mut self) -> BTreeSet<PathBuf> {
+        self.came.clear();
         self.folders.begin_anew();
         let found = self.look_everywhere();
-        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or(Duration::ZERO);
         let mut changed = self.known.differences(&found, now);
         // A file of the project that only may have changed is not worth a look at the whole project.
         let files = &self.scope.files;
@@ -222,9 +283,9 @@ impl Tree {
     /// Looks at one path: what else is concerned, and what is known from now on.
     fn settle(&mut self, path: &Path, now: Instant, batch: &mut Batch) {
         let before = self.known.get(path).copied();
-        let found = look(path);
+        let found = self.look(path);
         if before.is_none_or(|before| found.is_none_or(|found| found.node != before.node)) {
-            self.doubt = Some(now + DOUBT);
+            self.doubt(Unheard::Files, now);
         }
         // What was there before may have been written to by this name.
         batch.paths.extend(self.known.other_names(path));
@@ -254,16 +315,17 @@ impl Tree {
                 batch.links.insert(path.to_owned());
             }
             Kind::File => batch.paths.extend(self.known.other_names(path)),
-            Kind::Folder => self.settle_folder(path, batch),
+            Kind::Folder => self.settle_folder(path, now, batch),
             Kind::Special => {}
         }
     }
 
     /// A folder that is not watched yet has come without a word.
-    fn settle_folder(&mut self, path: &Path, batch: &mut Batch) {
-        if self.folders.is_watched(path) {
+    fn settle_folder(&mut self, path: &Path, now: Instant, batch: &mut Batch) {
+        if self.folders.is_watched(path) || !self.scope.rules.iter().any(|rule| rule.descends(path)) {
             return;
         }
+        self.doubt(Unheard::Anything, now);
         let mut found = BTreeMap::new();
         self.enter(path, &mut found);
         for (path, print) in found {
@@ -274,6 +336,10 @@ impl Tree {
             batch.paths.insert(path);
         }
     }
+}
+
+fn since_1970() -> Duration {
+    SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or(Duration::ZERO)
 }
 
 /// What a kind of event says about its path; `None`: nothing.

@@ -1,36 +1,53 @@
 //! Looking at folders and files. A symlink is looked at itself, never at what it names.
 
 use std::collections::BTreeMap;
+use std::ffi::OsStr;
 use std::io;
-use std::os::unix::fs::MetadataExt;
+use std::os::fd::OwnedFd;
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
+
+use rustix::fs::{CWD, Dir, FileType, Mode, OFlags, ResolveFlags, Stat, fstat, lstat, openat2};
+use rustix::io::Errno;
 
 use super::folders::Folders;
 use crate::watch::known::{Kind, Print};
 
-/// What stands at a path; `None`: nothing.
+/// What stands at a path; `None`: nothing. What a symlink above it leads to does not stand there.
 pub(super) fn look(path: &Path) -> Option<Print> {
-    let found = std::fs::symlink_metadata(path).ok()?;
-    let kind = match found.file_type() {
-        kind if kind.is_dir() => Kind::Folder,
-        kind if kind.is_file() => Kind::File,
-        kind if kind.is_symlink() => Kind::Link,
+    fstat(open(path, OFlags::PATH).ok()?).ok().as_ref().map(print)
+}
+
+/// The same, with symlinks above the path followed.
+pub(super) fn look_through(path: &Path) -> Option<Print> {
+    lstat(path).ok().as_ref().map(print)
+}
+
+fn open(path: &Path, flags: OFlags) -> Result<OwnedFd, Errno> {
+    openat2(CWD, path, flags | OFlags::NOFOLLOW | OFlags::CLOEXEC, Mode::empty(), ResolveFlags::NO_SYMLINKS)
+}
+
+fn print(found: &Stat) -> Print {
+    let kind = match FileType::from_raw_mode(found.st_mode) {
+        FileType::Directory => Kind::Folder,
+        FileType::RegularFile => Kind::File,
+        FileType::Symlink => Kind::Link,
         _ => Kind::Special,
     };
-    let seconds = Duration::from_secs(found.ctime().try_into().unwrap_or_default());
-    Some(Print {
+    let seconds = Duration::from_secs(found.st_ctime.try_into().unwrap_or_default());
+    Print {
         kind,
-        mode: found.mode(),
+        mode: found.st_mode,
         // Those of a folder change with what is in it, and that is told by its own path.
-        size: if kind == Kind::Folder { 0 } else { found.len() },
-        node: (found.dev(), found.ino()),
+        size: if kind == Kind::Folder { 0 } else { found.st_size.try_into().unwrap_or_default() },
+        node: (found.st_dev, found.st_ino),
         changed: if kind == Kind::Folder {
             Duration::ZERO
         } else {
-            seconds + Duration::from_nanos(found.ctime_nsec().try_into().unwrap_or_default())
+            seconds + Duration::from_nanos(found.st_ctime_nsec)
         },
-    })
+    }
 }
 
 /// Watches a folder and all below it that `descends` says, and adds all that stands there. Each folder is watched before it
@@ -44,17 +61,17 @@ pub(super) fn enter(
     let mut todo = vec![folder.to_owned()];
     while let Some(folder) = todo.pop() {
         folders.watch(&folder);
-        let entries = match std::fs::read_dir(&folder) {
-            Ok(entries) => entries,
+        let names = match names(&folder) {
+            Ok(names) => names,
             // It has gone meanwhile, or is no folder any more.
-            Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => continue,
+            Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => continue,
             Err(error) => {
-                folders.unreadable(&folder, &error.to_string());
+                folders.unreadable(&folder, &io::Error::from(error).to_string());
                 continue;
             }
         };
-        for entry in entries.flatten() {
-            let path = entry.path();
+        for name in names {
+            let path = folder.join(OsStr::from_bytes(&name));
             let Some(print) = look(&path) else { continue };
             if print.kind == Kind::Folder && descends(&path) {
                 todo.push(path.clone());
@@ -62,6 +79,13 @@ pub(super) fn enter(
             found.insert(path, print);
         }
     }
+}
+
+fn names(folder: &Path) -> Result<Vec<Vec<u8>>, Errno> {
+    let entries = Dir::new(open(folder, OFlags::RDONLY | OFlags::DIRECTORY)?)?;
+    let name = |entry: rustix::fs::DirEntry| entry.file_name().to_bytes().to_vec();
+    // An entry that can't be read is the last.
+    Ok(entries.map_while(Result::ok).map(name).filter(|name| name != b"." && name != b"..").collect())
 }
 
 /// The text of an ignore file, if it is there.

@@ -42,6 +42,38 @@ impl Real {
         Ok(Loaded { project, warnings, files: named })
     }
 
+    /// What `config` prints.
+    pub(super) async fn config_of(&self, files: &ProjectFiles, wish: &ConfigWish) -> Result<ConfigOutput, CliError> {
+        let mut options = options(files, &wish.services)?;
+        options.no_interpolate = wish.no_interpolate;
+        options.no_normalize = wish.no_normalize;
+        options.no_path_resolution = wish.no_path_resolution;
+        options.no_consistency = wish.no_consistency;
+        options.untyped = true;
+        options.history = matches!(wish.what, ConfigPart::Explain(_));
+        let format = if wish.json { config::Format::Json } else { config::Format::Yaml };
+        if wish.no_interpolate && wish.what == ConfigPart::All && wish.digests == Digests::No {
+            let text = config::print_raw(&options, format).map_err(diagnostics)?;
+            return Ok(ConfigOutput { text, warnings: Diagnostics::default() });
+        }
+        if wish.what == ConfigPart::Variables {
+            let text = variables(&config::variables(&options).map_err(diagnostics)?);
+            return Ok(ConfigOutput { text, warnings: Diagnostics::default() });
+        }
+        let mut loaded = compose::load(&options).map_err(diagnostics)?;
+        if wish.digests != Digests::No {
+            let lock = self.lock_beside(&options.cwd, &loaded)?;
+            let pinned = digests::of(config::named_images(&loaded), lock.as_ref()).await?;
+            config::pin(&mut loaded, &pinned);
+        }
+        if wish.digests == Digests::Only {
+            config::only_images(&mut loaded);
+        }
+        let text = if wish.quiet { String::new() } else { part(&loaded, &wish.what, format)? };
+        let warnings = Diagnostics::new(loaded.warnings, loaded.sources);
+        Ok(ConfigOutput { text, warnings })
+    }
+
     /// What need not be told again once the loaded files are applied.
     pub(super) fn told(&self) -> Vec<String> {
         let loaded = self.loaded.borrow();
@@ -102,37 +134,6 @@ fn diagnostics(found: Diagnostics) -> CliError {
 
 fn one(diagnostic: Diagnostic, loaded: &compose::Loaded) -> CliError {
     diagnostics(Diagnostics::new(vec![diagnostic], loaded.sources.clone()))
-}
-
-/// What `config` prints.
-pub async fn config(files: &ProjectFiles, wish: &ConfigWish) -> Result<ConfigOutput, CliError> {
-    let mut options = options(files, &wish.services)?;
-    options.no_interpolate = wish.no_interpolate;
-    options.no_normalize = wish.no_normalize;
-    options.no_path_resolution = wish.no_path_resolution;
-    options.no_consistency = wish.no_consistency;
-    options.untyped = true;
-    options.history = matches!(wish.what, ConfigPart::Explain(_));
-    let format = if wish.json { config::Format::Json } else { config::Format::Yaml };
-    if wish.no_interpolate && wish.what == ConfigPart::All && wish.digests == Digests::No {
-        let text = config::print_raw(&options, format).map_err(diagnostics)?;
-        return Ok(ConfigOutput { text, warnings: Diagnostics::default() });
-    }
-    if wish.what == ConfigPart::Variables {
-        let text = variables(&config::variables(&options).map_err(diagnostics)?);
-        return Ok(ConfigOutput { text, warnings: Diagnostics::default() });
-    }
-    let mut loaded = compose::load(&options).map_err(diagnostics)?;
-    if wish.digests != Digests::No {
-        let pinned = digests::of(config::named_images(&loaded)).await?;
-        config::pin(&mut loaded, &pinned);
-    }
-    if wish.digests == Digests::Only {
-        config::only_images(&mut loaded);
-    }
-    let text = if wish.quiet { String::new() } else { part(&loaded, &wish.what, format)? };
-    let warnings = Diagnostics::new(loaded.warnings, loaded.sources);
-    Ok(ConfigOutput { text, warnings })
 }
 
 /// A part of a project as text.

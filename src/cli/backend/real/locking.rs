@@ -23,15 +23,24 @@ impl Real {
     /// Where the lock file is, or would be.
     fn lock_path(&self) -> PathBuf {
         let cwd = self.options.borrow().cwd.clone();
+        self.path_of_lock(&cwd, self.loaded.borrow().as_deref())
+    }
+
+    fn path_of_lock(&self, cwd: &Path, loaded: Option<&compose::Loaded>) -> PathBuf {
         if let Some(file) = &self.lock_file {
             return cwd.join(file);
         }
-        let loaded = self.loaded.borrow();
-        let folder = loaded.as_ref().map(|loaded| match loaded.config_files.first() {
+        let folder = loaded.map(|loaded| match loaded.config_files.first() {
             Some(file) if file.as_os_str() != "-" => file.parent().unwrap_or(Path::new("/")).to_owned(),
             _ => loaded.working_dir.clone(),
         });
-        folder.unwrap_or(cwd).join(lock::FILE)
+        folder.unwrap_or(cwd.to_owned()).join(lock::FILE)
+    }
+
+    /// The lock file of a project that is only looked at, if there is one.
+    pub(super) fn lock_beside(&self, cwd: &Path, loaded: &compose::Loaded) -> Result<Option<Lock>, CliError> {
+        let path = self.path_of_lock(cwd, Some(loaded));
+        read(&path, &path.strip_prefix(cwd).unwrap_or(&path).display().to_string())
     }
 
     /// A path as people here would write it.
@@ -42,13 +51,7 @@ impl Real {
 
     fn read_lock(&self) -> Result<Option<Lock>, CliError> {
         let path = self.lock_path();
-        let shown = self.shown(&path);
-        let text = match std::fs::read_to_string(&path) {
-            Ok(text) => text,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-            Err(error) => return Err(CliError::failed(format!("can't read {shown}: {error}"))),
-        };
-        lock::parse(&shown, &text).map(Some).map_err(|wrong| CliError::Diagnostics(Box::new(wrong)))
+        read(&path, &self.shown(&path))
     }
 
     /// This command line with another verb: `windlass -f compose.prod.yaml lock`.
@@ -224,6 +227,15 @@ impl Real {
         let silent = errors.iter().map(|error| format!("can't tell whether a tag has moved: {error}"));
         Ok(told.chain(silent).collect())
     }
+}
+
+fn read(path: &Path, shown: &str) -> Result<Option<Lock>, CliError> {
+    let text = match std::fs::read_to_string(path) {
+        Ok(text) => text,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(CliError::failed(format!("can't read {shown}: {error}"))),
+    };
+    lock::parse(shown, &text).map(Some).map_err(|wrong| CliError::Diagnostics(Box::new(wrong)))
 }
 
 fn client() -> Result<Client, CliError> {

@@ -116,7 +116,7 @@ impl Backend for Real {
     }
 
     async fn config(&self, files: &ProjectFiles, wish: &ConfigWish) -> Result<ConfigOutput, CliError> {
-        load::config(files, wish).await
+        self.config_of(files, wish).await
     }
 
     fn environment(&self, side: &Side, common: &ProjectFiles) -> Result<Environment, CliError> {

@@ -4,12 +4,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crate::host::machine::with_causes;
 use crate::host::sync::{Mirror, Outcome, Replica, SyncError, sync};
 use crate::name::{ContainerId, ServiceName};
-use crate::watch::Rule;
+use crate::watch::{Batch, Rule};
 
 /// What is to be mirrored by one rule.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -23,6 +23,11 @@ pub struct Todo {
 impl Todo {
     fn is_empty(&self) -> bool {
         self.changed.is_empty() && self.compared.is_empty()
+    }
+
+    fn add(&mut self, other: Self) {
+        self.changed.extend(other.changed);
+        self.compared.extend(other.compared);
     }
 }
 
@@ -42,7 +47,23 @@ struct Container {
     service: ServiceName,
     replica: Replica,
     todo: BTreeMap<usize, Todo>,
+    /// Nothing could be written into it: when that is tried again.
+    again: Option<Instant>,
 }
+
+impl Container {
+    fn lacks(&self) -> bool {
+        self.todo.values().any(|todo| !todo.is_empty())
+    }
+
+    /// Whether something can be done about what it lacks.
+    fn is_ready(&self, now: Instant) -> bool {
+        self.lacks() && self.again.is_none_or(|again| again <= now) && self.replica.is_running()
+    }
+}
+
+/// Between two attempts to write into a container that nothing could be written into.
+const AGAIN: Duration = Duration::from_secs(1);
 
 /// What one thread does in one go.
 pub struct Job {
@@ -82,22 +103,35 @@ impl Replicas {
         }
     }
 
-    /// Paths have changed; of each rule that copies, how many.
-    pub fn changed(&mut self, paths: &BTreeSet<PathBuf>, links: &BTreeSet<PathBuf>, since: Instant) {
+    /// What was told before under other rules is told to the containers of these too.
+    pub fn succeed(&mut self, former: &Self) {
+        for (was, seen) in former.rules.iter().zip(&former.seen) {
+            for (index, rule) in self.rules.iter().enumerate().filter(|(_, rule)| rule.service == was.service) {
+                let relative = |path: &PathBuf| rule.takes(&was.path.join(path));
+                self.seen[index].extend(seen.iter().filter_map(relative));
+            }
+        }
+    }
+
+    /// Takes what the rules that copy have to copy of a batch.
+    pub fn changed(&mut self, batch: &Batch) {
         for (index, rule) in self.rules.clone().iter().enumerate().filter(|(_, rule)| rule.action.syncs()) {
-            let relative: BTreeSet<PathBuf> = paths.iter().filter_map(|path| rule.takes(path)).collect();
-            if relative.is_empty() {
+            let relative: BTreeSet<PathBuf> = batch.paths.iter().filter_map(|path| rule.takes(path)).collect();
+            let again = if batch.everything { self.seen[index].clone() } else { BTreeSet::new() };
+            if relative.is_empty() && again.is_empty() {
                 continue;
             }
-            let new: Vec<PathBuf> = links.iter().filter_map(|path| rule.takes(path)).collect();
+            let new: Vec<PathBuf> = batch.links.iter().filter_map(|path| rule.takes(path)).collect();
             if !new.is_empty() {
                 Arc::make_mut(&mut self.links[index]).extend(new);
             }
             self.seen[index].extend(relative.iter().cloned());
             for container in self.containers.values_mut().filter(|container| container.service == rule.service) {
-                container.todo.entry(index).or_default().changed.extend(relative.iter().cloned());
+                let todo = container.todo.entry(index).or_default();
+                todo.changed.extend(relative.iter().cloned());
+                todo.compared.extend(again.iter().cloned());
             }
-            self.since = Some(self.since.map_or(since, |earlier| earlier.min(since)));
+            self.since = Some(self.since.map_or(batch.since, |earlier| earlier.min(batch.since)));
         }
     }
 
@@ -118,7 +152,7 @@ impl Replicas {
                 todo.insert(index, Todo { compared: self.seen[index].clone(), ..Todo::default() });
             }
         }
-        self.containers.insert(id, Container { service, replica, todo });
+        self.containers.insert(id, Container { service, replica, todo, again: None });
     }
 
     /// Only these are there now.
@@ -126,27 +160,30 @@ impl Replicas {
         self.containers.retain(|id, _| ids.contains(id));
     }
 
-    /// Whether a running container lacks something, of these services (none named: any).
+    /// Whether a running container lacks something that it can be given now, of these services (none named: any).
     pub fn lacks(&self, services: &BTreeSet<ServiceName>) -> bool {
+        let now = Instant::now();
         let concerned = |container: &&Container| services.is_empty() || services.contains(&container.service);
-        self.containers
-            .values()
-            .filter(concerned)
-            .any(|container| container.todo.values().any(|todo| !todo.is_empty()) && container.replica.is_running())
+        self.containers.values().filter(concerned).any(|container| container.is_ready(now))
     }
 
     /// Whether anything waits for a container to run.
     pub fn waits(&self) -> bool {
-        self.containers.values().any(|container| container.todo.values().any(|todo| !todo.is_empty()))
+        self.containers.values().any(Container::lacks)
+    }
+
+    /// When a container that nothing could be written into is to be tried again.
+    pub fn due(&self) -> Option<Instant> {
+        let waits = self.containers.values().filter(|container| container.lacks() && container.replica.is_running());
+        waits.filter_map(|container| container.again).min()
     }
 
     /// All that running containers lack now, as a job.
     pub fn job(&mut self) -> Option<Job> {
         let mut parts = Vec::new();
-        for (id, container) in &mut self.containers {
-            if container.todo.is_empty() || !container.replica.is_running() {
-                continue;
-            }
+        let now = Instant::now();
+        for (id, container) in self.containers.iter_mut().filter(|(_, container)| container.is_ready(now)) {
+            container.again = None;
             for (rule, todo) in std::mem::take(&mut container.todo) {
                 let links = self.links[rule].clone();
                 parts.push(Part { id: id.clone(), replica: container.replica.clone(), rule, todo, links });
@@ -179,7 +216,13 @@ impl Replicas {
                         container.todo.entry(part.rule).or_default().changed.extend(outcome.left);
                     }
                 }
-                Err(error) => warnings.push(with_causes(&error)),
+                Err(error) => {
+                    warnings.push(with_causes(&error));
+                    if let Some(container) = self.containers.get_mut(&part.id) {
+                        container.todo.entry(part.rule).or_default().add(part.todo);
+                        container.again = Some(Instant::now() + AGAIN);
+                    }
+                }
             }
         }
         let time = finished.ended.saturating_duration_since(finished.since);

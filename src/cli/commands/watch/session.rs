@@ -211,6 +211,8 @@ impl<'a, B: Backend> Session<'a, B> {
                 self.begin_following();
                 Ok(())
             }
+            // What could not be written is tried again, at the beginning of the next step.
+            () = until(self.replicas.due()) => Ok(()),
             () = until(self.again) => {
                 self.again = None;
                 self.connect()?;
@@ -267,10 +269,10 @@ impl<'a, B: Backend> Session<'a, B> {
     }
 
     fn batch(&mut self, batch: &Batch) {
-        self.replicas.changed(&batch.paths, &batch.links, batch.since);
-        for (index, rule) in self.rules.iter().enumerate() {
+        self.replicas.changed(batch);
+        for (index, rule) in self.rules.iter().enumerate().filter(|(_, rule)| rule.action != Action::Sync) {
             let count = batch.paths.iter().filter(|path| rule.takes(path).is_some()).count();
-            if count > 0 && rule.action != Action::Sync {
+            if count > 0 {
                 self.work.add(index, rule, count, batch.since);
             }
         }
@@ -310,8 +312,13 @@ impl<'a, B: Backend> Session<'a, B> {
         let found = rules_of(self.cx, &loaded.project, &self.options.wish.services)?;
         let rules = Arc::new(found.rules);
         let (started, watch) = begin_watch(&rules, &loaded.files)?;
-        self.replicas = Replicas::new(rules.clone(), &started.paths, &started.links);
-        (self.rules, self.watch, self.files) = (rules, watch, loaded.files);
+        // What the one before has heard and not told yet.
+        for told in std::mem::replace(&mut self.watch, watch).end() {
+            self.hear(Some(told))?;
+        }
+        let mut replicas = Replicas::new(rules.clone(), &started.paths, &started.links);
+        replicas.succeed(&self.replicas);
+        (self.replicas, self.rules, self.files) = (replicas, rules, loaded.files);
         self.project = Rc::new(loaded.project);
         self.queue.extend(found.warnings.into_iter().map(Said::Warning));
         started.notes.iter().for_each(|note| self.note(note));
