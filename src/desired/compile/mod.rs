@@ -43,7 +43,7 @@ use error::Problems;
 pub use lifecycle::signal;
 pub use mount::wanted_lenders;
 pub use request::{Recreate, Request, Run, Verb, declared_volumes, wanted_files, wanted_images};
-pub use runtime::wanted_programs;
+pub use runtime::{wanted_programs, without_default};
 
 use super::{Desired, Leases, ResolvedImage};
 use crate::compose::model::{Project, Service};

@@ -6,6 +6,7 @@ use std::path::Path;
 use super::{Problems, Request};
 use crate::compose::model::{Project, Service};
 use crate::desired::RuntimeSpec;
+use crate::name::ServiceName;
 
 /// Names that are not the program's own.
 const PROGRAMS: [(&str, &str); 3] =
@@ -38,6 +39,16 @@ pub fn wanted_programs(project: &Project) -> BTreeSet<String> {
     project.services.values().filter_map(named).map(|name| program(name).to_owned()).collect()
 }
 
+/// Docker has it by itself and runs all with it, so that files name it which mean no more than "as ever".
+const DEFAULT: &str = "runc";
+
+/// The services that name docker's default runtime where it is not installed: windlass itself runs them.
+pub fn without_default<'a>(project: &'a Project, request: &Request) -> Vec<&'a ServiceName> {
+    let missing = request.programs.get(DEFAULT).is_none_or(Option::is_none);
+    let wants = |service: &Service| named(service).is_some_and(|name| program(name) == DEFAULT);
+    project.services.iter().filter(|(_, service)| missing && wants(service)).map(|(name, _)| name).collect()
+}
+
 /// The runtime of a service; `None`: windlass itself.
 pub fn runtime(at: &str, service: &Service, request: &Request, problems: &mut Problems) -> Option<RuntimeSpec> {
     let name = named(service)?;
@@ -48,6 +59,9 @@ pub fn runtime(at: &str, service: &Service, request: &Request, problems: &mut Pr
     }
     if let Some(Some(found)) = request.programs.get(program) {
         return Some(RuntimeSpec { name: name.to_owned(), program: found.clone() });
+    }
+    if program == DEFAULT {
+        return None;
     }
     let missing = if Path::new(program).is_absolute() {
         format!("there is no program `{program}`")

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::super::super::error::CliError;
-use super::super::super::progress::Tell;
+use super::super::super::progress::{Kind, Phase, Report, Tell};
 use super::super::{LockUse, PullPolicy, Recreate, UpWish};
 use super::{Real, failed, oneoff, pull};
 use crate::compose;
@@ -35,6 +35,10 @@ impl Real {
         let project = &self.with_provided(project, &provided, (&touched, wish.rehearsal), tell).await?;
         let (images, mount_images) = self.resolve(project, &touched, wish, lock.as_ref(), tell).await?;
         let request = self.request(project, wish, mount_images)?;
+        for service in compile::without_default(project, &request) {
+            let text = "runs without runc, which is not installed";
+            tell.report(Report::new(Kind::Container, service.as_str(), Phase::Warning, text));
+        }
         let mut leases = self.leases()?;
         if let Some(previous) = &request.previous {
             leases = leases.with_previous(previous);

@@ -231,3 +231,22 @@ fn a_project_of_only_what_was_named_makes_no_orphans_of_the_others() {
     assert_eq!(second.containers["shop-web-1"], first.containers["shop-web-1"]);
     assert_eq!(second.networks, first.networks);
 }
+
+#[test]
+fn dockers_default_runtime_is_needed_by_nobody() {
+    const RUNTIMES: &str = "services:\n  a: {runtime: runc}\n  b: {runtime: io.containerd.runc.v2}\n  c: {}\n";
+    let project = project(RUNTIMES);
+    let mut request = request();
+    let runtimes = |request: &Request| -> Vec<bool> {
+        let desired = compile(&project, &images(&project), &Leases::default(), request).unwrap();
+        desired.containers.values().map(|container| container.spec.runtime.is_some()).collect()
+    };
+    request.programs = BTreeMap::from([("runc".to_owned(), None)]);
+    let told: Vec<&str> = without_default(&project, &request).into_iter().map(ServiceName::as_str).collect();
+    assert_eq!(told, ["a", "b"]);
+    assert_eq!(runtimes(&request), [false, false, false]);
+    request.programs = BTreeMap::from([("runc".to_owned(), Some("/usr/sbin/runc".into()))]);
+    assert!(without_default(&project, &request).is_empty());
+    assert_eq!(runtimes(&request), [true, true, false]);
+    assert_eq!(error("    runtime: crun").split(':').next(), Some("runtime"));
+}
