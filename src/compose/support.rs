@@ -6,7 +6,7 @@
 mod document;
 
 use super::Loaded;
-use super::node::{Kind, Node};
+use super::node::{Kind, Map, Node};
 use crate::diag::{Code, Diagnostic};
 
 pub use document::document;
@@ -76,6 +76,7 @@ pub fn unsupported(loaded: &Loaded) -> Vec<Diagnostic> {
         visit(&loaded.tree, steps, &mut String::new(), *fate, &mut found);
     }
     restart(loaded, &mut found);
+    idle_ports(loaded, &mut found);
     found.sort_by_key(|diag| (diag.severity(), diag.span().unwrap_or_default()));
     found
 }
@@ -83,6 +84,12 @@ pub fn unsupported(loaded: &Loaded) -> Vec<Diagnostic> {
 /// Errors among [`unsupported`].
 pub fn refused(loaded: &Loaded) -> Vec<Diagnostic> {
     unsupported(loaded).into_iter().filter(Diagnostic::is_error).collect()
+}
+
+/// What is told beside them, once for each change of the project: what has no effect.
+pub fn without_effect(loaded: &Loaded) -> Vec<Diagnostic> {
+    let told = unsupported(loaded).into_iter().filter(|diag| !diag.is_error());
+    told.map(Diagnostic::once).collect()
 }
 
 /// What is told of the value at the end of a pattern.
@@ -124,6 +131,31 @@ fn visit(node: &Node, mut steps: Vec<&str>, path: &mut String, fate: Fate, found
             }
         }
         _ => {}
+    }
+}
+
+/// Ports of a service that is on the host's network, on none, or reached by its own address.
+fn idle_ports(loaded: &Loaded, found: &mut Vec<Diagnostic>) {
+    let driver = |key: &str| loaded.tree.get("networks")?.get(key)?.get("driver")?.as_str();
+    for (name, service) in super::bind::services(&loaded.tree) {
+        let Some(ports) = service.get("ports").filter(|ports| ports.as_list().is_some_and(|list| !list.is_empty()))
+        else {
+            continue;
+        };
+        let mode = service.get("network_mode").and_then(Node::as_str);
+        let networks: Vec<&String> =
+            service.get("networks").and_then(Node::as_map).into_iter().flat_map(Map::keys).collect();
+        let direct = |key: &&String| matches!(driver(key), Some("macvlan" | "ipvlan"));
+        let why = match mode {
+            Some("host") => "on the host's network each port is the host's already",
+            Some("none") => "without a network there is no way in",
+            _ if !networks.is_empty() && networks.iter().all(direct) => {
+                "on a macvlan or ipvlan a container is reached by its own address"
+            }
+            _ => continue,
+        };
+        let message = format!("`services.{name}.ports` has no effect: {why}");
+        found.push(Diagnostic::new(Code::NoEffect, message).at(ports.place(), "no effect"));
     }
 }
 

@@ -59,7 +59,6 @@ fn desired(containers: impl IntoIterator<Item = DesiredContainer>) -> Desired {
         name: "p_default".into(),
         key: "default".into(),
         project: Some("p".into()),
-        driver: "bridge".into(),
         ..NetworkSpec::default()
     };
     let containers: BTreeMap<_, _> = containers.into_iter().map(|c| (c.spec.name.clone(), c)).collect();

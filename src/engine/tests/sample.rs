@@ -51,7 +51,6 @@ pub fn network(desired: &mut Desired, name: &str) {
         name: name.into(),
         key: name.trim_start_matches("app_").into(),
         project: Some("app".into()),
-        driver: "bridge".into(),
         ..NetworkSpec::default()
     };
     desired.networks.entry(NetworkName::from(name)).or_insert(spec);

@@ -2,10 +2,12 @@
 //! from blocking threads.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::os::fd::BorrowedFd;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use netlink_packet_core::{NLM_F_ACK, NLM_F_CREATE, NLM_F_REPLACE};
 
@@ -21,12 +23,15 @@ use super::owner::{Owner, Sockets};
 use super::record::{EndpointRecord, NetworkRecord, Records};
 use super::route::{self, HostRoute};
 use super::rules::{self, Names};
-use super::{forwarding, survey, sysctl};
-use crate::desired::{EndpointSpec, NetworkSpec, PortSpec};
+use super::{forwarding, parent, survey, sysctl};
+use crate::desired::{Driver, EndpointSpec, NetworkSpec, PortSpec};
 use crate::name::{ContainerId, NetworkName, ProjectName};
 
 /// The usual state folder: its tables carry no suffix.
 const USUAL_ROOT: &str = "/var/lib/windlass";
+
+/// How long the links of a namespace that has ended are waited for; it takes some 50 ms.
+const GONE_WAIT: Duration = Duration::from_secs(3);
 
 /// A port of the host that is not to be had.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -73,15 +78,18 @@ impl Machine {
         // Intent first: what is half made is found by the next look.
         let unowned = known.as_ref().is_some_and(|known| known.unowned);
         self.records.put_network(&NetworkRecord { spec: spec.clone(), unowned })?;
-        let made = self.make_bridge(spec).and_then(|()| self.put_rules()).and_then(|()| match &known {
-            Some(_) => self.put_back_routes(spec),
-            None => Ok(()),
-        });
+        let made = match (spec.driver.parent(), &known) {
+            (Some(parent), _) => parent::make(self, spec, parent),
+            (None, None) => self.make_bridge(spec).and_then(|()| self.put_rules()),
+            (None, Some(_)) => {
+                self.make_bridge(spec).and_then(|()| self.put_rules()).and_then(|()| self.put_back_routes(spec))
+            }
+        };
         if made.is_err() && known.is_none() {
             self.records.remove_network(&spec.name)?;
         }
         made?;
-        if spec.internal { Ok(Vec::new()) } else { forwarding::ensure(has_ipv6(spec)) }
+        if spec.internal || spec.driver != Driver::Bridge { Ok(Vec::new()) } else { forwarding::ensure(has_ipv6(spec)) }
     }
 
     fn make_bridge(&self, spec: &NetworkSpec) -> Result<()> {
@@ -135,12 +143,16 @@ impl Machine {
             self.records.put_network(&record)?;
             return Err(NetError::Busy { network: name.clone(), containers });
         }
-        self.remove_bridge(&record.spec)
+        self.remove_links(&record.spec)
     }
 
     /// Link, rules and record, in this order: a record without a link is found and mended, the other way round nobody
     /// would look for the link.
-    fn remove_bridge(&self, spec: &NetworkSpec) -> Result<()> {
+    fn remove_links(&self, spec: &NetworkSpec) -> Result<()> {
+        if let Some(parent) = spec.driver.parent() {
+            parent::remove(self, spec, parent)?;
+            return self.records.remove_network(&spec.name);
+        }
         let mut netlink = route_socket()?;
         let found = link::find(&mut netlink, &spec.bridge).context("look for", &spec.bridge)?;
         if let Some(link) = found.filter(|link| link.bridge && link.group == self.group) {
@@ -193,7 +205,8 @@ impl Machine {
     }
 
     fn rules(&self) -> Result<Option<Table>> {
-        let networks: Vec<NetworkSpec> = self.records.networks()?.into_iter().map(|record| record.spec).collect();
+        let mut networks: Vec<NetworkSpec> = self.records.networks()?.into_iter().map(|record| record.spec).collect();
+        networks.retain(|network| network.driver == Driver::Bridge);
         Ok((!networks.is_empty()).then(|| rules::networks(self.names.networks(), &networks)))
     }
 
@@ -286,7 +299,11 @@ impl Machine {
         let lock = self.records.lock_shared()?;
         let network = self.records.network(&endpoint.network)?;
         let network = network.ok_or_else(|| NetError::Missing(endpoint.network.clone()))?.spec;
-        let (attached, mac) = plan_link(container, endpoint, &network)?;
+        let parent = match network.driver.parent() {
+            Some(parent) => Some(parent::index(&mut route_socket()?, &network, parent)?),
+            None => None,
+        };
+        let (attached, mac) = plan_link(container, endpoint, &network, parent)?;
         self.records.put_endpoint(&EndpointRecord {
             container: container.clone(),
             project: project.clone(),
@@ -295,11 +312,30 @@ impl Machine {
             published: Vec::new(),
         })?;
         drop(lock);
-        let made = self.make_veth(&attached, mac, &network, netns);
+        let made = self.make_link(&attached, mac, (&network, endpoint), netns);
         if made.is_err() {
+            self.remove_stale(&mut route_socket()?, &attached.link)?;
             self.records.remove_endpoint(&endpoint.network, container)?;
         }
         made.map(|()| attached)
+    }
+
+    /// Makes the link, still down, and sets what the endpoint wants of the kernel for it.
+    fn make_link(
+        &self,
+        attached: &Attached,
+        mac: Option<Mac>,
+        (network, endpoint): (&NetworkSpec, &EndpointSpec),
+        netns: BorrowedFd<'_>,
+    ) -> Result<()> {
+        match mac {
+            Some(mac) if attached.parent.is_none() => self.make_veth(attached, mac, network, netns)?,
+            _ => parent::add_child(attached, mac, network, netns)?,
+        }
+        if endpoint.sysctls.is_empty() {
+            return Ok(());
+        }
+        sysctl::inside(netns, || endpoint.sysctls.iter().try_for_each(|(key, value)| sysctl::write(key, value)))
     }
 
     fn make_veth(&self, attached: &Attached, mac: Mac, network: &NetworkSpec, netns: BorrowedFd<'_>) -> Result<()> {
@@ -331,6 +367,9 @@ impl Machine {
 
     /// Removes a link that is left over from an earlier sandbox of a container.
     fn remove_stale(&self, netlink: &mut Netlink, name: &str) -> Result<()> {
+        if name.is_empty() {
+            return Ok(());
+        }
         let stale = link::find(netlink, name).context("look for", name)?;
         match stale.filter(|link| link.group == self.group) {
             Some(stale) => link::remove(netlink, stale.index).context("remove", name),
@@ -351,10 +390,7 @@ impl Machine {
         let mut links = Vec::new();
         for endpoint in endpoints {
             match known.iter().find(|one| one.attached.network == endpoint.network) {
-                Some(record) => {
-                    self.relink_one(&record.attached, netns)?;
-                    links.push(record.attached.clone());
-                }
+                Some(record) => links.push(self.relink_one(record, netns)?),
                 // Its record was damaged.
                 None => links.push(self.attach(container, project, endpoint, netns)?),
             }
@@ -362,19 +398,32 @@ impl Machine {
         self.finish(socket, &links)
     }
 
-    fn relink_one(&self, attached: &Attached, netns: BorrowedFd<'_>) -> Result<()> {
+    fn relink_one(&self, record: &EndpointRecord, netns: BorrowedFd<'_>) -> Result<Attached> {
+        let attached = &record.attached;
         let network = self.records.network(&attached.network)?;
         let network = network.ok_or_else(|| NetError::Missing(attached.network.clone()))?.spec;
         let mut netlink = route_socket()?;
+        let mac = if attached.mac.is_empty() { None } else { Some(address::parse_mac(&attached.mac)?) };
+        if let Some(parent) = network.driver.parent() {
+            let parent = Some(parent::index(&mut netlink, &network, parent)?);
+            if attached.parent == parent {
+                return Ok(attached.clone());
+            }
+            let attached = Attached { parent, ..attached.clone() };
+            self.make_link(&attached, mac, (&network, &record.spec), netns)?;
+            self.records.put_endpoint(&EndpointRecord { attached: attached.clone(), ..record.clone() })?;
+            return Ok(attached);
+        }
         let bridge = self.bridge_index(&mut netlink, &network)?;
         match link::find(&mut netlink, &attached.link).context("look for", &attached.link)? {
-            Some(link) if link.up && link.controller == Some(bridge) => Ok(()),
+            Some(link) if link.up && link.controller == Some(bridge) => {}
             Some(link) if link.group == self.group => {
                 self.links.making(&link.name);
-                link::enslave(&mut netlink, link.index, bridge, !network.icc).context("connect", &attached.link)
+                link::enslave(&mut netlink, link.index, bridge, !network.icc).context("connect", &attached.link)?;
             }
-            _ => self.make_veth(attached, address::parse_mac(&attached.mac)?, &network, netns),
+            _ => self.make_link(attached, mac, (&network, &record.spec), netns)?,
         }
+        Ok(attached.clone())
     }
 
     /// A container's links, as they were made, in the order in which they are declared.
@@ -387,10 +436,19 @@ impl Machine {
 
     /// Takes a container's links up and makes them usable at once.
     pub fn finish(&self, socket: BorrowedFd<'_>, links: &[Attached]) -> Result<()> {
-        inside::configure(socket, links)?;
+        let stands = links.iter().any(|attached| attached.parent.is_some());
+        let end = Instant::now() + GONE_WAIT;
+        while let Err(error) = inside::configure(socket, links) {
+            // Who had this address before may be gone only now: the kernel takes the links of a namespace away some time after
+            // the namespace, tells nobody, and lets no two of one hardware address stand on one link.
+            if !(stands && error.is_in_use() && Instant::now() < end) {
+                return Err(error);
+            }
+            thread::sleep(Duration::from_millis(5));
+        }
         let mut netlink = route_socket()?;
-        links
-            .iter()
+        let mut on_bridges = links.iter().filter(|attached| attached.parent.is_none());
+        on_bridges
             .try_for_each(|attached| link::settle(&mut netlink, &attached.link).context("look at", &attached.link))
     }
 
@@ -417,7 +475,7 @@ impl Machine {
             if let Some(record) = unowned
                 && self.records.endpoints(network)?.is_empty()
             {
-                self.remove_bridge(&record.spec)?;
+                self.remove_links(&record.spec)?;
             }
         }
         Ok(())
@@ -435,6 +493,7 @@ pub(crate) fn has_ipv6(spec: &NetworkSpec) -> bool {
 
 fn same_or_refuse(known: &NetworkSpec, wanted: &NetworkSpec) -> Result<()> {
     let settings = [
+        ("driver", known.driver == wanted.driver),
         ("bridge", known.bridge == wanted.bridge),
         ("subnets", known.subnets == wanted.subnets),
         ("internal", known.internal == wanted.internal),
@@ -447,12 +506,18 @@ fn same_or_refuse(known: &NetworkSpec, wanted: &NetworkSpec) -> Result<()> {
 }
 
 /// What the link will be like.
-fn plan_link(container: &ContainerId, endpoint: &EndpointSpec, network: &NetworkSpec) -> Result<(Attached, Mac)> {
+fn plan_link(
+    container: &ContainerId,
+    endpoint: &EndpointSpec,
+    network: &NetworkSpec,
+    parent: Option<u32>,
+) -> Result<(Attached, Option<Mac>)> {
     let mut gateways = Vec::new();
     let mut with_prefix = |address: IpAddr| -> Result<u8> {
         let subnet = address::subnet_of(network, address)?;
         if !network.internal {
-            gateways.push(subnet.gateway);
+            let nowhere = if address.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
+            gateways.push(if network.driver.routes() { nowhere } else { subnet.gateway });
         }
         Ok(subnet.prefix)
     };
@@ -460,15 +525,17 @@ fn plan_link(container: &ContainerId, endpoint: &EndpointSpec, network: &Network
     let ipv6 = endpoint.ipv6.map(|v6| with_prefix(v6.into()).map(|prefix| (v6, prefix))).transpose()?;
     let address = endpoint.ipv4.map(IpAddr::V4).or(endpoint.ipv6.map(IpAddr::V6));
     let mac = match (&endpoint.mac, address) {
-        (Some(text), _) => address::parse_mac(text)?,
-        (None, Some(address)) => address::mac_of(address),
-        (None, None) => address::mac_of(IpAddr::from(fold(container.as_bytes()).to_be_bytes())),
+        _ if parent::shares_mac(&network.driver) => None,
+        (Some(text), _) => Some(address::parse_mac(text)?),
+        (None, Some(address)) => Some(address::mac_of(address)),
+        (None, None) => Some(address::mac_of(IpAddr::from(fold(container.as_bytes()).to_be_bytes()))),
     };
     let attached = Attached {
         network: network.name.clone(),
         interface: endpoint.interface.clone(),
-        link: link_name(container, &network.name),
-        mac: address::show_mac(mac),
+        link: if parent.is_some() { String::new() } else { link_name(container, &network.name) },
+        parent,
+        mac: mac.map(address::show_mac).unwrap_or_default(),
         ipv4,
         ipv6,
         link_local: endpoint.link_local.clone(),

@@ -19,7 +19,9 @@ impl Real {
     pub(super) fn load_files(&self, files: &ProjectFiles, services: &[String]) -> Result<Loaded, CliError> {
         // The others stay known, so that they are not taken for orphans.
         let options = LoadOptions { whole: true, ..options(files, services)? };
-        let loaded = compose::load(&options).map_err(diagnostics)?;
+        let mut loaded = compose::load(&options).map_err(diagnostics)?;
+        let idle = compose::support::without_effect(&loaded);
+        loaded.warnings.extend(idle);
         let project = loaded.project.clone();
         let mut named = loaded.files.clone();
         let rendered = loaded.warnings.iter().map(|warning| (warning.once, render(warning, &loaded.sources)));
