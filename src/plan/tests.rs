@@ -70,6 +70,7 @@ fn desired(containers: impl IntoIterator<Item = DesiredContainer>) -> Desired {
         source: Source::default(),
         services: containers.values().map(|c| c.spec.service.clone()).collect(),
         remove_orphans: false,
+        ignore_orphans: false,
         networks: [(network.name.clone(), network)].into(),
         volumes: BTreeMap::new(),
         remove_volumes: Default::default(),

@@ -143,3 +143,58 @@ fn network_drivers_that_one_host_does_not_have_are_told() {
         refused(&file, &["compose.yaml:5:", says]);
     }
 }
+
+#[test]
+fn a_macvlan_is_on_the_lan_of_its_parent() {
+    let compose = r#"
+services:
+  web:
+    image: test
+    command: [httpd, -f, -p, "80", -h, /etc]
+    ports: ["8086:80"]
+    networks:
+      lan:
+        ipv4_address: 192.0.2.50
+        driver_opts: { com.docker.network.endpoint.sysctls: "net.ipv4.conf.IFNAME.log_martians=1" }
+  both: { image: test, networks: [lan, default] }
+networks:
+  lan:
+    driver: macvlan
+    driver_opts: { parent: lan0 }
+    ipam: { config: [{ subnet: 192.0.2.0/24, ip_range: 192.0.2.128/25, gateway: 192.0.2.2, aux_addresses: { printer: 192.0.2.129 } }] }
+"#;
+    let stack = Stack::new(compose);
+    stack.run(&["up", "-d"]).code(1).says("stands on link `lan0`");
+    stack.run(&["down"]).ok();
+    // A machine outside, and a link of this one that leads to it.
+    stack
+        .world
+        .sh("ip netns add away && ip link add lan0 type veth peer name eth0 netns away && ip link set lan0 up")
+        .ok();
+    let away = |script: &str| stack.world.sh(&format!("ip netns exec away sh -c '{script}'"));
+    away("ip addr add 192.0.2.2/24 dev eth0; ip link set eth0 up").ok();
+    stack.run(&["up", "-d"]).ok().says("`services.web.ports` has no effect");
+    away("curl -fsS --retry 20 --retry-all-errors --retry-delay 1 http://192.0.2.50/passwd").ok();
+    let link = stack.line("web", "ip -d addr show eth0; ip route");
+    for says in ["macvlan", "192.0.2.50/24", "default via 192.0.2.2"] {
+        assert!(link.contains(says), "{says}: {link}");
+    }
+    assert_eq!(stack.line("web", "cat /proc/sys/net/ipv4/conf/eth0/log_martians"), "1");
+    // From the range, and not what is set aside; names and the world by way of the bridge.
+    stack.inside("both", "ip -o addr; ping -c 1 -W 2 web; ping -c 1 -W 2 192.0.2.2").ok().says("192.0.2.128/24");
+    stack.run(&["plan", "--detailed-exitcode"]).ok();
+    // With its parent the links go; when it is back, so are they.
+    let process = stack.pid("web");
+    stack.world.sh("ip link delete lan0").ok();
+    stack.run(&["plan"]).ok().says("link lan0 is gone");
+    stack.world.sh("ip link add lan0 type veth peer name eth0 netns away && ip link set lan0 up").ok();
+    away("ip addr add 192.0.2.2/24 dev eth0; ip link set eth0 up").ok();
+    stack.world.wait_for("the link", || away("curl -fsS -m 2 http://192.0.2.50/passwd").code == 0);
+    assert_eq!(stack.pid("web"), process, "nothing was restarted for it");
+    // Made anew with the same address.
+    stack.run(&["up", "-d", "--force-recreate", "-t", "0"]).ok();
+    away("curl -fsS --retry 20 --retry-all-errors --retry-delay 1 http://192.0.2.50/passwd").ok();
+    stack.run(&["down", "-t", "0"]).ok();
+    stack.world.sh("ip link show lan0 && ip link delete lan0 && ip netns delete away").ok();
+    stack.world.assert_clean();
+}

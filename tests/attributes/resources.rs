@@ -139,11 +139,9 @@ services:
 }
 
 #[test]
-fn a_cgroup_namespace_of_its_own_or_the_hosts_and_a_parent_that_is_told_not_to_be_followed() {
-    let stack = Stack::new(
-        "services:\n  own: {image: test}\n  host: {image: test, cgroup: host}\n  under: {image: test, cgroup_parent: other}\n",
-    );
-    stack.run(&["up", "-d"]).ok().says("cgroup_parent other is not followed");
+fn a_cgroup_namespace_of_its_own_or_the_hosts() {
+    let stack = Stack::new("services:\n  own: {image: test}\n  host: {image: test, cgroup: host}\n");
+    stack.run(&["up", "-d"]).ok();
     let groups = |service: &str| stack.line(service, "cat /proc/1/cgroup");
     assert!(!groups("own").contains("windlass"), "{}", groups("own"));
     assert!(groups("host").contains("windlass"), "{}", groups("host"));
@@ -163,4 +161,33 @@ fn a_value_that_can_not_be_names_its_limit() {
     ] {
         refused(&format!("services:\n  web:\n    image: test\n    {line}\n"), &[says]);
     }
+}
+
+#[test]
+fn a_container_in_a_group_of_the_users() {
+    let name = format!("wl-parent-{}", std::process::id());
+    let stack = Stack::up(&format!(
+        "services:\n  web: {{image: test, cgroup_parent: /{name}/deep, cgroup: host, mem_limit: 64m}}\n"
+    ));
+    let inside = stack.line("web", "cat /proc/self/cgroup");
+    assert!(inside.contains(&format!("/{name}/deep/windlass-")), "{inside}");
+    let limit = stack.world.sh(&format!("cat $(find /sys/fs/cgroup -path '*/{name}/deep/*' -name memory.limit_in_bytes -o -path '*/{name}/deep/*' -name memory.max) | head -1"));
+    assert_eq!(limit.ok().stdout.trim(), "67108864");
+    // It is found again by who comes later, and stopped, and what was made for it goes.
+    stack.run(&["restart", "-t", "0"]).ok();
+    stack.run(&["stats", "--no-stream"]).ok().says("app-web-1");
+    stack.run(&["plan", "--detailed-exitcode"]).ok();
+    stack.down();
+    assert_eq!(stack.world.sh(&format!("find /sys/fs/cgroup -name {name}")).ok().stdout, "");
+}
+
+#[test]
+fn real_time_of_a_container() {
+    let stack = Stack::up("services:\n  web: {image: test, cpu_rt_period: 500000, cpu_rt_runtime: 1000}\n");
+    // Groups for real time are of v1 only, and not in every kernel.
+    if fs::exists("/sys/fs/cgroup/cpu/cpu.rt_runtime_us").unwrap() {
+        assert_eq!(limit(&stack, "web", "cpu", ("cpu.rt_period_us", "")), "500000");
+        assert_eq!(limit(&stack, "web", "cpu", ("cpu.rt_runtime_us", "")), "1000");
+    }
+    stack.down();
 }

@@ -74,6 +74,7 @@ fn empty(compiler: &Compiler<'_>) -> Desired {
         source: request.source.clone(),
         services,
         remove_orphans: request.remove_orphans,
+        ignore_orphans: request.ignore_orphans,
         networks: BTreeMap::new(),
         volumes: BTreeMap::new(),
         remove_volumes: BTreeSet::new(),

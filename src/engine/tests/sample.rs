@@ -25,6 +25,7 @@ pub fn project() -> Desired {
         source: Source::default(),
         services: Default::default(),
         remove_orphans: false,
+        ignore_orphans: false,
         networks: BTreeMap::new(),
         volumes: BTreeMap::new(),
         remove_volumes: Default::default(),
