@@ -22,7 +22,7 @@ pub enum Fate {
     NoEffect(&'static str),
     /// It is carried out, and nobody has seen it work on a machine of ours.
     Untested(&'static str),
-    /// It is carried out, but not everywhere.
+    /// It is carried out, but not everywhere: the whole of what the table says.
     But(&'static str),
 }
 use Fate::{But, NoEffect, Only, Refused, Untested};
@@ -62,14 +62,25 @@ pub const FATES: &[(&str, Fate)] = &[
     ("services.*.ports.*.app_protocol", NoEffect("it is for people")),
     ("networks.*.ipam.options", NoEffect("the built-in address driver has no options")),
     ("networks.*.attachable", NoEffect("every network is")),
+    ("services.*.expose", NoEffect("containers on one network reach every port of one another")),
     ("version", NoEffect("there is one version of the format")),
-    ("services.*.cpu_rt_period", But("cgroup v2 has no real-time groups: there it is told")),
-    ("services.*.cpu_rt_runtime", But("cgroup v2 has no real-time groups: there it is told")),
-    ("services.*.cgroup_parent", But("where systemd runs the machine it is told, and not followed")),
-    ("services.*.gpus", Untested("we have none; devices named by CDI are tested with a made-up one")),
+    ("services.*.cpu_rt_period", But("done, but cgroup v2 has no real-time groups: there it is told")),
+    ("services.*.cpu_rt_runtime", But("done, but cgroup v2 has no real-time groups: there it is told")),
+    ("services.*.logging.driver", But("done for `json-file`, `local` and `none` only; others are refused")),
+    ("networks.*.driver", But("done for `bridge`, `macvlan` and `ipvlan` only; others are refused")),
+    ("networks.*.ipam.driver", But("done for `default` only; others are refused")),
+    ("volumes.*.driver", But("done for `local` only; others are refused")),
+    ("secrets.*.external", But("**refused** where a service uses it: it needs a swarm")),
+    ("secrets.*.driver", But("**refused** where a service uses it: it needs a swarm")),
+    ("secrets.*.driver_opts", But("**refused** where a service uses it: it needs a swarm")),
+    ("secrets.*.template_driver", But("**refused** where a service uses it: it needs a swarm")),
+    ("configs.*.external", But("**refused** where a service uses it: it needs a swarm")),
+    ("configs.*.template_driver", But("**refused** where a service uses it: it needs a swarm")),
+    ("services.*.cgroup_parent", But("done, but where systemd runs the machine it is told, and not followed")),
+    ("services.*.gpus", Untested("we have no GPU; devices named by CDI are tested with a made-up one")),
     (
         "services.*.deploy.resources.reservations.devices",
-        Untested("we have none; devices named by CDI are tested with a made-up one"),
+        Untested("we have no GPU; devices named by CDI are tested with a made-up one"),
     ),
     (
         "services.*.volumes.*.bind.selinux",
@@ -80,8 +91,13 @@ pub const FATES: &[(&str, Fate)] = &[
 ];
 
 /// Patterns whose values are defaults that everybody has: nothing is told of them.
-const QUIET: [&str; 4] =
-    ["services.*.ports.*.mode", "services.*.ports.*.name", "services.*.ports.*.app_protocol", "version"];
+const QUIET: [&str; 5] = [
+    "services.*.ports.*.mode",
+    "services.*.ports.*.name",
+    "services.*.ports.*.app_protocol",
+    "services.*.expose",
+    "version",
+];
 
 /// All attributes of a project that will not be carried out, with their places: errors for what would be lost, warnings
 /// for what has no meaning here.
