@@ -62,7 +62,7 @@ pub fn run<B: Backend>(cx: &Context<'_, B>, args: &Ls) -> Result<ExitStatus, Cli
         }
         let states: Vec<String> = states.iter().map(|(state, number)| format!("{state}({number})")).collect();
         let status = states.join(", ");
-        rows.push(row(&Row { name: project.to_string(), status: status, config_files: files }));
+        rows.push(row(&Row { name: project.to_string(), status, config_files: files }));
     }
     if args.quiet {
         rows.iter().filter_map(|row| row["Name"].as_str()).try_for_each(|name| cx.output.line(name))?;
