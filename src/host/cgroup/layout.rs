@@ -136,11 +136,6 @@ impl Layout {
         }
     }
 
-    /// Where the group of a container is below the top of every hierarchy.
-    pub fn path_of(&self, id: &str) -> PathBuf {
-        Path::new("/").join(&self.path).join(id)
-    }
-
     /// The group of a container as it exists; it has no places where there is none.
     ///
     /// # Errors
@@ -162,8 +157,11 @@ impl Layout {
         self.hierarchies().filter_map(place).collect()
     }
 
-    /// The path of a container's group below the top of each hierarchy.
-    fn path_of(&self, id: &str, parent: Option<&str>) -> Result<PathBuf> {
+    /// The path of a container's group below the top of every hierarchy; `parent` is its `cgroup_parent`.
+    ///
+    /// # Errors
+    /// When the cgroup file system can't be read.
+    pub fn path_of(&self, id: &str, parent: Option<&str>) -> Result<PathBuf> {
         match parent.filter(|_| self.unit.is_none()) {
             None => Ok(self.path.join(id)),
             Some(parent) => {

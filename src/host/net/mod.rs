@@ -2,6 +2,7 @@
 //!
 //! ```text
 //!  Net ── machine ─┬─ record        networks/<name>/{spec, endpoints/<container>}, one lock for the machine
+//!   │              ├─ attach        containers' links, coming and going
 //!   │              ├─ parent        networks that stand on a link of the machine
 //!   │              ├─ link, address, route, inside, sysctl, forwarding           what the kernel is told by netlink
 //!   │              └─ rules ── nft  the rule sets: pure; as text; as one transaction
@@ -20,6 +21,7 @@
 //! is used again. Why it is built so is in docs/architecture.md.
 
 mod address;
+mod attach;
 mod conntrack;
 pub mod dns;
 pub mod dnsredirect;
