@@ -83,8 +83,8 @@ pub enum NetError {
     },
     /// Others stand on the parent in a way that does not go with this network.
     #[error(
-        "network `{network}` cannot have a link of driver `{driver}` on `{parent}`: one link carries either macvlans or \
-         ipvlans, ipvlans of one mode, and beside a `passthru` nothing"
+        "network `{network}` cannot have a link of driver `{driver}` on `{parent}`: one link carries either macvlans or ipvlans, \
+         and beside a `passthru` nothing"
     )]
     ParentInUse {
         /// The network.
