@@ -11,6 +11,7 @@ macro_rules! name_type {
         $(#[$doc])*
         #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
         #[serde(transparent)]
+        #[cfg_attr(test, derive(schemars::JsonSchema))]
         pub struct $name(String);
 
         impl $name {

@@ -18,6 +18,9 @@ mod devices;
 #[path = "attributes/hooks.rs"]
 mod hooks;
 
+#[path = "attributes/lifecycle.rs"]
+mod lifecycle;
+
 #[path = "attributes/network.rs"]
 mod network;
 

@@ -264,3 +264,46 @@ fn variables_stand_in_for_flags() {
     world.windlass(&folder, &["down"]).ok();
     world.assert_clean();
 }
+
+#[test]
+fn settings_may_stand_in_dot_env() {
+    let world = World::new();
+    let folder = project(&world, "envs", "services:\n  web: {image: test}\n");
+    let told =
+        |variables: &[(&str, &str)], arguments: &[&str]| with(&world, &folder, variables, arguments).code(1).stderr;
+    fs::write(folder.join(".env"), "COMPOSE_PARALLEL_LIMIT=0\n").unwrap();
+    // Flag, then the caller's environment, then .env, then the default.
+    assert!(told(&[], &["up", "-d"]).contains("`--parallel 0`: must be 1 or more"));
+    assert!(told(&[("COMPOSE_PARALLEL_LIMIT", "-7")], &["up", "-d"]).contains("`--parallel -7`"));
+    assert!(told(&[("COMPOSE_PARALLEL_LIMIT", "-7")], &["--parallel", "-8", "up", "-d"]).contains("`--parallel -8`"));
+    with(&world, &folder, &[("COMPOSE_DISABLE_ENV_FILE", "1")], &["config", "-q"]).ok();
+    fs::write(folder.join(".env"), "COMPOSE_ANSI=sometimes\n").unwrap();
+    assert!(told(&[], &["config", "-q"]).contains("sometimes"));
+
+    // As well from the file that is named, and for what only one verb has.
+    fs::write(folder.join(".env"), "").unwrap();
+    fs::write(folder.join("more.env"), "COMPOSE_IGNORE_ORPHANS=true\nCOMPOSE_REMOVE_ORPHANS=1\n").unwrap();
+    assert!(told(&[], &["--env-file", "more.env", "up", "-d"]).contains("exclude one another"));
+    world.assert_clean();
+}
+
+#[test]
+fn orphans_are_not_told_of_and_progress_goes_where_it_is_wanted() {
+    let world = World::new();
+    load(&world);
+    let folder = project(&world, "orphans", "services:\n  web: {image: test}\n  old: {image: test}\n");
+    let up =
+        with(&world, &folder, &[("COMPOSE_STATUS_STDOUT", "1"), ("COMPOSE_PROGRESS", "plain")], &["up", "-d"]).ok();
+    assert!(up.stdout.contains("Container orphans-web-1  Started") && !up.stderr.contains("Started"), "{}", up.stdout);
+    fs::write(folder.join("compose.yaml"), "services:\n  web: {image: test}\n").unwrap();
+    world.windlass(&folder, &["up", "-d"]).ok().says("--remove-orphans");
+    let quiet = with(&world, &folder, &[("COMPOSE_IGNORE_ORPHANS", "1")], &["up", "-d"]).ok();
+    assert!(!quiet.stderr.contains("--remove-orphans"), "{}", quiet.stderr);
+    fs::write(folder.join(".env"), "COMPOSE_REMOVE_ORPHANS=true\nDOCKER_DEFAULT_PLATFORM=linux/s390x\n").unwrap();
+    world.windlass(&folder, &["up", "-d", "--force-recreate"]).code(1).says("can't be reached for the manifest");
+    fs::write(folder.join(".env"), "COMPOSE_REMOVE_ORPHANS=true\n").unwrap();
+    world.windlass(&folder, &["up", "-d"]).ok();
+    assert_eq!(world.windlass(&folder, &["ps", "-a", "--services"]).ok().stdout, "web\n");
+    world.windlass(&folder, &["down", "-t", "0"]).ok();
+    world.assert_clean();
+}

@@ -45,7 +45,7 @@ pub fn main_with<B: Backend>(argv: Vec<OsString>, open: impl FnOnce(&Settings) -
         Ok(cli) => cli,
         Err(error) => return error.print(&Output::standard(settings::Ansi::Auto)),
     };
-    let output = Output::standard(cli.global.ansi());
+    let output = Output::standard(cli.global.ansi()).status_on_stdout(cli.global.status_stdout);
     let result = run(cli, &output, open);
     let result = result.and_then(|code| output.flush().map(|()| code));
     match result {

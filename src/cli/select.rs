@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::desired::{ContainerSpec, Desired, RestartPolicy, Stamp, Target};
+use crate::desired::{ContainerSpec, Desired, Stamp, Target};
 use crate::diag::nearest;
 use crate::name::{ProjectName, ServiceName};
 use crate::observed::{Health, Observed, ObservedContainer, State};
@@ -130,14 +130,7 @@ impl Found {
         else {
             return false;
         };
-        desired.target == Target::Running
-            && match desired.restart {
-                RestartPolicy::No => false,
-                RestartPolicy::Always | RestartPolicy::UnlessStopped => true,
-                RestartPolicy::OnFailure { retries } => {
-                    exit.code != 0 && (retries == 0 || container.restarts < retries)
-                }
-            }
+        desired.target == Target::Running && desired.restart.wants(exit.code, container.restarts)
     }
 
     /// The state in docker's words: `Up 5 seconds (healthy)`, `Exited (0) 2 minutes ago`.

@@ -1,10 +1,12 @@
 //! The whole command line as types: global flags here, each verb's own beside what it does in `commands/`.
 
+use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::path::PathBuf;
 
 use clap::{ArgAction, Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 
+use crate::compose;
 use crate::host::paths::Paths;
 
 use super::commands as verbs;
@@ -74,6 +76,12 @@ pub struct Global {
     /// Container names with `_`, as docker-compose 1 made them
     #[arg(long, env = "COMPOSE_COMPATIBILITY", hide_env = true)]
     pub compatibility: bool,
+    /// Say nothing of containers that no service of the files declares; by the environment only
+    #[arg(long, hide = true, env = "COMPOSE_IGNORE_ORPHANS", hide_env = true)]
+    pub ignore_orphans: bool,
+    /// Show progress on standard output; by the environment only
+    #[arg(long, hide = true, env = "COMPOSE_STATUS_STDOUT", hide_env = true)]
+    pub status_stdout: bool,
     /// Keep resources that no service uses
     #[arg(long)]
     pub all_resources: bool,
@@ -101,6 +109,21 @@ impl Global {
     /// Whether colours and cursor movements may be used.
     pub fn ansi(&self) -> Ansi {
         if self.no_ansi { Ansi::Never } else { self.ansi }
+    }
+
+    /// What is known of the project's files before any is read.
+    fn load_options(&self) -> compose::LoadOptions {
+        let text = |path: &PathBuf| path.to_string_lossy().into_owned();
+        compose::LoadOptions {
+            files: self.file.iter().map(text).collect(),
+            project_directory: self.project_directory.clone().or_else(|| self.workdir.clone()),
+            env_files: self.env_file.iter().map(text).collect(),
+            env: std::env::vars_os()
+                .filter_map(|(key, value)| Some((key.into_string().ok()?, value.into_string().ok()?)))
+                .collect(),
+            cwd: std::env::current_dir().unwrap_or_default(),
+            ..compose::LoadOptions::default()
+        }
     }
 }
 
@@ -149,6 +172,8 @@ pub struct ProjectFiles {
     pub compatibility: bool,
     /// `--all-resources`.
     pub all_resources: bool,
+    /// `COMPOSE_IGNORE_ORPHANS`.
+    pub ignore_orphans: bool,
 }
 
 /// The global flags, decided.
@@ -203,6 +228,7 @@ impl Settings {
                 directory: global.project_directory.clone().or_else(|| global.workdir.clone()),
                 compatibility: global.compatibility,
                 all_resources: global.all_resources,
+                ignore_orphans: global.ignore_orphans,
             },
             lock_file: global.lock_file.clone(),
             paths: Paths::new(global.root.clone(), global.run.clone()),
@@ -386,9 +412,24 @@ pub fn go_bool(text: &str) -> Result<bool, String> {
 pub fn parse(argv: Vec<OsString>) -> Result<Cli, CliError> {
     let command = command();
     let argv = version_flag(argv);
-    let matches = command.clone().try_get_matches_from(argv)?;
+    let matches = command.clone().try_get_matches_from(&argv)?;
     undone::refuse(&matches)?;
+    let cli = Cli::from_arg_matches(&matches)?;
+    let settings = compose::settings(&cli.global.load_options());
+    if settings.is_empty() {
+        return Ok(cli);
+    }
+    let matches = with_settings(command, &settings).try_get_matches_from(argv)?;
     Ok(Cli::from_arg_matches(&matches)?)
+}
+
+/// What env files say of the command line comes after flags and the caller's environment, and before the defaults.
+fn with_settings(command: clap::Command, settings: &BTreeMap<String, String>) -> clap::Command {
+    let one = |arg: clap::Arg| {
+        let value = arg.get_env().and_then(|name| settings.get(name.to_str()?)).cloned();
+        if let Some(value) = value { arg.default_value(value) } else { arg }
+    };
+    command.mut_args(one).mut_subcommands(|command| with_settings(command, settings))
 }
 
 /// `windlass --version` and `-v` are the verb `version`, as in docker compose.

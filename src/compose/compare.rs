@@ -7,6 +7,7 @@ use serde_json::{Map, Value};
 
 /// One field that differs.
 #[derive(Clone, Debug, PartialEq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Difference {
     /// `services.web.ports[80].published`.
     pub path: String,
@@ -25,6 +26,7 @@ pub struct Difference {
 /// How a field differs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub enum Change {
     /// Only on the first side.
     Removed,

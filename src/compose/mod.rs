@@ -53,6 +53,7 @@ use load::{Loader, Scope};
 use model::Project;
 use node::{Map, Node};
 pub use paths::relative as relative_path;
+pub use source::settings;
 
 /// What to load, and how.
 #[derive(Clone, Default)]

@@ -46,11 +46,25 @@ pub fn check(node: &Node, shape: &Shape, path: &Path<'_>, diags: &mut Vec<Diagno
             let place = if node.is_null() { node.place() } else { node.span };
             let text = format!("`{path}` must be {wanted}, not {}", node.kind_name());
             let diag = Diagnostic::new(Code::WrongKind, text).at(place, format!("{wanted} is needed here"));
-            diags.push(match quoted(kind, shape) {
+            diags.push(match quoted(kind, shape).or_else(|| dashes(kind, shape)) {
                 Some(help) => diag.help(help),
                 None => diag,
             });
         }
+    }
+}
+
+/// A list in a mapping's place, and a mapping as an entry of a list of texts.
+fn dashes(kind: &Kind, shape: &Shape) -> Option<String> {
+    match kind {
+        Kind::List(_) if shape.items.is_none() && !matches!(shape.keys, Keys::No) => {
+            Some("take the dashes out: each entry is `name: …`".to_owned())
+        }
+        Kind::Map(map) if shape.scalars & takes::STR != 0 => {
+            let (key, value) = map.iter().next().filter(|_| map.len() == 1)?;
+            Some(format!("write `{key}={}` in a list, or take all its dashes out", scalar::text(&value.kind)?))
+        }
+        _ => None,
     }
 }
 
@@ -196,11 +210,14 @@ fn written(node: &Node, out: &mut String) {
 
 fn value(node: &Node, text: &str, shape: &Shape, path: &Path<'_>, diags: &mut Vec<Diagnostic>) {
     if !shape.values.is_empty() && !shape.values.contains(&text) {
-        diags.push(
-            Diagnostic::new(Code::UnknownWord, format!("`{}` cannot be `{text}`", path))
-                .at(node.span, format!("one of {}", shape.values.join(", ")))
-                .did_you_mean(text, shape.values.iter().copied()),
-        );
+        let diag = Diagnostic::new(Code::UnknownWord, format!("`{}` cannot be `{text}`", path))
+            .at(node.span, format!("one of {}", shape.values.join(", ")));
+        // `healthy` is near to nothing, and yet everybody knows what is meant.
+        let end = shape.values.iter().find(|known| text.len() > 2 && known.ends_with(&format!("_{text}")));
+        diags.push(match end {
+            Some(known) => diag.help(format!("did you mean `{known}`?")),
+            None => diag.did_you_mean(text, shape.values.iter().copied()),
+        });
     }
 }
 

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use super::LoadOptions;
 use super::disk;
-use super::env::{Environment, Variables};
+use super::env::{Environment, Origin, Variables};
 use super::load::Input;
 use super::paths;
 use crate::diag::{Code, Diagnostic};
@@ -27,9 +27,19 @@ pub struct Found {
     pub warnings: Vec<Diagnostic>,
 }
 
-/// Looks for the files of a project.
-pub fn find(options: &LoadOptions) -> Result<Found, Diagnostic> {
-    let mut warnings = Vec::new();
+/// What is known before the files of a project are looked for: which ones may depend on it.
+struct Start {
+    /// The folder that was named.
+    given: Option<PathBuf>,
+    /// The folder whose `.env` comes first.
+    first: PathBuf,
+    variables: Variables,
+    env_files: Vec<PathBuf>,
+    /// `.env` of the project's own folder is read too.
+    more: bool,
+}
+
+fn start(options: &LoadOptions) -> Result<Start, Diagnostic> {
     let mut variables = Variables { values: options.env.clone(), ..Variables::default() };
     variables.values.entry("PWD".to_owned()).or_insert_with(|| options.cwd.display().to_string());
     let abs = |text: &str| PathBuf::from(paths::clean(&options.cwd.join(text)));
@@ -45,7 +55,23 @@ pub fn find(options: &LoadOptions) -> Result<Found, Diagnostic> {
         env_files.extend(dot_env(&first));
     }
     variables.add(variables.read(&env_files)?);
+    Ok(Start { given, first, variables, env_files, more: !named && !disabled })
+}
 
+/// The settings of the command line that env files hold, `COMPOSE_*`: for it they are as good as the caller's, which come before
+/// them. What can't be read is told when the project is.
+pub fn settings(options: &LoadOptions) -> Environment {
+    let found = find(options).map(|found| found.variables).or_else(|_| start(options).map(|start| start.variables));
+    let Variables { mut values, origins } = found.unwrap_or_default();
+    values.retain(|name, _| name.starts_with("COMPOSE_") && matches!(origins.get(name), Some(Origin::File(..))));
+    values
+}
+
+/// Looks for the files of a project.
+pub fn find(options: &LoadOptions) -> Result<Found, Diagnostic> {
+    let mut warnings = Vec::new();
+    let Start { given, first, mut variables, mut env_files, more } = start(options)?;
+    let abs = |text: &str| PathBuf::from(paths::clean(&options.cwd.join(text)));
     let files = files(options, &variables.values, &mut warnings)?;
     let inputs: Vec<Input> = files
         .into_iter()
@@ -53,10 +79,10 @@ pub fn find(options: &LoadOptions) -> Result<Found, Diagnostic> {
         .collect();
     let dir = given.or_else(|| inputs.first().and_then(|input| folder(&input.path, &input.shown)));
     let dir = dir.unwrap_or_else(|| options.cwd.clone());
-    if !named && !disabled && dir != first {
-        let more: Vec<PathBuf> = dot_env(&dir).into_iter().collect();
-        variables.add(variables.read(&more)?);
-        env_files.extend(more);
+    if more && dir != first {
+        let own: Vec<PathBuf> = dot_env(&dir).into_iter().collect();
+        variables.add(variables.read(&own)?);
+        env_files.extend(own);
     }
     Ok(Found { inputs, dir, variables, env_files, warnings })
 }

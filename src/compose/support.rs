@@ -6,7 +6,7 @@
 mod document;
 
 use super::Loaded;
-use super::node::{Kind, Node};
+use super::node::{Kind, Map, Node};
 use crate::diag::{Code, Diagnostic};
 
 pub use document::document;
@@ -22,8 +22,10 @@ pub enum Fate {
     NoEffect(&'static str),
     /// It is carried out, and nobody has seen it work on a machine of ours.
     Untested(&'static str),
+    /// It is carried out, but not everywhere: the whole of what the table says.
+    But(&'static str),
 }
-use Fate::{NoEffect, Only, Refused, Untested};
+use Fate::{But, NoEffect, Only, Refused, Untested};
 
 /// Paths (`*`: any key or item) and what becomes of what stands there.
 pub const FATES: &[(&str, Fate)] = &[
@@ -49,22 +51,53 @@ pub const FATES: &[(&str, Fate)] = &[
     ("services.*.deploy.resources.reservations.cpus", NoEffect("one host cannot set processors aside")),
     ("services.*.deploy.resources.reservations.generic_resources", NoEffect("it is of a swarm only")),
     ("services.*.deploy.endpoint_mode", NoEffect("DNS tells the addresses of all replicas")),
-    ("services.*.deploy.update_config", NoEffect("updates in steps are not done yet")),
-    ("services.*.deploy.rollback_config", NoEffect("roll backs are not done yet")),
+    (
+        "services.*.deploy.update_config",
+        NoEffect("containers are replaced as fast as dependencies allow, as docker compose does"),
+    ),
+    ("services.*.deploy.rollback_config", NoEffect("nothing is rolled back by itself, as in docker compose")),
     ("services.*.volumes.*.consistency", NoEffect("mounts are always consistent on Linux")),
     ("services.*.ports.*.mode", NoEffect("on one host `ingress` and `host` are the same")),
     ("services.*.ports.*.name", NoEffect("it is for people")),
     ("services.*.ports.*.app_protocol", NoEffect("it is for people")),
     ("networks.*.ipam.options", NoEffect("the built-in address driver has no options")),
     ("networks.*.attachable", NoEffect("every network is")),
+    ("services.*.expose", NoEffect("containers on one network reach every port of one another")),
     ("version", NoEffect("there is one version of the format")),
-    ("services.*.cpu_rt_period", Untested("our kernels have no real-time groups")),
-    ("services.*.cpu_rt_runtime", Untested("our kernels have no real-time groups")),
+    ("services.*.cpu_rt_period", But("done, but cgroup v2 has no real-time groups: there it is told")),
+    ("services.*.cpu_rt_runtime", But("done, but cgroup v2 has no real-time groups: there it is told")),
+    ("services.*.logging.driver", But("done for `json-file`, `local` and `none` only; others are refused")),
+    ("networks.*.driver", But("done for `bridge`, `macvlan` and `ipvlan` only; others are refused")),
+    ("networks.*.ipam.driver", But("done for `default` only; others are refused")),
+    ("volumes.*.driver", But("done for `local` only; others are refused")),
+    ("secrets.*.external", But("**refused** where a service uses it: it needs a swarm")),
+    ("secrets.*.driver", But("**refused** where a service uses it: it needs a swarm")),
+    ("secrets.*.driver_opts", But("**refused** where a service uses it: it needs a swarm")),
+    ("secrets.*.template_driver", But("**refused** where a service uses it: it needs a swarm")),
+    ("configs.*.external", But("**refused** where a service uses it: it needs a swarm")),
+    ("configs.*.template_driver", But("**refused** where a service uses it: it needs a swarm")),
+    ("services.*.cgroup_parent", But("done, but where systemd runs the machine it is told, and not followed")),
+    ("services.*.gpus", Untested("we have no GPU; devices named by CDI are tested with a made-up one")),
+    (
+        "services.*.deploy.resources.reservations.devices",
+        Untested("we have no GPU; devices named by CDI are tested with a made-up one"),
+    ),
+    (
+        "services.*.volumes.*.bind.selinux",
+        Untested("no machine of ours enforces SELinux: only that a label is set is tested"),
+    ),
+    ("services.*.blkio_config.weight", Untested("no disk of ours has a scheduler with weights")),
+    ("services.*.blkio_config.weight_device", Untested("no disk of ours has a scheduler with weights")),
 ];
 
 /// Patterns whose values are defaults that everybody has: nothing is told of them.
-const QUIET: [&str; 4] =
-    ["services.*.ports.*.mode", "services.*.ports.*.name", "services.*.ports.*.app_protocol", "version"];
+const QUIET: [&str; 5] = [
+    "services.*.ports.*.mode",
+    "services.*.ports.*.name",
+    "services.*.ports.*.app_protocol",
+    "services.*.expose",
+    "version",
+];
 
 /// All attributes of a project that will not be carried out, with their places: errors for what would be lost, warnings
 /// for what has no meaning here.
@@ -76,6 +109,7 @@ pub fn unsupported(loaded: &Loaded) -> Vec<Diagnostic> {
         visit(&loaded.tree, steps, &mut String::new(), *fate, &mut found);
     }
     restart(loaded, &mut found);
+    idle_ports(loaded, &mut found);
     found.sort_by_key(|diag| (diag.severity(), diag.span().unwrap_or_default()));
     found
 }
@@ -83,6 +117,12 @@ pub fn unsupported(loaded: &Loaded) -> Vec<Diagnostic> {
 /// Errors among [`unsupported`].
 pub fn refused(loaded: &Loaded) -> Vec<Diagnostic> {
     unsupported(loaded).into_iter().filter(Diagnostic::is_error).collect()
+}
+
+/// What is told beside them, once for each change of the project: what has no effect.
+pub fn without_effect(loaded: &Loaded) -> Vec<Diagnostic> {
+    let told = unsupported(loaded).into_iter().filter(|diag| !diag.is_error());
+    told.map(Diagnostic::once).collect()
 }
 
 /// What is told of the value at the end of a pattern.
@@ -96,7 +136,7 @@ fn tell(node: &Node, path: &str, fate: Fate) -> Option<Diagnostic> {
             let diag = Diagnostic::new(Code::NoEffect, format!("`{path}` has no effect: {why}"));
             Some(diag.at(node.place(), "no effect"))
         }
-        Untested(_) => None,
+        Untested(_) | But(_) => None,
     }
 }
 
@@ -124,6 +164,31 @@ fn visit(node: &Node, mut steps: Vec<&str>, path: &mut String, fate: Fate, found
             }
         }
         _ => {}
+    }
+}
+
+/// Ports of a service that is on the host's network, on none, or reached by its own address.
+fn idle_ports(loaded: &Loaded, found: &mut Vec<Diagnostic>) {
+    let driver = |key: &str| loaded.tree.get("networks")?.get(key)?.get("driver")?.as_str();
+    for (name, service) in super::bind::services(&loaded.tree) {
+        let Some(ports) = service.get("ports").filter(|ports| ports.as_list().is_some_and(|list| !list.is_empty()))
+        else {
+            continue;
+        };
+        let mode = service.get("network_mode").and_then(Node::as_str);
+        let networks: Vec<&String> =
+            service.get("networks").and_then(Node::as_map).into_iter().flat_map(Map::keys).collect();
+        let direct = |key: &&String| matches!(driver(key), Some("macvlan" | "ipvlan"));
+        let why = match mode {
+            Some("host") => "on the host's network each port is the host's already",
+            Some("none") => "without a network there is no way in",
+            _ if !networks.is_empty() && networks.iter().all(direct) => {
+                "on a macvlan or ipvlan a container is reached by its own address"
+            }
+            _ => continue,
+        };
+        let message = format!("`services.{name}.ports` has no effect: {why}");
+        found.push(Diagnostic::new(Code::NoEffect, message).at(ports.place(), "no effect"));
     }
 }
 

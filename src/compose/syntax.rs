@@ -1,6 +1,8 @@
 //! YAML text → [`Node`] trees, with the meaning go-yaml gives to it (spec.md 10.2): anchors, aliases and `<<` are gone
 //! afterwards, `!reset` and `!override` are marks on their nodes.
 
+mod help;
+
 use granit_parser::{Event, Parser, ScalarStyle, Span as RawSpan, StrInput, Tag as RawTag};
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -104,7 +106,12 @@ impl<'a> Reader<'a> {
             Some(Err(error)) => {
                 let at = error.marker().byte_offset().unwrap_or(self.text.len());
                 let place = Span::new(self.file, at, at + 1);
-                Err(Diagnostic::new(Code::NotYaml, format!("this is not valid YAML: {}", error.info())).at(place, ""))
+                let told = Diagnostic::new(Code::NotYaml, format!("this is not valid YAML: {}", error.info()));
+                let told = told.at(place, "");
+                Err(match help::help(self.text, at, &error.info()) {
+                    Some(help) => told.help(help),
+                    None => told,
+                })
             }
         }
     }

@@ -83,6 +83,9 @@ pub struct Desired {
     pub services: BTreeSet<ServiceName>,
     /// Whether orphans are removed (`--remove-orphans`); otherwise they are left alone.
     pub remove_orphans: bool,
+    /// Orphans are not told of.
+    #[serde(default)]
+    pub ignore_orphans: bool,
     /// Networks that must exist; those of the project that are not here go, once nobody is on them.
     pub networks: BTreeMap<NetworkName, NetworkSpec>,
     /// Volumes that must exist.
@@ -197,6 +200,7 @@ pub struct Dependency {
 /// The condition of a [`Dependency`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub enum Condition {
     /// It runs (or has run).
     ServiceStarted,
@@ -222,6 +226,23 @@ pub enum RestartPolicy {
         /// The limit.
         retries: u32,
     },
+    /// Start again, at most so many times in a row (`deploy.restart_policy: {condition: any, max_attempts: N}`).
+    Attempts {
+        /// The limit, 1 or more.
+        retries: u32,
+    },
+}
+
+impl RestartPolicy {
+    /// Whether a process that ended with `code` is started again, after so many attempts.
+    pub fn wants(self, code: i32, attempts: u32) -> bool {
+        match self {
+            RestartPolicy::No => false,
+            RestartPolicy::Always | RestartPolicy::UnlessStopped => true,
+            RestartPolicy::OnFailure { retries } => code != 0 && (retries == 0 || attempts < retries),
+            RestartPolicy::Attempts { retries } => attempts < retries,
+        }
+    }
 }
 
 /// How fast a restart policy starts a container again.

@@ -11,7 +11,9 @@ use serde::{Deserialize, Serialize};
 use super::StopSpec;
 use crate::name::{ContainerName, Digest, ProjectName, ServiceName, VolumeName};
 
-pub use network::{DnsSpec, EndpointSpec, NetworkSpec, PortSpec, Protocol, Subnet};
+pub use network::{
+    DnsSpec, Driver, EndpointSpec, IpvlanFlag, IpvlanMode, MacvlanMode, NetworkSpec, Parent, PortSpec, Protocol, Subnet,
+};
 
 /// All that a container is made of.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]

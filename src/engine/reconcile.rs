@@ -293,7 +293,7 @@ fn standing(desired: &Desired, observed: &Observed, settled: &mut Settled) {
                 Health::Starting | Health::None => settled.unready.push(name.clone()),
             },
             State::Exited(exit) if exit.code == 0 && declared.restart == RestartPolicy::No => {}
-            State::Exited(exit) if comes_again(declared.restart, exit.code, container.restarts) => {
+            State::Exited(exit) if declared.restart.wants(exit.code, container.restarts) => {
                 settled.unready.push(name.clone());
             }
             State::Exited(exit) => {
@@ -301,15 +301,6 @@ fn standing(desired: &Desired, observed: &Observed, settled: &mut Settled) {
             }
             _ => {}
         }
-    }
-}
-
-/// Whether the restart policy starts it again by and by.
-fn comes_again(policy: RestartPolicy, code: i32, restarts: u32) -> bool {
-    match policy {
-        RestartPolicy::No => false,
-        RestartPolicy::Always | RestartPolicy::UnlessStopped => true,
-        RestartPolicy::OnFailure { retries } => code != 0 && (retries == 0 || restarts < retries),
     }
 }
 

@@ -140,9 +140,9 @@ fn the_schema_is_that_of_the_type() {
     let mut schema = serde_json::to_string_pretty(&schemars::schema_for!(Lock)).unwrap();
     schema.push('\n');
     let file = concat!(env!("CARGO_MANIFEST_DIR"), "/schemas/windlass.lock.json");
-    if std::env::var_os("WINDLASS_WRITE_SCHEMAS").is_some() {
+    if std::env::var_os("WINDLASS_WRITE").is_some() {
         std::fs::write(file, &schema).unwrap();
     }
     let there = std::fs::read_to_string(file).unwrap_or_default();
-    assert!(there == schema, "{file} is not that of the type: run this test with WINDLASS_WRITE_SCHEMAS=1");
+    assert!(there == schema, "{file} is not that of the type: run this test with WINDLASS_WRITE=1");
 }

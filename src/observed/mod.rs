@@ -185,7 +185,7 @@ pub enum Health {
 pub struct ObservedNetwork {
     /// What it was made of.
     pub spec: NetworkSpec,
-    /// Its bridge is there and up.
+    /// Its bridge is there and up, or the link that it stands on is there.
     pub present: bool,
     /// What else somebody has taken away from it.
     #[serde(default)]

@@ -176,6 +176,7 @@ pub struct Step {
 
 /// A condition that a step waits for.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Wait {
     /// The service waited for.
     pub service: ServiceName,
@@ -200,6 +201,7 @@ pub struct Plan {
 
 /// A container that cannot reach its target.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Failure {
     /// The container.
     pub container: ContainerName,

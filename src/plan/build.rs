@@ -432,7 +432,7 @@ impl<'a> Builder<'a> {
 
     fn warn(&mut self, fates: &Fates) {
         self.plan.warnings.extend(self.observed.notes.iter().cloned());
-        if !fates.orphans.is_empty() {
+        if !fates.orphans.is_empty() && !self.desired.ignore_orphans {
             let names: Vec<&str> = fates.orphans.iter().map(|n| n.as_str()).collect();
             self.plan.warnings.push(format!(
                 "{} of this project belongs to no service of the files ({}); `--remove-orphans` removes it",

@@ -161,8 +161,11 @@ impl Builder<'_> {
 
 /// What somebody has taken away from a network.
 fn network_losses(there: &ObservedNetwork) -> Vec<String> {
-    let bridge = (!there.present).then(|| "its bridge is gone".to_owned());
-    bridge.into_iter().chain(there.lost.iter().map(ToString::to_string)).collect()
+    let gone = (!there.present).then(|| match there.spec.driver.parent() {
+        None => "its bridge is gone".to_owned(),
+        Some(parent) => format!("link {} is gone", parent.name()),
+    });
+    gone.into_iter().chain(there.lost.iter().map(ToString::to_string)).collect()
 }
 
 /// What differs between two definitions of a network that is our own. Subnets that were chosen are no difference.

@@ -51,12 +51,7 @@ pub fn after_exit(
         Some(_) => counts.streak,
         None => counts.restarts,
     };
-    let wanted = match policy {
-        RestartPolicy::No => false,
-        RestartPolicy::Always | RestartPolicy::UnlessStopped => true,
-        RestartPolicy::OnFailure { retries } => exit.code != 0 && (retries == 0 || attempts < retries),
-    };
-    if !wanted {
+    if !policy.wants(exit.code, attempts) {
         return Verdict::Stays;
     }
     let restarts = counts.restarts.saturating_add(1);
@@ -111,6 +106,8 @@ mod tests {
         }
         let spent = Counts { restarts: 3, streak: 3 };
         assert_eq!(verdict(RestartPolicy::OnFailure { retries: 3 }, 1, 50, spent), None);
+        assert_eq!(verdict(RestartPolicy::Attempts { retries: 3 }, 0, 50, spent), None);
+        assert_eq!(verdict(RestartPolicy::Attempts { retries: 4 }, 0, 50, spent), Some((800, 4, 4)));
     }
 
     #[test]

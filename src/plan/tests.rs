@@ -59,7 +59,6 @@ fn desired(containers: impl IntoIterator<Item = DesiredContainer>) -> Desired {
         name: "p_default".into(),
         key: "default".into(),
         project: Some("p".into()),
-        driver: "bridge".into(),
         ..NetworkSpec::default()
     };
     let containers: BTreeMap<_, _> = containers.into_iter().map(|c| (c.spec.name.clone(), c)).collect();
@@ -71,6 +70,7 @@ fn desired(containers: impl IntoIterator<Item = DesiredContainer>) -> Desired {
         source: Source::default(),
         services: containers.values().map(|c| c.spec.service.clone()).collect(),
         remove_orphans: false,
+        ignore_orphans: false,
         networks: [(network.name.clone(), network)].into(),
         volumes: BTreeMap::new(),
         remove_volumes: Default::default(),

@@ -98,6 +98,7 @@ impl Action {
 
 /// A plan as JSON shows it.
 #[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct View<'a> {
     /// The steps.
     pub steps: Vec<StepView<'a>>,
@@ -109,6 +110,7 @@ pub struct View<'a> {
 
 /// A step as JSON shows it.
 #[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct StepView<'a> {
     /// Its number.
     pub id: usize,

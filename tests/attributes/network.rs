@@ -143,3 +143,82 @@ fn network_drivers_that_one_host_does_not_have_are_told() {
         refused(&file, &["compose.yaml:5:", says]);
     }
 }
+
+#[test]
+fn a_macvlan_is_on_the_lan_of_its_parent() {
+    let compose = r#"
+services:
+  web:
+    image: test
+    command: [httpd, -f, -p, "80", -h, /etc]
+    ports: ["8086:80"]
+    networks:
+      lan:
+        ipv4_address: 192.0.2.50
+        driver_opts: { com.docker.network.endpoint.sysctls: "net.ipv4.conf.IFNAME.log_martians=1" }
+  both: { image: test, networks: [lan, default] }
+networks:
+  lan:
+    driver: macvlan
+    driver_opts: { parent: lan0 }
+    ipam: { config: [{ subnet: 192.0.2.0/24, ip_range: 192.0.2.128/25, gateway: 192.0.2.2, aux_addresses: { printer: 192.0.2.129 } }] }
+"#;
+    let mut stack = Stack::new(compose);
+    stack.run(&["up", "-d"]).code(1).says("stands on link `lan0`");
+    stack.run(&["down"]).ok();
+    // A machine outside, and a link of this one that leads to it.
+    let mut command = stack.world.command("unshare", &stack.folder);
+    stack.world.start(command.args(["-n", "sh", "-c", "echo $$ > pid; exec sleep 100000"]));
+    stack.world.wait_for("the machine outside", || stack.read("pid").ends_with('\n'));
+    let pid = stack.read("pid").trim().to_owned();
+    let link = format!("ip link add lan0 type veth peer name eth0 netns {pid} && ip link set lan0 up");
+    stack.world.sh(&link).ok();
+    let away = |script: &str| stack.world.sh(&format!("nsenter -t {pid} -n sh -c '{script}'"));
+    away("ip addr add 192.0.2.2/24 dev eth0; ip link set eth0 up").ok();
+    stack.run(&["up", "-d"]).ok().says("`services.web.ports` has no effect");
+    away("curl -fsS --retry 20 --retry-all-errors --retry-delay 1 http://192.0.2.50/passwd").ok();
+    let inside = stack.line("web", "ip addr show eth0; ip route");
+    for says in ["192.0.2.50/24", "default via 192.0.2.2"] {
+        assert!(inside.contains(says), "{says}: {inside}");
+    }
+    assert_eq!(stack.line("web", "cat /proc/sys/net/ipv4/conf/eth0/log_martians"), "1");
+    // From the range, and not what is set aside; names and the world by way of the bridge.
+    stack.inside("both", "ip -o addr; ping -c 1 -W 2 web; ping -c 1 -W 2 192.0.2.2").ok().says("192.0.2.128/24");
+    stack.run(&["plan", "--detailed-exitcode"]).ok();
+    // With its parent the links go; when it is back, so are they.
+    let process = stack.pid("web");
+    stack.world.sh("ip link delete lan0").ok();
+    stack.run(&["plan"]).ok().says("link lan0 is gone");
+    stack.world.sh(&link).ok();
+    away("ip addr add 192.0.2.2/24 dev eth0; ip link set eth0 up").ok();
+    stack.world.wait_for("the link", || away("curl -fsS -m 2 http://192.0.2.50/passwd").code == 0);
+    assert_eq!(stack.pid("web"), process, "nothing was restarted for it");
+    // Made anew with the same address.
+    stack.run(&["up", "-d", "--force-recreate", "-t", "0"]).ok();
+    away("curl -fsS --retry 20 --retry-all-errors --retry-delay 1 http://192.0.2.50/passwd").ok();
+    stack.run(&["down", "-t", "0"]).ok();
+    stack.world.sh("ip link show lan0 && ip link delete lan0").ok();
+    stack.world.assert_clean();
+}
+
+#[test]
+fn only_the_sixth_version_and_a_port_on_one_address() {
+    let stack = Stack::up(
+        r#"
+services:
+  web:
+    image: test
+    command: [httpd, -f, -p, "80", -h, /etc]
+    ports: [{ target: 80, published: "8087", host_ip: 127.0.0.1 }]
+  six: { image: test, networks: { six: { ipv6_address: "fd00:75::7" } } }
+  peer: { image: test, networks: [six] }
+networks:
+  six: { enable_ipv4: false, enable_ipv6: true, ipam: { config: [{ subnet: "fd00:75::/64" }] } }
+"#,
+    );
+    let addresses = stack.line("six", "ip -o addr show eth0");
+    assert!(addresses.contains("fd00:75::7/64") && !addresses.contains("inet "), "{addresses}");
+    stack.inside("peer", "ping -c 1 -W 2 fd00:75::7").ok();
+    stack.world.sh("ss -Hltn | grep 8087").ok().says("127.0.0.1:8087");
+    stack.down();
+}

@@ -81,7 +81,10 @@ services:
         assert!(ran.stderr.contains("mem_swappiness has no effect"), "{}", ran.stderr);
         assert!(ran.stderr.contains("oom_kill_disable has no effect"), "{}", ran.stderr);
     }
-    if !std::path::Path::new("/sys/fs/cgroup/cpu/cpu.rt_runtime_us").exists() {
+    if std::path::Path::new("/sys/fs/cgroup/cpu/cpu.rt_runtime_us").exists() {
+        assert_eq!(limit(&stack, "web", "cpu", ("cpu.rt_runtime_us", "")), "1000");
+        assert_eq!(limit(&stack, "web", "cpu", ("cpu.rt_period_us", "")), "1000000");
+    } else {
         assert!(ran.stderr.contains("cpu_rt_runtime has no effect"), "{}", ran.stderr);
     }
     stack.down();
@@ -95,7 +98,7 @@ fn block_devices_are_throttled() {
     stack.write(
         "compose.yaml",
         &format!(
-            "services:\n  web:\n    image: test\n    blkio_config:\n      device_read_bps: [{{path: {0}/disk, rate: 1mb}}]\n      device_write_iops: [{{path: {0}/disk, rate: 50}}]\n",
+            "services:\n  web:\n    image: test\n    blkio_config:\n      device_read_bps: [{{path: {0}/disk, rate: 1mb}}]\n      device_write_bps: [{{path: {0}/disk, rate: 2mb}}]\n      device_read_iops: [{{path: {0}/disk, rate: 40}}]\n      device_write_iops: [{{path: {0}/disk, rate: 50}}]\n",
             stack.folder.display()
         ),
     );
@@ -104,6 +107,10 @@ fn block_devices_are_throttled() {
     assert!(read.contains(&numbers) && read.contains("1048576"), "{device}: {read}");
     let write = limit(&stack, "web", "blkio", ("blkio.throttle.write_iops_device", "io.max"));
     assert!(write.contains("50"), "{write}");
+    let bytes = limit(&stack, "web", "blkio", ("blkio.throttle.write_bps_device", "io.max"));
+    assert!(bytes.contains("2097152"), "{bytes}");
+    let read = limit(&stack, "web", "blkio", ("blkio.throttle.read_iops_device", "io.max"));
+    assert!(read.contains("40"), "{read}");
     stack.down();
 }
 
@@ -139,11 +146,9 @@ services:
 }
 
 #[test]
-fn a_cgroup_namespace_of_its_own_or_the_hosts_and_a_parent_that_is_told_not_to_be_followed() {
-    let stack = Stack::new(
-        "services:\n  own: {image: test}\n  host: {image: test, cgroup: host}\n  under: {image: test, cgroup_parent: other}\n",
-    );
-    stack.run(&["up", "-d"]).ok().says("cgroup_parent other is not followed");
+fn a_cgroup_namespace_of_its_own_or_the_hosts() {
+    let stack = Stack::new("services:\n  own: {image: test}\n  host: {image: test, cgroup: host}\n");
+    stack.run(&["up", "-d"]).ok();
     let groups = |service: &str| stack.line(service, "cat /proc/1/cgroup");
     assert!(!groups("own").contains("windlass"), "{}", groups("own"));
     assert!(groups("host").contains("windlass"), "{}", groups("host"));
@@ -163,4 +168,22 @@ fn a_value_that_can_not_be_names_its_limit() {
     ] {
         refused(&format!("services:\n  web:\n    image: test\n    {line}\n"), &[says]);
     }
+}
+
+#[test]
+fn a_container_in_a_group_of_the_users() {
+    let name = format!("wl-parent-{}", std::process::id());
+    let stack = Stack::up(&format!(
+        "services:\n  web: {{image: test, cgroup_parent: /{name}/deep, cgroup: host, mem_limit: 64m}}\n"
+    ));
+    let inside = stack.line("web", "cat /proc/self/cgroup");
+    assert!(inside.contains(&format!("/{name}/deep/windlass-")), "{inside}");
+    let limit = stack.world.sh(&format!("cat /sys/fs/cgroup/memory/{name}/deep/windlass-*/memory.limit_in_bytes || cat /sys/fs/cgroup/{name}/deep/windlass-*/memory.max"));
+    assert_eq!(limit.ok().stdout.trim(), "67108864");
+    // It is found again by who comes later, and stopped, and what was made for it goes.
+    stack.run(&["restart", "-t", "0"]).ok();
+    stack.run(&["stats", "--no-stream"]).ok().says("app-web-1");
+    stack.run(&["plan", "--detailed-exitcode"]).ok();
+    stack.down();
+    assert_eq!(stack.world.sh(&format!("find /sys/fs/cgroup -name {name} 2>/dev/null")).stdout, "");
 }

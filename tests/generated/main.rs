@@ -33,6 +33,46 @@ fn the_table_of_what_is_supported() {
     holds("docs/compose-support.md", &support::document());
 }
 
+/// What is carried out has a test that says so, below tests/ or beside the code that meets the kernel; else it must be marked.
+#[test]
+fn every_attribute_with_an_effect_is_in_a_test() {
+    fn sources(folder: &Path, wanted: &dyn Fn(&Path) -> bool, into: &mut String) {
+        for path in fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()) {
+            if path.is_dir() {
+                sources(&path, wanted, into);
+            } else if wanted(&path) {
+                into.push_str(&fs::read_to_string(&path).unwrap());
+            }
+        }
+    }
+    let mut text = String::new();
+    let rust = |path: &Path| path.extension().is_some_and(|end| end == "rs");
+    sources(Path::new("tests"), &|path| rust(path) && !path.starts_with("tests/generated"), &mut text);
+    sources(Path::new("src/host"), &|path| path.to_string_lossy().contains("/tests/"), &mut text);
+    let table = support::document();
+    let rows = table.lines().filter_map(|row| row.strip_prefix("| `")?.split_once('`'));
+    let effects = ["services.*.", "networks.*.", "volumes.*.", "secrets.*.", "configs.*."];
+    let done = rows.filter(|(path, rest)| {
+        effects.iter().any(|start| path.starts_with(start)) && rest.trim_end_matches(" |").ends_with("| done")
+    });
+    let lost: Vec<&str> = done
+        .map(|(path, _)| path)
+        .filter(|path| !SEEN_ELSEWHERE.iter().any(|(start, _)| path.starts_with(start)))
+        .filter(|path| {
+            let word = path.trim_end_matches("[]").trim_end_matches(".*").rsplit('.').next().unwrap();
+            !text.contains(&format!("{word}:"))
+        })
+        .collect();
+    assert!(lost.is_empty(), "no test speaks of {lost:?}: write one, or mark it in src/compose/support.rs");
+}
+
+/// Attributes whose effect is not one on a kernel, and who looks at it.
+const SEEN_ELSEWHERE: &[(&str, &str)] = &[
+    ("services.*.build", "src/cli/build/tests.rs: what the builder is asked for"),
+    ("services.*.deploy.placement", "its parts have no effect"),
+    ("services.*.pull_refresh_after", "src/cli/backend/real: when an image is pulled again"),
+];
+
 #[test]
 fn the_schema_of_compose_files() {
     holds("schemas/compose.json", &(serde_json::to_string_pretty(&json_schema()).unwrap() + "\n"));

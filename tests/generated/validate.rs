@@ -4,12 +4,15 @@ use serde_json::Value;
 
 /// What is wrong with a value, with its path; empty: nothing.
 pub fn validate(value: &Value, schema: &Value, path: &str) -> Vec<String> {
-    if let Some(forms) = schema["anyOf"].as_array() {
+    if let Some(forms) = schema["anyOf"].as_array().or(schema["oneOf"].as_array()) {
         let tries: Vec<Vec<String>> = forms.iter().map(|form| validate(value, form, path)).collect();
         // The form that came nearest says most.
         return tries.into_iter().min_by_key(Vec::len).unwrap_or_default();
     }
     let mut wrong = Vec::new();
+    if schema.get("const").is_some_and(|only| only != value) {
+        wrong.push(format!("{path}: {value} is not {}", schema["const"]));
+    }
     if let Some(words) = schema["enum"].as_array()
         && !words.contains(value)
     {

@@ -1,7 +1,8 @@
 //! `windlass diff`: two environments, field by field.
 
 use clap::{Args, ValueEnum};
-use serde_json::{Value, json};
+use serde::Serialize;
+use serde_json::Value;
 
 use crate::compose::compare::{Change, Difference, compare};
 
@@ -52,6 +53,18 @@ impl Diff {
     }
 }
 
+/// What `diff --format json` prints.
+#[derive(Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub struct Told<'a> {
+    /// The first environment, as it was named.
+    pub a: &'a str,
+    /// The second.
+    pub b: &'a str,
+    /// What differs, by path.
+    pub differences: &'a [Difference],
+}
+
 /// Compares two environments.
 ///
 /// # Errors
@@ -67,7 +80,7 @@ pub fn run<B: Backend>(cx: &Context<'_, B>, args: &Diff) -> Result<ExitStatus, C
     comparable_digests(&mut models);
     let differences = compare(&models[0], &models[1], args.show_values);
     match args.format {
-        Form::Json => cx.output.json_pretty(&json!({ "a": args.a, "b": args.b, "differences": differences }))?,
+        Form::Json => cx.output.json_pretty(&Told { a: &args.a, b: &args.b, differences: &differences })?,
         Form::Text if differences.is_empty() => cx.output.line(&format!("{} and {} are the same", args.a, args.b))?,
         Form::Text => {
             cx.output.line(&format!("--- {}\n+++ {}", args.a, args.b))?;

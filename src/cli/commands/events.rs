@@ -1,12 +1,13 @@
 //! `windlass events`.
 
 use clap::Args;
-use serde_json::json;
+use serde::Serialize;
 
 use super::super::backend::{Backend, Event};
 use super::super::context::Context;
 use super::super::error::{CliError, ExitStatus};
 use super::super::output::human;
+use super::super::output::listing::row;
 use super::super::select::Found;
 use super::logs;
 
@@ -60,19 +61,52 @@ pub async fn run<B: Backend>(cx: &Context<'_, B>, args: &Events) -> Result<ExitS
     }
 }
 
+/// An event as `events --json` prints it, one a line.
+#[derive(Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub struct Told<'a> {
+    /// When it was (RFC 3339).
+    pub time: String,
+    /// `container`.
+    #[serde(rename = "type")]
+    pub kind: &'static str,
+    /// `create`, `start`, `die`, …
+    pub action: &'a str,
+    /// The container's id.
+    pub id: &'a str,
+    /// Its service.
+    pub service: &'a str,
+    /// More of it.
+    pub attributes: Attributes<'a>,
+}
+
+/// What an event says of its container.
+#[derive(Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub struct Attributes<'a> {
+    /// Its image.
+    pub image: &'a str,
+    /// Its name.
+    pub name: &'a str,
+    /// Of `die`: the code, as text.
+    #[serde(rename = "exitCode", skip_serializing_if = "Option::is_none")]
+    pub exit_code: Option<String>,
+}
+
 fn print<B: Backend>(cx: &Context<'_, B>, event: &Event, json: bool) -> Result<(), CliError> {
     if json {
-        let mut attributes = json!({ "image": event.image, "name": event.name });
-        if let Some(code) = event.exit_code {
-            attributes["exitCode"] = code.to_string().into();
-        }
-        cx.output.json(&json!({
-            "time": human::rfc3339_nanos(event.time),
-            "type": "container",
-            "action": event.action,
-            "id": event.id.as_str(),
-            "service": event.service.as_str(),
-            "attributes": attributes,
+        // Sorted keys, as in all that is printed.
+        cx.output.json(&row(&Told {
+            time: human::rfc3339_nanos(event.time),
+            kind: "container",
+            action: &event.action,
+            id: event.id.as_str(),
+            service: event.service.as_str(),
+            attributes: Attributes {
+                image: &event.image,
+                name: &event.name,
+                exit_code: event.exit_code.map(|code| code.to_string()),
+            },
         }))?;
     } else {
         let code = event.exit_code.map(|code| format!("exitCode={code}, ")).unwrap_or_default();

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::{Args, Subcommand};
+use serde::Serialize;
 
 use super::super::backend::{Backend, LockUse, PullWish, StoredImage};
 use super::super::context::Context;
@@ -102,6 +103,30 @@ pub struct ImageInspect {
     pub format: Option<String>,
 }
 
+/// An image of the store as `image ls --format json` prints it, one a line.
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub struct Row {
+    /// Its id; 12 digits without `--no-trunc`.
+    #[serde(rename = "ID")]
+    pub id: String,
+    /// Its name without the tag; `<none>` where it has none.
+    pub repository: String,
+    /// Its tag.
+    pub tag: String,
+    /// Its digest in a registry; `<none>` where it is of none.
+    pub digest: String,
+    /// When it was built, as text.
+    pub created_at: String,
+    /// How long ago that was.
+    pub created_since: String,
+    /// Its size, for people.
+    pub size: String,
+    /// `linux/amd64`.
+    pub platform: String,
+}
+
 const COLUMNS: &[(&str, &str)] =
     &[("REPOSITORY", "Repository"), ("TAG", "Tag"), ("IMAGE ID", "ID"), ("CREATED", "CreatedSince"), ("SIZE", "Size")];
 
@@ -158,16 +183,16 @@ fn ls<B: Backend>(cx: &Context<'_, B>, args: &ImageLs) -> Result<ExitStatus, Cli
         let names = if image.names.is_empty() { &nameless[..] } else { &image.names[..] };
         for name in names {
             let (repository, tag) = split_name(name);
-            rows.push(row([
-                ("ID", id(image).into()),
-                ("Repository", repository.into()),
-                ("Tag", tag.into()),
-                ("Digest", image.digest.as_ref().map_or("<none>", |digest| digest.as_str()).into()),
-                ("CreatedAt", image.created.map(human::created_at).unwrap_or_default().into()),
-                ("CreatedSince", image.created.map(|at| since(at, now)).unwrap_or_default().into()),
-                ("Size", human::short_size(image.size).into()),
-                ("Platform", image.platform.as_str().into()),
-            ]));
+            rows.push(row(&Row {
+                id: id(image),
+                repository: repository.to_owned(),
+                tag: tag.to_owned(),
+                digest: image.digest.as_ref().map_or("<none>", |digest| digest.as_str()).to_owned(),
+                created_at: image.created.map(human::created_at).unwrap_or_default(),
+                created_since: image.created.map(|at| since(at, now)).unwrap_or_default(),
+                size: human::short_size(image.size),
+                platform: image.platform.clone(),
+            }));
         }
     }
     Listing { columns: COLUMNS, rows, json_array: false }.print(cx.output, &args.format)?;

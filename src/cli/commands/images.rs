@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use clap::Args;
+use serde::Serialize;
 
 use super::super::backend::{Backend, StoredImage};
 use super::super::context::Context;
@@ -23,6 +24,35 @@ pub struct Images {
     /// Ids only
     #[arg(short, long)]
     pub quiet: bool,
+}
+
+/// An image that a container uses as `images --format json` prints it, in one array.
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub struct Row {
+    /// Its id: `sha256:…`.
+    #[serde(rename = "ID")]
+    pub id: String,
+    /// Its first 12 digits.
+    #[serde(rename = "ShortID")]
+    pub short_id: String,
+    /// The container.
+    pub container_name: String,
+    /// Its name without the tag.
+    pub repository: String,
+    /// Its tag.
+    pub tag: String,
+    /// `linux/amd64`; empty where it is gone.
+    pub platform: String,
+    /// Bytes.
+    pub size: u64,
+    /// The same for people.
+    pub human_size: String,
+    /// When it was built (RFC 3339).
+    pub created: Option<String>,
+    /// How long ago that was, as text.
+    pub created_since: String,
 }
 
 const COLUMNS: &[(&str, &str)] = &[
@@ -58,18 +88,18 @@ pub fn run<B: Backend>(cx: &Context<'_, B>, args: &Images) -> Result<ExitStatus,
         let (repository, tag) = split_name(&image.name);
         let size = known.map_or(0, |known| known.size);
         let created = known.and_then(|known| known.created);
-        row([
-            ("ID", image.id.as_str().into()),
-            ("ShortID", image.id.hex().get(..12).unwrap_or_default().into()),
-            ("ContainerName", container.spec.name.as_str().into()),
-            ("Repository", repository.into()),
-            ("Tag", tag.into()),
-            ("Platform", known.map(|known| known.platform.as_str()).unwrap_or_default().into()),
-            ("Size", size.into()),
-            ("HumanSize", human::short_size(size).into()),
-            ("Created", created.map(human::rfc3339_nanos).into()),
-            ("CreatedSince", created.map(|created| since(created, now)).unwrap_or_default().into()),
-        ])
+        row(&Row {
+            id: image.id.to_string(),
+            short_id: image.id.hex().get(..12).unwrap_or_default().to_owned(),
+            container_name: container.spec.name.to_string(),
+            repository: repository.to_owned(),
+            tag: tag.to_owned(),
+            platform: known.map(|known| known.platform.clone()).unwrap_or_default(),
+            size,
+            human_size: human::short_size(size),
+            created: created.map(human::rfc3339_nanos),
+            created_since: created.map(|created| since(created, now)).unwrap_or_default(),
+        })
     });
     let rows = rows.collect();
     Listing { columns: COLUMNS, rows, json_array: true }.print(cx.output, &args.format)?;

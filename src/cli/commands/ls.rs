@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use clap::Args;
+use serde::Serialize;
 
 use crate::name::ProjectName;
 
@@ -29,6 +30,19 @@ pub struct Ls {
     pub quiet: bool,
 }
 
+/// A project as `ls --format json` prints it, in one array.
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub struct Row {
+    /// Its name.
+    pub name: String,
+    /// States and how many containers are in each: `running(2)`.
+    pub status: String,
+    /// Its compose files, separated by commas.
+    pub config_files: String,
+}
+
 const COLUMNS: &[(&str, &str)] = &[("NAME", "Name"), ("STATUS", "Status"), ("CONFIG FILES", "ConfigFiles")];
 
 /// Lists the projects of this machine.
@@ -48,7 +62,7 @@ pub fn run<B: Backend>(cx: &Context<'_, B>, args: &Ls) -> Result<ExitStatus, Cli
         }
         let states: Vec<String> = states.iter().map(|(state, number)| format!("{state}({number})")).collect();
         let status = states.join(", ");
-        rows.push(row([("Name", project.as_str().into()), ("Status", status.into()), ("ConfigFiles", files.into())]));
+        rows.push(row(&Row { name: project.to_string(), status, config_files: files }));
     }
     if args.quiet {
         rows.iter().filter_map(|row| row["Name"].as_str()).try_for_each(|name| cx.output.line(name))?;

@@ -55,7 +55,7 @@ use super::signals::{Interrupts, unless_interrupted};
 /// [`CliError::Usage`], naming them.
 pub fn check(verb: &Verb, settings: &Settings) -> Result<(), CliError> {
     match verb {
-        Verb::Up(args) => args.check(),
+        Verb::Up(args) => args.check(settings),
         Verb::Create(args) => args.lock.check(args.build, args.pull.and_then(create::Pull::policy)),
         Verb::Lock(args) => args.check(),
         Verb::Exec(args) => args.check(),
@@ -181,5 +181,7 @@ pub fn name(verb: &Verb) -> &'static str {
 
 #[cfg(test)]
 mod fake;
+#[cfg(test)]
+mod schemas;
 #[cfg(test)]
 mod tests;

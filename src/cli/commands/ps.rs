@@ -1,6 +1,7 @@
 //! `windlass ps`.
 
 use clap::Args;
+use serde::Serialize;
 use serde_json::{Map, Value};
 
 use crate::desired::{MountSource, Stamp};
@@ -46,6 +47,60 @@ pub struct Ps {
 }
 
 const STATES: [&str; 7] = ["paused", "restarting", "removing", "running", "dead", "created", "exited"];
+
+/// A container as `ps --format json` prints it, one a line.
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub struct Row {
+    /// Its id; 12 digits without `--no-trunc`.
+    #[serde(rename = "ID")]
+    pub id: String,
+    /// Its name.
+    pub name: String,
+    /// The same, as docker has it.
+    pub names: String,
+    /// Its image, as the file names it.
+    pub image: String,
+    /// What it runs, in quotes; cut without `--no-trunc`.
+    pub command: String,
+    /// Its project.
+    pub project: String,
+    /// Its service.
+    pub service: String,
+    /// When it was made: seconds since 1970.
+    pub created: u64,
+    /// The same as text.
+    pub created_at: String,
+    /// How long ago that was, as text.
+    pub running_for: String,
+    /// `created`, `running`, `paused`, `restarting`, `exited`, `removing` or `dead`.
+    pub state: &'static str,
+    /// The same for people.
+    pub status: String,
+    /// `starting`, `healthy`, `unhealthy`; empty without a health check.
+    pub health: &'static str,
+    /// Of its last process; 0 while one runs.
+    pub exit_code: i32,
+    /// Published ports as text.
+    pub ports: String,
+    /// Published ports.
+    pub publishers: Vec<ports::Publisher>,
+    /// `key=value`, separated by commas.
+    pub labels: String,
+    /// Sources of mounts, separated by commas.
+    pub mounts: String,
+    /// Its networks, separated by commas.
+    pub networks: String,
+    /// How many volumes it has.
+    pub local_volumes: String,
+    /// Always `0B`: it is not measured.
+    pub size: String,
+    /// Never measured.
+    pub size_rw: Option<u64>,
+    /// Never measured.
+    pub size_root_fs: Option<u64>,
+}
 
 const COLUMNS: &[(&str, &str)] = &[
     ("NAME", "Name"),
@@ -116,31 +171,31 @@ fn line(found: &Found, container: &ObservedContainer, now: &Stamp, cut: bool) ->
     let labels: Vec<String> = spec.labels.iter().map(|(key, value)| format!("{key}={value}")).collect();
     let networks: Vec<&str> = spec.endpoints.iter().map(|endpoint| endpoint.network.as_str()).collect();
     let (mounts, volumes) = mounts(container);
-    row([
-        ("ID", id.into()),
-        ("Name", spec.name.as_str().into()),
-        ("Names", spec.name.as_str().into()),
-        ("Image", spec.image.name.as_str().into()),
-        ("Command", format!("\"{command}\"").into()),
-        ("Project", spec.project.as_str().into()),
-        ("Service", spec.service.as_str().into()),
-        ("Created", (container.created.wall / 1_000_000_000).into()),
-        ("CreatedAt", human::created_at(container.created.wall).into()),
-        ("RunningFor", human::ago(container.created.until(now)).into()),
-        ("State", found.state(container).into()),
-        ("Status", found.status(container, now).into()),
-        ("Health", health_word(container.health).into()),
-        ("ExitCode", code.into()),
-        ("Ports", ports::list(&container.ports).into()),
-        ("Publishers", serde_json::to_value(ports::publishers(&container.ports)).unwrap_or_default()),
-        ("Labels", labels.join(",").into()),
-        ("Mounts", mounts.join(",").into()),
-        ("Networks", networks.join(",").into()),
-        ("LocalVolumes", volumes.to_string().into()),
-        ("Size", "0B".into()),
-        ("SizeRw", Value::Null),
-        ("SizeRootFs", Value::Null),
-    ])
+    row(&Row {
+        id: id.to_owned(),
+        name: spec.name.to_string(),
+        names: spec.name.to_string(),
+        image: spec.image.name.clone(),
+        command: format!("\"{command}\""),
+        project: spec.project.to_string(),
+        service: spec.service.to_string(),
+        created: container.created.wall / 1_000_000_000,
+        created_at: human::created_at(container.created.wall),
+        running_for: human::ago(container.created.until(now)),
+        state: found.state(container),
+        status: found.status(container, now),
+        health: health_word(container.health),
+        exit_code: code,
+        ports: ports::list(&container.ports),
+        publishers: ports::publishers(&container.ports),
+        labels: labels.join(","),
+        mounts: mounts.join(","),
+        networks: networks.join(","),
+        local_volumes: volumes.to_string(),
+        size: "0B".to_owned(),
+        size_rw: None,
+        size_root_fs: None,
+    })
 }
 
 /// The sources of all mounts, and how many of them are volumes.

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use clap::Args;
+use serde::Serialize;
 use serde_json::{Map, Value};
 
 use crate::name::ContainerId;
@@ -34,6 +35,36 @@ pub struct Stats {
     /// Don't cut ids
     #[arg(long)]
     pub no_trunc: bool,
+}
+
+/// What a container uses as `stats --format json` prints it, one a line.
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub struct Row {
+    /// Its id.
+    #[serde(rename = "ID")]
+    pub id: String,
+    /// The same, as docker has it.
+    pub container: String,
+    /// Its name.
+    pub name: String,
+    /// Processor time in percent of one processor.
+    #[serde(rename = "CPUPerc")]
+    pub cpu: String,
+    /// Memory, and its limit.
+    pub mem_usage: String,
+    /// The one in percent of the other.
+    pub mem_perc: String,
+    /// Bytes received, and sent.
+    #[serde(rename = "NetIO")]
+    pub net: String,
+    /// Bytes read from disks, and written.
+    #[serde(rename = "BlockIO")]
+    pub block: String,
+    /// Processes and threads.
+    #[serde(rename = "PIDs")]
+    pub pids: String,
 }
 
 const COLUMNS: &[(&str, &str)] = &[
@@ -107,20 +138,17 @@ fn line(
     let id = if args.no_trunc { container.id.as_str() } else { container.id.short() };
     let usage = now.map(|(_, usage)| usage.clone()).unwrap_or_default();
     let pair = |(a, b): (u64, u64)| format!("{} / {}", human::short_size(a), human::short_size(b));
-    row([
-        ("ID", id.into()),
-        ("Container", id.into()),
-        ("Name", container.spec.name.as_str().into()),
-        ("CPUPerc", format!("{:.2}%", cpu(before, now)).into()),
-        (
-            "MemUsage",
-            format!("{} / {}", human::binary_size(usage.memory), human::binary_size(usage.memory_limit)).into(),
-        ),
-        ("MemPerc", format!("{:.2}%", percent(usage.memory, usage.memory_limit)).into()),
-        ("NetIO", pair(usage.network).into()),
-        ("BlockIO", pair(usage.block).into()),
-        ("PIDs", usage.pids.to_string().into()),
-    ])
+    row(&Row {
+        id: id.to_owned(),
+        container: id.to_owned(),
+        name: container.spec.name.to_string(),
+        cpu: format!("{:.2}%", cpu(before, now)),
+        mem_usage: format!("{} / {}", human::binary_size(usage.memory), human::binary_size(usage.memory_limit)),
+        mem_perc: format!("{:.2}%", percent(usage.memory, usage.memory_limit)),
+        net: pair(usage.network),
+        block: pair(usage.block),
+        pids: usage.pids.to_string(),
+    })
 }
 
 /// Processor time between two measurements, in percent of one processor.

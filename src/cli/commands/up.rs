@@ -14,6 +14,7 @@ use super::super::backend::{Backend, Change, Loaded, Recreate, Until, UpWish};
 use super::super::context::Context;
 use super::super::error::{CliError, ExitStatus};
 use super::super::output::logs::LogStyle;
+use super::super::settings::Settings;
 use super::super::signals::{Interrupts, unless_interrupted};
 use super::create::Pull;
 use super::lock::LockFlags;
@@ -124,10 +125,8 @@ impl Up {
     ///
     /// # Errors
     /// [`CliError::Usage`].
-    pub fn check(&self) -> Result<(), CliError> {
-        let ignored =
-            std::env::var("COMPOSE_IGNORE_ORPHANS").is_ok_and(|v| matches!(v.as_str(), "1" | "true" | "True"));
-        if self.remove_orphans && ignored {
+    pub fn check(&self, settings: &Settings) -> Result<(), CliError> {
+        if self.remove_orphans && settings.project.ignore_orphans {
             return Err(CliError::usage("COMPOSE_IGNORE_ORPHANS and `--remove-orphans` exclude one another"));
         }
         if self.wait_timeout.is_some() && !self.wait {

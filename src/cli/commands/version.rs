@@ -1,10 +1,18 @@
 //! `windlass version`.
 
 use clap::Args;
-use serde_json::json;
+use serde::Serialize;
 
 use super::super::error::{CliError, ExitStatus};
 use super::super::output::Output;
+
+/// What `version --format json` prints.
+#[derive(Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub struct Told {
+    /// The version of windlass.
+    pub version: &'static str,
+}
 
 /// Flags of `version`.
 #[derive(Args, Debug)]
@@ -25,7 +33,7 @@ pub fn run(output: &Output, args: &Version) -> Result<ExitStatus, CliError> {
     let version = env!("CARGO_PKG_VERSION");
     match (args.short, args.format.as_str()) {
         (true, _) => output.line(version)?,
-        (_, "json") => output.json(&json!({ "version": version }))?,
+        (_, "json") => output.json(&Told { version })?,
         _ => output.line(&format!("windlass version {version}"))?,
     }
     Ok(ExitStatus::DONE)

@@ -1,7 +1,10 @@
 //! `windlass volume …`: all volumes of this machine.
 
+use std::collections::BTreeMap;
+
 use clap::{Args, Subcommand};
-use serde_json::{Value, json};
+use serde::Serialize;
+use serde_json::Value;
 
 use super::super::backend::{Backend, StoredVolume};
 use super::super::context::Context;
@@ -69,6 +72,33 @@ pub struct VolumePrune {
     pub force: bool,
 }
 
+/// A volume as `volumes` and `volume ls --format json` print it, one a line.
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub struct Row {
+    /// Its name.
+    pub name: String,
+    /// `local`.
+    pub driver: String,
+    /// `key=value`, separated by commas.
+    pub labels: String,
+    /// How many containers have it.
+    pub links: String,
+    /// Where it lies.
+    pub mountpoint: String,
+    /// `local`.
+    pub scope: &'static str,
+    /// Of a swarm only.
+    pub availability: &'static str,
+    /// Of a swarm only.
+    pub group: &'static str,
+    /// It is not measured.
+    pub size: &'static str,
+    /// Of other drivers only.
+    pub status: &'static str,
+}
+
 const COLUMNS: &[(&str, &str)] = &[("DRIVER", "Driver"), ("VOLUME NAME", "Name")];
 
 /// Does a verb of the volumes.
@@ -95,18 +125,18 @@ pub fn list(output: &Output, volumes: &[StoredVolume], format: &str, quiet: bool
     }
     let rows = volumes.iter().map(|volume| {
         let labels: Vec<String> = volume.spec.labels.iter().map(|(key, value)| format!("{key}={value}")).collect();
-        row([
-            ("Name", volume.spec.name.as_str().into()),
-            ("Driver", volume.spec.driver.as_str().into()),
-            ("Labels", labels.join(",").into()),
-            ("Links", volume.users.len().to_string().into()),
-            ("Mountpoint", volume.mountpoint.display().to_string().into()),
-            ("Scope", "local".into()),
-            ("Availability", "N/A".into()),
-            ("Group", "N/A".into()),
-            ("Size", "N/A".into()),
-            ("Status", "N/A".into()),
-        ])
+        row(&Row {
+            name: volume.spec.name.to_string(),
+            driver: volume.spec.driver.clone(),
+            labels: labels.join(","),
+            links: volume.users.len().to_string(),
+            mountpoint: volume.mountpoint.display().to_string(),
+            scope: "local",
+            availability: "N/A",
+            group: "N/A",
+            size: "N/A",
+            status: "N/A",
+        })
     });
     let rows = rows.collect();
     Listing { columns: COLUMNS, rows, json_array: false }.print(output, format)
@@ -145,17 +175,40 @@ fn inspect<B: Backend>(cx: &Context<'_, B>, args: &VolumeInspect) -> Result<(), 
     print_inspected(cx.output, values.collect::<Result<Vec<_>, _>>()?, args.format.as_deref())
 }
 
+/// A volume as `volume inspect` prints it, in one array.
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub struct Described<'a> {
+    /// Its name.
+    pub name: &'a str,
+    /// `local`.
+    pub driver: &'a str,
+    /// Where it lies.
+    pub mountpoint: String,
+    /// When it was made (RFC 3339).
+    pub created_at: Option<String>,
+    /// Labels.
+    pub labels: &'a BTreeMap<String, String>,
+    /// Options of the driver.
+    pub options: &'a BTreeMap<String, String>,
+    /// `local`.
+    pub scope: &'static str,
+    /// The containers that have it.
+    pub used_by: Vec<String>,
+}
+
 fn describe(volume: &StoredVolume) -> Value {
-    json!({
-        "Name": volume.spec.name,
-        "Driver": volume.spec.driver,
-        "Mountpoint": volume.mountpoint,
-        "CreatedAt": volume.created.map(human::rfc3339_nanos),
-        "Labels": volume.spec.labels,
-        "Options": volume.spec.driver_opts,
-        "Scope": "local",
-        "UsedBy": volume.users,
-    })
+    Value::Object(row(&Described {
+        name: &volume.spec.name,
+        driver: &volume.spec.driver,
+        mountpoint: volume.mountpoint.display().to_string(),
+        created_at: volume.created.map(human::rfc3339_nanos),
+        labels: &volume.spec.labels,
+        options: &volume.spec.driver_opts,
+        scope: "local",
+        used_by: volume.users.iter().map(ToString::to_string).collect(),
+    }))
 }
 
 /// Prints what `inspect` found: an array, one object a line (`json`), or a template for each.

@@ -1,5 +1,6 @@
 //! A list of things as `--format` wants it: a table, JSON, or a template.
 
+use serde::Serialize;
 use serde_json::{Map, Value};
 
 use super::super::error::CliError;
@@ -54,19 +55,24 @@ impl Listing {
     }
 }
 
-/// An object from pairs.
-pub fn row<const N: usize>(pairs: [(&str, Value); N]) -> Map<String, Value> {
-    pairs.into_iter().map(|(key, value)| (key.to_owned(), value)).collect()
+/// A thing as an object.
+pub fn row<T: Serialize>(thing: &T) -> Map<String, Value> {
+    match serde_json::to_value(thing) {
+        Ok(Value::Object(map)) => map,
+        // Nothing is listed that is no struct of plain values.
+        _ => Map::new(),
+    }
 }
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
 
     fn print(format: &str, json_array: bool) -> Result<String, String> {
         let (output, out, _) = Output::captured(false);
-        let rows =
-            vec![row([("Name", "web".into()), ("N", 1.into())]), row([("Name", "database".into()), ("N", 22.into())])];
+        let rows = vec![row(&json!({ "Name": "web", "N": 1 })), row(&json!({ "Name": "database", "N": 22 }))];
         let listing = Listing { columns: &[("NAME", "Name"), ("COUNT", "N")], rows, json_array };
         listing.print(&output, format).map_err(|error| error.to_string())?;
         Ok(out.text())

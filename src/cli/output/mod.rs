@@ -25,6 +25,8 @@ pub use style::Tone;
 pub struct Output {
     out: Sink,
     err: Sink,
+    /// Progress goes to standard output.
+    status_out: bool,
 }
 
 struct Sink {
@@ -71,14 +73,20 @@ impl Output {
                 color: style::colored(ansi, err_terminal, &style::Env::read()),
                 terminal: err_terminal,
             },
+            status_out: false,
         }
+    }
+
+    /// Shows progress on standard output (`COMPOSE_STATUS_STDOUT`) if that is wanted.
+    pub fn status_on_stdout(self, wanted: bool) -> Self {
+        Self { status_out: wanted, ..self }
     }
 
     /// An output that is kept in memory: standard output, standard error.
     pub fn captured(color: bool) -> (Self, Capture, Capture) {
         let (out, err) = (Capture::default(), Capture::default());
         let sink = |capture: &Capture| Sink { writer: RefCell::new(Box::new(capture.clone())), color, terminal: false };
-        (Self { out: sink(&out), err: sink(&err) }, out, err)
+        (Self { out: sink(&out), err: sink(&err), status_out: false }, out, err)
     }
 
     /// Whether standard output may be coloured.
@@ -86,14 +94,18 @@ impl Output {
         self.out.color
     }
 
-    /// Whether standard error may be coloured.
-    pub fn error_color(&self) -> bool {
-        self.err.color
+    /// Whether progress may be coloured.
+    pub fn status_color(&self) -> bool {
+        self.status_sink().color
     }
 
-    /// Whether standard error is a terminal on which a line can be drawn again.
-    pub fn error_is_terminal(&self) -> bool {
-        self.err.terminal
+    /// Whether progress goes to a terminal, on which a line can be drawn again.
+    pub fn status_is_terminal(&self) -> bool {
+        self.status_sink().terminal
+    }
+
+    fn status_sink(&self) -> &Sink {
+        if self.status_out { &self.out } else { &self.err }
     }
 
     /// Whether standard output is a terminal.
@@ -150,6 +162,24 @@ impl Output {
     /// When they can't be written.
     pub fn raw_error(&self, bytes: &[u8]) -> Result<(), CliError> {
         self.err.write(&[bytes])
+    }
+
+    /// Bytes of progress, as they are, seen at once.
+    ///
+    /// # Errors
+    /// When they can't be written.
+    pub fn status(&self, bytes: &[u8]) -> Result<(), CliError> {
+        let sink = self.status_sink();
+        sink.write(&[bytes])?;
+        sink.writer.borrow_mut().flush().map_err(|e| write_error(&e))
+    }
+
+    /// A line of progress.
+    ///
+    /// # Errors
+    /// When it can't be written.
+    pub fn status_line(&self, text: &str) -> Result<(), CliError> {
+        self.status(format!("{text}\n").as_bytes())
     }
 
     /// A remark with a word in front that says how grave it is.

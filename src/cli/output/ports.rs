@@ -8,6 +8,7 @@ use crate::desired::{PortSpec, Protocol};
 
 /// One address on the host that leads to a port inside. The keys are those of docker compose.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Publisher {
     /// Address on the host.
     #[serde(rename = "URL")]

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use serde_json::json;
+use serde::Serialize;
 
 use super::super::output::{Tone, human, width};
 use super::board::{Board, Row};
@@ -123,17 +123,35 @@ pub fn plain(report: &Report) -> Option<String> {
 
 /// A change as JSON, with docker compose's keys.
 pub fn json(report: &Report) -> String {
-    let mut object = json!({
-        "id": format!("{} {}", report.kind.word(), report.name),
-        "status": report.phase,
-        "text": report.text,
-    });
-    if let Some(detail) = &report.detail {
-        object["details"] = detail.as_str().into();
-    }
-    if let Some((done, all)) = report.amount {
-        object["current"] = done.into();
-        object["total"] = all.into();
-    }
-    object.to_string()
+    let told = Told {
+        id: format!("{} {}", report.kind.word(), report.name),
+        status: report.phase,
+        text: &report.text,
+        details: report.detail.as_deref(),
+        current: report.amount.map(|(done, _)| done),
+        total: report.amount.map(|(_, all)| all),
+    };
+    // Sorted keys, as in all that is printed.
+    serde_json::to_value(told).unwrap_or_default().to_string()
+}
+
+/// A change as `--progress json` prints it, one a line.
+#[derive(Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub struct Told<'a> {
+    /// What changes: `Container shop-web-1`.
+    pub id: String,
+    /// How it goes.
+    pub status: Phase,
+    /// What is done: `Starting`.
+    pub text: &'a str,
+    /// More about it, such as an error.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub details: Option<&'a str>,
+    /// Bytes so far.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub current: Option<u64>,
+    /// Bytes in all.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub total: Option<u64>,
 }

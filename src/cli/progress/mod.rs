@@ -62,6 +62,7 @@ impl Kind {
 /// How it goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "lowercase")]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub enum Phase {
     /// Under way.
     Working,
@@ -130,10 +131,10 @@ pub struct Progress<'a> {
 }
 
 impl<'a> Progress<'a> {
-    /// A display in the mode asked for; `auto` looks at standard error.
+    /// A display in the mode asked for; `auto` looks at where it goes.
     pub fn new(output: &'a Output, mode: ProgressMode) -> Self {
         let mode = match mode {
-            ProgressMode::Auto if output.error_is_terminal() && output.error_color() => ProgressMode::Tty,
+            ProgressMode::Auto if output.status_is_terminal() && output.status_color() => ProgressMode::Tty,
             ProgressMode::Auto => ProgressMode::Plain,
             mode => mode,
         };
@@ -183,13 +184,13 @@ impl<'a> Progress<'a> {
             return Ok(());
         }
         match self.mode {
-            ProgressMode::Json => self.output.note(&draw::json(report)),
+            ProgressMode::Json => self.output.status_line(&draw::json(report)),
             ProgressMode::Plain | ProgressMode::Auto => match draw::plain(report) {
-                Some(line) => self.output.note(&line),
+                Some(line) => self.output.status_line(&line),
                 None => Ok(()),
             },
             ProgressMode::Quiet if report.phase == Phase::Failed => {
-                self.output.note(&draw::plain(report).unwrap_or_default())
+                self.output.status_line(&draw::plain(report).unwrap_or_default())
             }
             ProgressMode::Quiet => Ok(()),
             // The next picture shows it.
@@ -207,7 +208,7 @@ impl<'a> Progress<'a> {
         }
         self.frame = self.frame.wrapping_add(1);
         let (width, height) = screen::size();
-        let style = draw::Style { width, height, frame: self.frame, color: self.output.error_color() };
+        let style = draw::Style { width, height, frame: self.frame, color: self.output.status_color() };
         let lines = draw::lines(&self.board, self.begun.elapsed(), style);
         self.screen.show(self.output, &lines)
     }

@@ -22,7 +22,7 @@ impl Screen {
             return Ok(());
         }
         let bytes = self.update(lines, size().0);
-        output.raw_error(bytes.as_bytes())
+        output.status(bytes.as_bytes())
     }
 
     /// Leaves what is drawn where it is; the next picture is drawn below.
@@ -61,9 +61,9 @@ impl Screen {
     }
 }
 
-/// Columns and lines of the terminal behind standard error; 80 × 24 where that is unknown.
+/// Columns and lines of the terminal behind standard error or output; 80 × 24 where that is unknown.
 pub fn size() -> (usize, usize) {
-    terminal::size(std::io::stderr()).unwrap_or((80, 24))
+    terminal::size(std::io::stderr()).or_else(|| terminal::size(std::io::stdout())).unwrap_or((80, 24))
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! `ports`: `[[IP:]HOST:]CONTAINER[/PROTOCOL]` and ranges → one mapping a port (spec.md 4.3).
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv6Addr};
 
 use crate::compose::node::{Kind, Map, Node};
 use crate::compose::scalar;
@@ -106,13 +106,16 @@ fn address(text: &str) -> Result<String, String> {
     }
     let inner = match text.strip_prefix('[') {
         Some(inner) => inner.strip_suffix(']').ok_or("a bracket is not closed")?,
-        None if text.contains(':') => return Err(format!("an IPv6 address needs brackets: [{text}]")),
+        None if text.parse::<Ipv6Addr>().is_ok() => return Err(format!("an IPv6 address needs brackets: [{text}]")),
         None => text,
     };
     inner.parse::<IpAddr>().map(|_| inner.to_owned()).map_err(|_| format!("`{inner}` is no address"))
 }
 
 fn range(text: &str) -> Result<(u16, u16), String> {
+    if text.parse::<IpAddr>().is_ok() {
+        return Err(format!("a port of the host belongs between the address {text} and the port inside"));
+    }
     let port = |t: &str| t.parse::<u16>().map_err(|_| format!("`{t}` is no port (0 to 65535)"));
     let (first, last) = match text.split_once('-') {
         Some((first, last)) => (port(first)?, port(last)?),

@@ -89,6 +89,7 @@ fn rows(out: &mut String, shape: &Shape, path: &str, pattern: &str) {
         }
         Some(Fate::NoEffect(why)) => format!("no effect: {why}"),
         Some(Fate::Untested(why)) => format!("*untested on our machines*: {why}"),
+        Some(Fate::But(why)) => why.to_owned(),
     };
     let takes = takes(shape);
     let _ = writeln!(out, "| `{path}` | {takes} | {} | {state} |", super::super::explain::rule(shape));

@@ -168,6 +168,25 @@ fn what_is_not_done_is_told_with_its_place() {
 }
 
 #[test]
+fn ports_that_mean_nothing_are_told_once() {
+    let stage = Stage::new(&[(
+        "compose.yaml",
+        "services:\n  a: {image: i, network_mode: host, ports: ['80:80']}\n  b: {image: i, networks: [lan], ports: ['81:80']}\n  \
+         c: {image: i, networks: [lan, net], ports: ['82:80']}\nnetworks: {net: {}, lan: {driver: macvlan}}\n",
+    )]);
+    let told = support::without_effect(&stage.load().expect("valid"));
+    let messages: Vec<&str> = told.iter().map(|diag| diag.message.as_str()).collect();
+    assert_eq!(
+        messages,
+        [
+            "`services.a.ports` has no effect: on the host's network each port is the host's already",
+            "`services.b.ports` has no effect: on a macvlan or ipvlan a container is reached by its own address",
+        ]
+    );
+    assert!(told.iter().all(|diag| diag.once));
+}
+
+#[test]
 fn values_that_nobody_carries_out() {
     let refused = |line: &str| {
         let text = format!("services:\n  a:\n    image: i\n    {line}\n");

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 
 use super::network::Attachment;
 use super::{Compiler, Problems};
-use crate::compose::model::{Port, Service};
+use crate::compose::model::{Port, Service, ServiceNetwork};
 use crate::desired::{DnsSpec, EndpointSpec, Namespaces, NetMode, NsMode, PortSpec, Protocol};
 use crate::name::{ContainerName, ServiceName};
 
@@ -78,14 +78,13 @@ pub fn endpoints(
         }
         let mut seen = std::collections::BTreeSet::new();
         aliases.retain(|alias| seen.insert(alias.clone()));
-        if let Some(option) = place.driver_opts.keys().next() {
-            problems.add(format!("{path}.driver_opts.{option}"), "options of one endpoint are not done yet");
-        }
+        let interface = interface(&path, index, place, problems);
+        let sysctls = options(&path, place, &interface, problems);
         let primary = service.mac_address.as_ref().filter(|_| index == 0);
         let mac = place.mac_address.as_ref().or(primary).filter(|mac| !mac.is_empty());
         list.push(EndpointSpec {
             network: attachment.network.clone(),
-            interface: interface(&path, index, place.interface_name.as_deref(), problems),
+            interface,
             aliases,
             links: links.clone(),
             ipv4: place.ipv4_address,
@@ -94,18 +93,64 @@ pub fn endpoints(
             mac: mac.and_then(|mac| problems.take(format!("{path}.mac_address"), hardware(mac))),
             link_local: link_local(&path, &place.link_local_ips, problems),
             gateway_priority: i32::try_from(place.gw_priority).unwrap_or(i32::MAX),
+            sysctls,
         });
     }
     list
 }
 
-fn interface(path: &str, index: usize, name: Option<&str>, problems: &mut Problems) -> String {
-    let Some(name) = name.filter(|name| !name.is_empty()) else { return format!("eth{index}") };
+/// Docker's names for what `interface_name` says, and for kernel parameters of the link.
+const IFNAME: &str = "com.docker.network.endpoint.ifname";
+const SYSCTLS: &str = "com.docker.network.endpoint.sysctls";
+
+fn interface(path: &str, index: usize, place: &ServiceNetwork, problems: &mut Problems) -> String {
+    let written = place.interface_name.as_deref().filter(|name| !name.is_empty()).map(|name| ("interface_name", name));
+    let option = place.driver_opts.get(IFNAME).map(|name| (IFNAME, name.as_str()));
+    if let (Some((_, one)), Some((_, other))) = (written, option)
+        && one != other
+    {
+        problems.add(format!("{path}.driver_opts.{IFNAME}"), format!("is `{other}`, but `interface_name` is `{one}`"));
+    }
+    let Some((key, name)) = written.or(option) else { return format!("eth{index}") };
     let good = |c: char| c.is_ascii_graphic() && !matches!(c, '/' | ':' | '%');
-    if name.len() > 15 || !name.chars().all(good) || matches!(name, "." | ".." | "lo") {
-        problems.add(format!("{path}.interface_name"), format!("`{name}` is no name for a link: 1 to 15 characters"));
+    if name.is_empty() || name.len() > 15 || !name.chars().all(good) || matches!(name, "." | ".." | "lo") {
+        let key = if key == IFNAME { format!("driver_opts.{key}") } else { key.to_owned() };
+        problems.add(format!("{path}.{key}"), format!("`{name}` is no name for a link: 1 to 15 characters"));
     }
     name.to_owned()
+}
+
+/// `driver_opts` of one endpoint: the kernel parameters of its link. What nobody here knows is refused.
+fn options(path: &str, place: &ServiceNetwork, interface: &str, problems: &mut Problems) -> Vec<(String, String)> {
+    let mut sysctls = Vec::new();
+    for (option, value) in &place.driver_opts {
+        let path = format!("{path}.driver_opts.{option}");
+        match option.as_str() {
+            IFNAME => {}
+            SYSCTLS => {
+                let words = value.split(',').map(str::trim).filter(|word| !word.is_empty());
+                sysctls.extend(words.filter_map(|word| problems.take(&path, sysctl(word, interface))));
+            }
+            _ => {
+                let help = format!("a service's place in a network has the options `{SYSCTLS}` and `{IFNAME}`");
+                problems.add_with_help(path, format!("there is no option `{option}` of an endpoint"), help);
+            }
+        }
+    }
+    sysctls
+}
+
+/// `net.ipv4.conf.IFNAME.log_martians=1`: only what belongs to this one link, as in docker.
+fn sysctl(text: &str, interface: &str) -> Result<(String, String), String> {
+    let wrong = || format!("`{text}` is no parameter of a link (as `net.ipv4.conf.IFNAME.log_martians=1`)");
+    let (key, value) = text.split_once('=').ok_or_else(wrong)?;
+    let word = |word: &str| !word.is_empty() && word.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
+    match key.split('.').collect::<Vec<_>>().as_slice() {
+        ["net", family @ ("ipv4" | "ipv6" | "mpls"), kind, "IFNAME", name] if word(kind) && word(name) => {
+            Ok((format!("{family}/{kind}/{interface}/{name}"), value.to_owned()))
+        }
+        _ => Err(wrong()),
+    }
 }
 
 /// A MAC address in lower case with colons.

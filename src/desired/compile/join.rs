@@ -9,7 +9,8 @@ use super::network::{self, Networks};
 use super::{Compiler, Problems, Recreate, Verb, volume};
 use crate::desired::changes::port;
 use crate::desired::{
-    Condition, Dependency, Desired, DesiredContainer, MountSource, NetworkSpec, PortSpec, Protocol, SCHEMA, Target,
+    Condition, Dependency, Desired, DesiredContainer, Driver, MountSource, NetworkSpec, PortSpec, Protocol, SCHEMA,
+    Target,
 };
 use crate::name::{ContainerName, NetworkName, ServiceName};
 
@@ -25,6 +26,7 @@ pub fn join(
     let mut networks = needed_networks(compiler, &drafts, &mut desired, problems);
     let moved = addresses(&mut drafts, &mut networks.pools, problems);
     bind_ports(&mut drafts, &networks.specs);
+    without_bridge(&mut drafts, &networks.specs, problems);
     desired.networks.append(&mut networks.specs);
     for Draft { mut container, anonymous, .. } in drafts {
         for volume in volume::volumes(compiler, &container.spec, problems) {
@@ -72,6 +74,7 @@ fn empty(compiler: &Compiler<'_>) -> Desired {
         source: request.source.clone(),
         services,
         remove_orphans: request.remove_orphans,
+        ignore_orphans: request.ignore_orphans,
         networks: BTreeMap::new(),
         volumes: BTreeMap::new(),
         remove_volumes: BTreeSet::new(),
@@ -193,6 +196,28 @@ fn bind_ports(drafts: &mut [Draft], networks: &BTreeMap<NetworkName, NetworkSpec
         let way_in = outward.max_by_key(|(rank, _)| *rank).and_then(|(_, network)| network.host_binding);
         for port in spec.ports.iter_mut().filter(|port| port.host_ip.is_none()) {
             port.host_ip = way_in;
+        }
+    }
+}
+
+/// What a network without a bridge cannot have: its containers are reached by their own addresses, so ports of one that is on no
+/// other network are not published, as in docker (`compose::support` tells); and an ipvlan has no hardware address of its own.
+fn without_bridge(drafts: &mut [Draft], networks: &BTreeMap<NetworkName, NetworkSpec>, problems: &mut Problems) {
+    for draft in drafts {
+        let spec = &mut draft.container.spec;
+        let driver = |name: &NetworkName| networks.get(name).map(|network| &network.driver);
+        let mut drivers = spec.endpoints.iter().map(|endpoint| driver(&endpoint.network));
+        if !spec.endpoints.is_empty() && drivers.all(|driver| driver.is_some_and(|driver| driver.parent().is_some())) {
+            spec.ports.clear();
+        }
+        for (endpoint, attachment) in spec.endpoints.iter().zip(&draft.attachments) {
+            if endpoint.mac.is_some() && matches!(driver(&endpoint.network), Some(Driver::Ipvlan { .. })) {
+                let path = match attachment.place.mac_address {
+                    Some(_) => format!("services.{}.networks.{}.mac_address", spec.service, attachment.key),
+                    None => format!("services.{}.mac_address", spec.service),
+                };
+                problems.add(path, "an ipvlan has the hardware address of its parent: use driver `macvlan`");
+            }
         }
     }
 }

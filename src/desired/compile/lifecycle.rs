@@ -14,7 +14,8 @@ pub fn restart(at: &str, service: &Service, problems: &mut Problems) -> RestartP
             Some("none") => RestartPolicy::No,
             Some("on-failure") => RestartPolicy::OnFailure { retries },
             // The Compose Specification's default.
-            None | Some("" | "any") => RestartPolicy::Always,
+            None | Some("" | "any") if retries == 0 => RestartPolicy::Always,
+            None | Some("" | "any") => RestartPolicy::Attempts { retries },
             Some(other) => {
                 let message = format!("`{other}` is no condition: `none`, `on-failure` or `any`");
                 problems.add(format!("{at}.deploy.restart_policy.condition"), message);

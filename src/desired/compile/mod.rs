@@ -12,6 +12,7 @@
 mod address;
 mod container;
 mod device;
+mod driver;
 mod endpoint;
 mod error;
 mod file;

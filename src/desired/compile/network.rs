@@ -8,7 +8,7 @@ use serde_json::json;
 
 use super::address::Pool;
 use super::subnet::{self, Wanted, WantedRange};
-use super::{Compiler, Problems, label};
+use super::{Compiler, Problems, driver, label};
 use crate::compose::model::{IpamPool, Network, Service, ServiceNetwork};
 use crate::desired::hash::digest;
 use crate::desired::{NetworkLease, NetworkSpec, Subnet};
@@ -171,6 +171,10 @@ fn taken(
         except.extend(leaving.map(|(name, _)| name.clone()));
     }
     let mut taken = leases.taken(&except);
+    if draft.spec.driver.parent().is_some() && !draft.wanted.ranges.is_empty() {
+        // It stands on a link of the machine, and is meant to share the range that is routed there.
+        taken.retain(|(_, what)| !what.starts_with("route"));
+    }
     taken.extend(decided.iter().cloned());
     taken
 }
@@ -228,7 +232,6 @@ fn draft(
         name: name.clone(),
         key: key.to_owned(),
         project: Some(compiler.project.name.clone()),
-        driver: "bridge".to_owned(),
         bridge: format!("wl-{}", super::sha256(name.as_bytes()).get(..10).unwrap_or_default()),
         internal: network.internal,
         icc: true,
@@ -237,55 +240,9 @@ fn draft(
         driver_opts: network.driver_opts.clone(),
         ..NetworkSpec::default()
     };
-    if let Some(driver) = network.driver.as_deref().filter(|driver| !matches!(*driver, "" | "bridge" | "default")) {
-        problems.add(format!("{at}.driver"), driver_refusal(driver));
-    }
-    for (option, value) in &network.driver_opts {
-        let result = apply_option(&mut spec, option, value);
-        problems.take(format!("{at}.driver_opts.{option}"), result);
-    }
+    driver::decide(&at, network, endpoints, &mut spec, problems);
     let (wanted, aside) = wanted(&at, network, endpoints, problems);
     Draft { spec, wanted, aside }
-}
-
-fn driver_refusal(driver: &str) -> String {
-    match driver {
-        "host" | "none" => format!("there is one network `{driver}`: take it by `network_mode: {driver}`"),
-        "overlay" => "driver `overlay` joins the hosts of a swarm; on one host `bridge` does".to_owned(),
-        _ => format!("network driver `{driver}` is not done yet: only `bridge` is"),
-    }
-}
-
-fn apply_option(spec: &mut NetworkSpec, option: &str, value: &str) -> Result<(), String> {
-    match option {
-        "com.docker.network.bridge.name" => {
-            let good = |c: char| c.is_ascii_graphic() && !matches!(c, '/' | ':' | '%');
-            if value.is_empty() || value.len() > 15 || !value.chars().all(good) {
-                return Err(format!("`{value}` is no name for a link: 1 to 15 characters"));
-            }
-            spec.bridge = value.to_owned();
-        }
-        "com.docker.network.bridge.enable_icc" => spec.icc = boolean(value)?,
-        "com.docker.network.bridge.enable_ip_masquerade" => spec.masquerade = boolean(value)?,
-        "com.docker.network.bridge.host_binding_ipv4" | "com.docker.network.bridge.host_binding" => {
-            spec.host_binding = Some(value.parse().map_err(|_| format!("`{value}` is no address"))?);
-        }
-        "com.docker.network.driver.mtu" => {
-            let mtu = value.parse::<u32>().ok().filter(|mtu| (68..=65_535).contains(mtu));
-            spec.mtu = Some(mtu.ok_or_else(|| format!("`{value}` is no MTU: 68 to 65535"))?);
-        }
-        _ => return Err(format!("network option `{option}` is not done yet")),
-    }
-    Ok(())
-}
-
-/// As docker's options are read: Go's strconv.ParseBool.
-fn boolean(text: &str) -> Result<bool, String> {
-    match text {
-        "1" | "t" | "T" | "true" | "True" | "TRUE" => Ok(true),
-        "0" | "f" | "F" | "false" | "False" | "FALSE" => Ok(false),
-        _ => Err(format!("`{text}` is neither `true` nor `false`")),
-    }
 }
 
 fn wanted(at: &str, network: &Network, endpoints: usize, problems: &mut Problems) -> (Wanted, BTreeSet<IpAddr>) {

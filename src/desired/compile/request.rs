@@ -37,6 +37,8 @@ pub struct Request {
     pub remove_orphans: bool,
     /// `--compatibility`: names have `_` where they have `-` otherwise.
     pub compatibility: bool,
+    /// Orphans are not told of.
+    pub ignore_orphans: bool,
     /// Random hexadecimal digits, at least 32: anonymous volumes that are new get their names from them.
     pub nonce: String,
     /// The files that [`wanted_files`] named: their bytes, or why they can't be read.

@@ -74,6 +74,7 @@ fn desired() -> Desired {
         source: Source::default(),
         services: ["web", "api", "db", "spare"].map(ServiceName::from).into(),
         remove_orphans: false,
+        ignore_orphans: false,
         networks: BTreeMap::from([(
             "p_default".into(),
             NetworkSpec { name: "p_default".into(), ..NetworkSpec::default() },

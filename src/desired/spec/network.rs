@@ -31,6 +31,9 @@ pub struct EndpointSpec {
     pub link_local: Vec<IpAddr>,
     /// The default route goes over the endpoint with the highest.
     pub gateway_priority: i32,
+    /// Kernel parameters of the link inside: their paths below /proc/sys/net and their values, in the order of the file.
+    #[serde(default)]
+    pub sysctls: Vec<(String, String)>,
 }
 
 /// One published port, or a range of the same length on both sides.
@@ -112,9 +115,9 @@ pub struct NetworkSpec {
     pub key: String,
     /// The project that made it; `None`: external, must be there already.
     pub project: Option<ProjectName>,
-    /// `bridge`; others are refused.
-    pub driver: String,
-    /// Name of the bridge link: `wl-` and 10 hexadecimal digits, or as asked for.
+    /// What joins its containers.
+    pub driver: Driver,
+    /// Name of the bridge link: `wl-` and 10 hexadecimal digits, or as asked for; empty with other drivers.
     pub bridge: String,
     /// Address ranges.
     pub subnets: Vec<Subnet>,
@@ -134,6 +137,125 @@ pub struct NetworkSpec {
     pub driver_opts: BTreeMap<String, String>,
 }
 
+/// What joins the containers of a network, and them with the world.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Driver {
+    /// A bridge of windlass, which routes, translates addresses and publishes ports.
+    #[default]
+    Bridge,
+    /// A link of its own hardware address for each container, on a link of the machine.
+    Macvlan {
+        /// That link.
+        parent: Parent,
+        /// Who talks to whom.
+        mode: MacvlanMode,
+    },
+    /// A link for each container that shares the hardware address of a link of the machine.
+    Ipvlan {
+        /// That link.
+        parent: Parent,
+        /// What is switched and what is routed.
+        mode: IpvlanMode,
+        /// Who talks to whom.
+        flag: IpvlanFlag,
+    },
+}
+
+impl Driver {
+    /// The link that the containers' links stand on; `None`: each has an end of its own on the host.
+    pub fn parent(&self) -> Option<&Parent> {
+        match self {
+            Driver::Bridge => None,
+            Driver::Macvlan { parent, .. } | Driver::Ipvlan { parent, .. } => Some(parent),
+        }
+    }
+
+    /// Containers have no router in their subnet: all that is not theirs goes over the link as it is (`l3`, `l3s`).
+    pub fn routes(&self) -> bool {
+        matches!(self, Driver::Ipvlan { mode: IpvlanMode::L3 | IpvlanMode::L3s, .. })
+    }
+}
+
+impl fmt::Display for Driver {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Driver::Bridge => "bridge",
+            Driver::Macvlan { .. } => "macvlan",
+            Driver::Ipvlan { .. } => "ipvlan",
+        })
+    }
+}
+
+/// The link that a network without a bridge stands on.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Parent {
+    /// A link of the machine, by name.
+    Link(String),
+    /// `LINK.ID`: a VLAN of a link of the machine, made with the network where it is not there.
+    Vlan {
+        /// The VLAN's own name.
+        name: String,
+        /// The link.
+        of: String,
+        /// 1 to 4094.
+        id: u16,
+    },
+    /// One that is made with the network, by name, and leads nowhere.
+    Own(String),
+}
+
+impl Parent {
+    /// Its name.
+    pub fn name(&self) -> &str {
+        match self {
+            Parent::Link(name) | Parent::Own(name) | Parent::Vlan { name, .. } => name,
+        }
+    }
+}
+
+/// Who talks to whom on a link with macvlans.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum MacvlanMode {
+    /// All with all.
+    #[default]
+    Bridge,
+    /// None with another.
+    Private,
+    /// Only by way of a switch outside that sends frames back.
+    Vepa,
+    /// There is one container, which has the link to itself.
+    Passthru,
+}
+
+/// What the kernel does with a packet of an ipvlan.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum IpvlanMode {
+    /// It is switched.
+    #[default]
+    L2,
+    /// It is routed.
+    L3,
+    /// It is routed, and seen by the host's netfilter.
+    L3s,
+}
+
+/// Who talks to whom on a link with ipvlans.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum IpvlanFlag {
+    /// All with all.
+    #[default]
+    Bridge,
+    /// None with another.
+    Private,
+    /// Only by way of a switch outside that sends frames back.
+    Vepa,
+}
+
 /// One address range of a network.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Subnet {
@@ -141,7 +263,7 @@ pub struct Subnet {
     pub address: IpAddr,
     /// Bits of the prefix.
     pub prefix: u8,
-    /// The bridge's own address in it.
+    /// The way out: the bridge's own address in it, or with another driver a router's.
     pub gateway: IpAddr,
     /// Addresses are given out from here only: address, prefix.
     pub range: Option<(IpAddr, u8)>,

@@ -25,6 +25,7 @@ pub fn project() -> Desired {
         source: Source::default(),
         services: Default::default(),
         remove_orphans: false,
+        ignore_orphans: false,
         networks: BTreeMap::new(),
         volumes: BTreeMap::new(),
         remove_volumes: Default::default(),
@@ -51,7 +52,6 @@ pub fn network(desired: &mut Desired, name: &str) {
         name: name.into(),
         key: name.trim_start_matches("app_").into(),
         project: Some("app".into()),
-        driver: "bridge".into(),
         ..NetworkSpec::default()
     };
     desired.networks.entry(NetworkName::from(name)).or_insert(spec);

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use serde::{Deserialize, Serialize};
 
 use super::mounts::{Controller, Version};
-use super::{Error, Result, files, freeze};
+use super::{Error, Result, files, freeze, parent};
 
 /// How long [`Cgroup::remove`] waits for the last processes to be gone.
 const REMOVE_WAIT: Duration = Duration::from_secs(5);
@@ -193,6 +193,7 @@ impl Cgroup {
                 freeze::await_event(place, "populated 0", pause);
                 pause = (pause * 2).min(Duration::from_millis(50));
             }
+            parent::tidy(&place.dir);
         }
         Ok(())
     }

@@ -4,8 +4,10 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use super::mounts::{Controller, Hierarchy, Mounts, Version};
+use super::parent::{self, Elsewhere};
 use super::{Cgroup, Devices, Error, Place, Result, device, files, limits, systemd};
 use crate::desired::Resources;
 
@@ -37,6 +39,8 @@ pub struct Layout {
     path: PathBuf,
     /// The name of the scope, where systemd runs the machine.
     unit: Option<String>,
+    /// The containers that are not with the project; looked for when one is missing for the first time.
+    elsewhere: Arc<Mutex<Option<Elsewhere>>>,
 }
 
 /// A container's group, ready for its first process.
@@ -64,9 +68,10 @@ impl Layout {
         if systemd {
             let unit = format!("windlass-{project}.scope");
             let path = Path::new(systemd::SLICE).join(&unit);
-            Self { mounts, path, unit: Some(unit) }
+            Self { mounts, path, unit: Some(unit), elsewhere: Arc::default() }
         } else {
-            Self { mounts, path: Path::new("windlass").join(project), unit: None }
+            let path = Path::new("windlass").join(project);
+            Self { mounts, path, unit: None, elsewhere: Arc::default() }
         }
     }
 
@@ -82,11 +87,11 @@ impl Layout {
         if let (Some(unit), false) = (&self.unit, self.scope_exists()) {
             systemd::start_scope(unit, std::process::id())?;
         }
-        let cgroup = self.make(leaf.name(), |_| true)?;
+        let cgroup = self.make(&self.path.join(leaf.name()), |_| true)?;
         cgroup.join_self()?;
         // Only now: v2 gives a group's controllers to its children only when no process is in the group itself, and
         // systemd has put this one there.
-        self.hand_down_controllers();
+        self.hand_down_controllers(&self.path);
         Ok(())
     }
 
@@ -96,7 +101,7 @@ impl Layout {
     /// When the kernel refuses.
     pub fn leaf(&self, leaf: Leaf) -> Result<Cgroup> {
         self.require_scope()?;
-        self.make(leaf.name(), |_| true)
+        self.make(&self.path.join(leaf.name()), |_| true)
     }
 
     /// Makes the group of a container and sets its limits. One that is left from an earlier run of it is removed first.
@@ -116,11 +121,12 @@ impl Layout {
                 _ => true,
             })
         };
-        let cgroup = self.make(id, wanted)?;
-        self.hand_down_controllers();
+        let path = self.path_of(id, resources.parent.as_deref())?;
+        let cgroup = self.make(&path, wanted)?;
+        self.hand_down_controllers(path.parent().unwrap_or(&self.path));
         match set_up(&cgroup, resources, devices) {
             Ok(mut warnings) => {
-                warnings.extend(resources.parent.as_deref().map(parent_warning));
+                warnings.extend(resources.parent.as_deref().filter(|_| self.unit.is_some()).map(parent_warning));
                 Ok(Created { cgroup, warnings })
             }
             Err(error) => {
@@ -130,21 +136,58 @@ impl Layout {
         }
     }
 
-    /// Where the group of a container is below the top of every hierarchy.
-    pub fn path_of(&self, id: &str) -> PathBuf {
-        Path::new("/").join(&self.path).join(id)
-    }
-
     /// The group of a container as it exists; it has no places where there is none.
     ///
     /// # Errors
     /// When the cgroup file system can't be read.
     pub fn existing(&self, id: &str) -> Result<Cgroup> {
-        let places = self.hierarchies().filter_map(|hierarchy| {
-            let dir = hierarchy.top.join(&self.path).join(id);
+        let own = self.places_at(&self.path.join(id));
+        if !own.is_empty() {
+            return Ok(Cgroup::new(own));
+        }
+        let elsewhere = self.with_elsewhere(|all| all.get(id).cloned())?;
+        Ok(Cgroup::new(elsewhere.map(|path| self.places_at(&path)).unwrap_or_default()))
+    }
+
+    fn places_at(&self, path: &Path) -> Vec<Place> {
+        let place = |hierarchy: &Hierarchy| {
+            let dir = hierarchy.top.join(path);
             dir.is_dir().then(|| self.place(hierarchy, dir))
-        });
-        Ok(Cgroup::new(places.collect()))
+        };
+        self.hierarchies().filter_map(place).collect()
+    }
+
+    /// The path of a container's group below the top of every hierarchy; `parent` is its `cgroup_parent`.
+    ///
+    /// # Errors
+    /// When the cgroup file system can't be read.
+    pub fn path_of(&self, id: &str, parent: Option<&str>) -> Result<PathBuf> {
+        match parent.filter(|_| self.unit.is_none()) {
+            None => Ok(self.path.join(id)),
+            Some(parent) => {
+                let path = parent::path(parent, &self.project(), id);
+                self.with_elsewhere(|all| all.insert(id.to_owned(), path.clone()))?;
+                Ok(path)
+            }
+        }
+    }
+
+    fn project(&self) -> String {
+        self.path.file_name().unwrap_or_default().to_string_lossy().into_owned()
+    }
+
+    fn with_elsewhere<T>(&self, work: impl FnOnce(&mut Elsewhere) -> T) -> Result<T> {
+        let mut known = self.elsewhere.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(all) = known.as_mut() {
+            return Ok(work(all));
+        }
+        let mut all = Elsewhere::new();
+        if self.unit.is_none() {
+            for hierarchy in self.hierarchies() {
+                all.extend(parent::search(&hierarchy.top, &self.project())?);
+            }
+        }
+        Ok(work(known.insert(all)))
     }
 
     /// Ids of the containers that have a group in any hierarchy.
@@ -157,6 +200,11 @@ impl Layout {
             ids.extend(files::folders(&hierarchy.top.join(&self.path))?);
         }
         ids.retain(|id| Leaf::ALL.iter().all(|leaf| leaf.name() != id));
+        for (id, path) in self.with_elsewhere(|all| all.clone())? {
+            if !self.places_at(&path).is_empty() {
+                ids.insert(id);
+            }
+        }
         Ok(ids)
     }
 
@@ -238,24 +286,24 @@ impl Layout {
         own.is_some_and(|hierarchy| hierarchy.top.join(&self.path).is_dir())
     }
 
-    /// Makes the group `name` of the project in v2 and in those v1 hierarchies whose controllers are wanted.
-    fn make(&self, name: &str, wanted: impl Fn(&BTreeSet<Controller>) -> bool) -> Result<Cgroup> {
+    /// Makes the group at `path` in v2 and in those v1 hierarchies whose controllers are wanted.
+    fn make(&self, path: &Path, wanted: impl Fn(&BTreeSet<Controller>) -> bool) -> Result<Cgroup> {
         let mut places = Vec::new();
         for hierarchy in self.hierarchies() {
             if hierarchy.version == Version::V1 && !wanted(&hierarchy.controllers) {
                 continue;
             }
-            make_path(hierarchy, &self.path.join(name))?;
-            places.push(self.place(hierarchy, hierarchy.top.join(&self.path).join(name)));
+            make_path(hierarchy, path, path.starts_with(&self.path))?;
+            places.push(self.place(hierarchy, hierarchy.top.join(path)));
         }
         Ok(Cgroup::new(places))
     }
 
-    /// Enables all v2 controllers down to the project's groups. What can't be enabled (a top that is itself somebody's
+    /// Enables all v2 controllers for the groups in `path`. What can't be enabled (a top that is itself somebody's
     /// group and has processes) shows as a warning of each limit that needs it.
-    fn hand_down_controllers(&self) {
+    fn hand_down_controllers(&self, path: &Path) {
         let Some(v2) = self.mounts.v2() else { return };
-        let mut levels: Vec<&Path> = self.path.ancestors().collect();
+        let mut levels: Vec<&Path> = path.ancestors().collect();
         if self.unit.is_some() {
             // Above the scope, systemd is the only writer; Delegate=yes made it enable them there.
             levels.truncate(1);
@@ -282,15 +330,18 @@ fn set_up(cgroup: &Cgroup, resources: &Resources, devices: &Devices) -> Result<V
 }
 
 fn parent_warning(parent: &str) -> String {
-    format!("cgroup_parent {parent} is not followed: the container is in the group of its project")
+    format!(
+        "cgroup_parent {parent} is not followed where systemd runs the machine: the container is in its project's scope"
+    )
 }
 
 /// Makes every folder of `path`. A removal of the last other project may take an upper one away in between: then again.
-fn make_path(hierarchy: &Hierarchy, path: &Path) -> Result<()> {
+/// Those that are not a project's `own` are marked as made here.
+fn make_path(hierarchy: &Hierarchy, path: &Path, own: bool) -> Result<()> {
     let levels: Vec<&Path> = path.ancestors().filter(|level| !level.as_os_str().is_empty()).collect();
     let mut failure = Ok(());
     for _ in 0..8 {
-        failure = levels.iter().rev().try_for_each(|level| make_level(hierarchy, &hierarchy.top.join(level)));
+        failure = levels.iter().rev().try_for_each(|level| make_level(hierarchy, &hierarchy.top.join(level), own));
         match &failure {
             Err(Error::File { source, .. }) if files::gone(source) => {}
             _ => break,
@@ -299,8 +350,12 @@ fn make_path(hierarchy: &Hierarchy, path: &Path) -> Result<()> {
     failure
 }
 
-fn make_level(hierarchy: &Hierarchy, dir: &Path) -> Result<()> {
-    files::make(dir).map_err(|source| Error::file("create", dir, source))?;
+fn make_level(hierarchy: &Hierarchy, dir: &Path, own: bool) -> Result<()> {
+    if own {
+        files::make(dir).map_err(|source| Error::file("create", dir, source))?;
+    } else {
+        parent::make(dir)?;
+    }
     let cpuset = hierarchy.version == Version::V1 && hierarchy.controllers.contains(&Controller::Cpuset);
     if cpuset { fill_cpuset(dir) } else { Ok(()) }
 }

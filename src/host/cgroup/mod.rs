@@ -7,6 +7,7 @@
 //! ```text
 //!  with systemd      <top>/windlass.slice/windlass-<project>.scope/{supervisor, shims, <container id>[/<probe>]}
 //!  without           <top>/windlass/<project>/{supervisor, shims, <container id>[/<probe>]}
+//!   with cgroup_parent  <top>/<cgroup_parent>/windlass-<project>-<container id>
 //! ```
 //!
 //! A process is never moved into a container's group from outside: that waits for an RCU grace period (8 to 13 ms). It is
@@ -23,6 +24,7 @@ mod kill;
 mod layout;
 mod limits;
 mod mounts;
+mod parent;
 mod program;
 mod stats;
 mod systemd;

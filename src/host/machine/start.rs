@@ -98,7 +98,7 @@ impl Machine {
             resolv_conf: Some(etc::resolv_conf(&names, &around)),
             hostname: around.hostname,
             cgroup,
-            cgroup_path: self.layout.path_of(id),
+            cgroup_path: Path::new("/").join(self.layout.path_of(id, spec.resources.parent.as_deref())?),
             hooks: Vec::new(),
             log: (spec.log.driver != "none").then(|| {
                 let replica = if spec.oneoff { id.short().to_owned() } else { spec.number.to_string() };

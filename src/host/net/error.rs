@@ -62,6 +62,38 @@ pub enum NetError {
         /// The link's name.
         bridge: String,
     },
+    /// The link that a network is to stand on is not there.
+    #[error(
+        "network `{network}` stands on link `{parent}`, and this machine has none of that name: name one that `ip link` \
+         shows under `driver_opts.parent`"
+    )]
+    NoParent {
+        /// The network.
+        network: NetworkName,
+        /// The link.
+        parent: String,
+    },
+    /// The kernel was built without a driver.
+    #[error("network `{network}` needs the kernel's driver `{driver}`, which it does not have (`modprobe {driver}`)")]
+    NoDriver {
+        /// The network.
+        network: NetworkName,
+        /// `macvlan` or `ipvlan`.
+        driver: String,
+    },
+    /// Others stand on the parent in a way that does not go with this network.
+    #[error(
+        "network `{network}` cannot have a link of driver `{driver}` on `{parent}`: one link carries either macvlans or ipvlans, \
+         and beside a `passthru` nothing"
+    )]
+    ParentInUse {
+        /// The network.
+        network: NetworkName,
+        /// `macvlan` or `ipvlan`.
+        driver: String,
+        /// The link.
+        parent: String,
+    },
     /// Containers are still on it.
     #[error("network `{network}` still has {} on it; it goes away with the last of them", endpoints(containers))]
     Busy {
@@ -130,6 +162,13 @@ pub enum NetError {
 
 /// The result of a network operation.
 pub type Result<T> = std::result::Result<T, NetError>;
+
+impl NetError {
+    /// The kernel says that an address is in use.
+    pub(crate) fn is_in_use(&self) -> bool {
+        matches!(self, Self::Kernel { source, .. } if source.raw_os_error() == Some(libc::EADDRINUSE))
+    }
+}
 
 fn endpoints(containers: &[ContainerId]) -> String {
     match containers {

@@ -54,41 +54,57 @@ pub enum Event {
 /// The links that this process has made, and those that it takes away: of most changes of a link the kernel does not say whose
 /// deed they were.
 #[derive(Debug, Default)]
-pub(crate) struct OwnLinks(Mutex<[BTreeSet<String>; 2]>);
+pub(crate) struct OwnLinks(Mutex<KnownLinks>);
+
+#[derive(Debug, Default)]
+struct KnownLinks {
+    made: BTreeSet<String>,
+    going: BTreeSet<String>,
+    /// Links of the machine that networks stand on: of these too it is told when they go, and come again.
+    parents: BTreeSet<String>,
+}
 
 impl OwnLinks {
     /// Before a link is made, or made a port of its bridge.
     pub fn making(&self, name: &str) {
-        let [made, going] = &mut *self.lock();
-        going.remove(name);
-        made.insert(name.to_owned());
+        let mut known = self.lock();
+        known.going.remove(name);
+        known.made.insert(name.to_owned());
+    }
+
+    /// A network stands on a link.
+    pub fn stands_on(&self, name: &str) {
+        self.lock().parents.insert(name.to_owned());
+    }
+
+    fn is_parent(&self, name: &str) -> bool {
+        self.lock().parents.contains(name)
     }
 
     /// Before links are removed.
     pub fn removing<'a>(&self, names: impl Iterator<Item = &'a str>) {
-        let [made, going] = &mut *self.lock();
+        let mut known = self.lock();
         for name in names {
-            made.remove(name);
-            going.insert(name.to_owned());
+            known.made.remove(name);
+            known.going.insert(name.to_owned());
         }
     }
 
     /// Whether what is told of a link is this process's own deed.
     fn explains(&self, event: &Event) -> bool {
-        let [made, going] = &*self.lock();
+        let known = self.lock();
         match event {
-            Event::Joined(name) => made.contains(name),
-            Event::Link(name) | Event::Address(name) | Event::Route(name) => going.contains(name),
+            Event::Joined(name) => known.made.contains(name),
+            Event::Link(name) | Event::Address(name) | Event::Route(name) => known.going.contains(name),
             Event::Rules | Event::Firewall => false,
         }
     }
 
     fn gone(&self, name: &str) {
-        let [_, going] = &mut *self.lock();
-        going.remove(name);
+        self.lock().going.remove(name);
     }
 
-    fn lock(&self) -> MutexGuard<'_, [BTreeSet<String>; 2]> {
+    fn lock(&self) -> MutexGuard<'_, KnownLinks> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -108,6 +124,8 @@ pub struct Events {
     plugged: BTreeSet<String>,
     /// The bridges among them, by their indexes.
     bridges: BTreeMap<u32, String>,
+    /// Links that networks stand on, and that are gone.
+    gone: BTreeSet<String>,
     /// What a packet of messages told beside the event that was handed out.
     waiting: VecDeque<Event>,
 }
@@ -129,8 +147,8 @@ impl Events {
         known.retain(|link| link.group == group);
         let bridges = known.iter().filter(|link| link.bridge).map(|link| (link.index, link.name.clone())).collect();
         let plugged = known.into_iter().filter(is_plugged).map(|link| link.name).collect();
-        let waiting = VecDeque::new();
-        Ok(Self { rules, links, tables, group, own, lost: false, foreign: false, plugged, bridges, waiting })
+        let (waiting, gone) = (VecDeque::new(), BTreeSet::new());
+        Ok(Self { rules, links, tables, group, own, lost: false, foreign: false, plugged, bridges, gone, waiting })
     }
 
     /// Waits for the next event. Cancel-safe.
@@ -210,7 +228,8 @@ impl Events {
             }
             Route::DelLink(message) => {
                 let link = link::of_message(message);
-                let lost = link.group == self.group;
+                let stood_on = self.own.is_parent(&link.name) && self.gone.insert(link.name.clone());
+                let lost = link.group == self.group || stood_on;
                 self.plugged.remove(&link.name);
                 self.bridges.remove(&link.index);
                 let event = lost.then_some(Event::Link(link.name.clone())).filter(|event| !self.own.explains(event));
@@ -219,8 +238,9 @@ impl Events {
             }
             Route::NewLink(message) => {
                 let link = link::of_message(message);
+                let back = self.gone.remove(&link.name);
                 if link.group != self.group {
-                    return None;
+                    return back.then_some(Event::Link(link.name));
                 }
                 if link.bridge {
                     self.bridges.insert(link.index, link.name.clone());

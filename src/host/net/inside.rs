@@ -25,9 +25,12 @@ pub struct Attached {
     pub network: NetworkName,
     /// Name of the link inside.
     pub interface: String,
-    /// Name of its other end, on the host.
+    /// Name of its other end, on the host; empty where it has none.
     pub link: String,
-    /// Hardware address inside.
+    /// Where it has none, the index of the host's link that it stands on: another index is another link, and it is gone.
+    #[serde(default)]
+    pub parent: Option<u32>,
+    /// Hardware address inside; empty: its parent's.
     pub mac: String,
     /// IPv4 address and prefix.
     pub ipv4: Option<(Ipv4Addr, u8)>,
@@ -35,7 +38,7 @@ pub struct Attached {
     pub ipv6: Option<(Ipv6Addr, u8)>,
     /// Further link-local addresses.
     pub link_local: Vec<IpAddr>,
-    /// The way out, one a family; none on an internal network.
+    /// The way out, one a family; none on an internal network. An unspecified address: over the link, without a router.
     pub gateways: Vec<IpAddr>,
     /// The default route goes over the link with the highest; among equals over the first.
     pub gateway_priority: i32,

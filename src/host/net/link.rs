@@ -91,7 +91,8 @@ pub(crate) fn born_in(message: &mut LinkMessage, netns: BorrowedFd<'_>) {
     }
 }
 
-fn peer_of(message: &mut LinkMessage) -> Option<&mut LinkMessage> {
+/// The other end of a pair in the message that makes it.
+pub(crate) fn peer_of(message: &mut LinkMessage) -> Option<&mut LinkMessage> {
     message.attributes.iter_mut().find_map(|attribute| match attribute {
         LinkAttribute::LinkInfo(infos) => infos.iter_mut().find_map(|info| match info {
             LinkInfo::Data(InfoData::Veth(InfoVeth::Peer(peer))) => Some(peer),

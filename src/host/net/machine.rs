@@ -1,28 +1,26 @@
 //! The machine's networks: making, mending and removing them, and containers coming and going. Blocking: [`super::Net`] calls it
 //! from blocking threads.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::net::IpAddr;
-use std::os::fd::BorrowedFd;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use netlink_packet_core::{NLM_F_ACK, NLM_F_CREATE, NLM_F_REPLACE};
 
-use super::address::{self, Mac};
+use super::address;
 use super::error::{Context, NetError, Result};
 use super::events::OwnLinks;
 use super::hold::{self, Held};
-use super::inside::{self, Attached};
-use super::link::{self, Link, Veth};
+use super::link;
 use super::netlink::Netlink;
 use super::nft::{Family, Table, apply};
 use super::owner::{Owner, Sockets};
-use super::record::{EndpointRecord, NetworkRecord, Records};
+use super::record::{NetworkRecord, Records};
 use super::route::{self, HostRoute};
 use super::rules::{self, Names};
-use super::{forwarding, survey, sysctl};
-use crate::desired::{EndpointSpec, NetworkSpec, PortSpec};
+use super::{forwarding, parent, survey, sysctl};
+use crate::desired::{Driver, NetworkSpec, PortSpec};
 use crate::name::{ContainerId, NetworkName, ProjectName};
 
 /// The usual state folder: its tables carry no suffix.
@@ -73,15 +71,18 @@ impl Machine {
         // Intent first: what is half made is found by the next look.
         let unowned = known.as_ref().is_some_and(|known| known.unowned);
         self.records.put_network(&NetworkRecord { spec: spec.clone(), unowned })?;
-        let made = self.make_bridge(spec).and_then(|()| self.put_rules()).and_then(|()| match &known {
-            Some(_) => self.put_back_routes(spec),
-            None => Ok(()),
-        });
+        let made = match (spec.driver.parent(), &known) {
+            (Some(parent), _) => parent::make(self, spec, parent),
+            (None, None) => self.make_bridge(spec).and_then(|()| self.put_rules()),
+            (None, Some(_)) => {
+                self.make_bridge(spec).and_then(|()| self.put_rules()).and_then(|()| self.put_back_routes(spec))
+            }
+        };
         if made.is_err() && known.is_none() {
             self.records.remove_network(&spec.name)?;
         }
         made?;
-        if spec.internal { Ok(Vec::new()) } else { forwarding::ensure(has_ipv6(spec)) }
+        if spec.internal || spec.driver != Driver::Bridge { Ok(Vec::new()) } else { forwarding::ensure(has_ipv6(spec)) }
     }
 
     fn make_bridge(&self, spec: &NetworkSpec) -> Result<()> {
@@ -119,7 +120,7 @@ impl Machine {
         put_back.context("put back the routes to", &*spec.name)
     }
 
-    fn bridge_index(&self, netlink: &mut Netlink, spec: &NetworkSpec) -> Result<u32> {
+    pub(super) fn bridge_index(&self, netlink: &mut Netlink, spec: &NetworkSpec) -> Result<u32> {
         let found = link::find(netlink, &spec.bridge).context("look for", &spec.bridge)?;
         found.map(|link| link.index).ok_or_else(|| NetError::Missing(spec.name.clone()))
     }
@@ -135,12 +136,16 @@ impl Machine {
             self.records.put_network(&record)?;
             return Err(NetError::Busy { network: name.clone(), containers });
         }
-        self.remove_bridge(&record.spec)
+        self.remove_links(&record.spec)
     }
 
     /// Link, rules and record, in this order: a record without a link is found and mended, the other way round nobody
     /// would look for the link.
-    fn remove_bridge(&self, spec: &NetworkSpec) -> Result<()> {
+    pub(super) fn remove_links(&self, spec: &NetworkSpec) -> Result<()> {
+        if let Some(parent) = spec.driver.parent() {
+            parent::remove(self, spec, parent)?;
+            return self.records.remove_network(&spec.name);
+        }
         let mut netlink = route_socket()?;
         let found = link::find(&mut netlink, &spec.bridge).context("look for", &spec.bridge)?;
         if let Some(link) = found.filter(|link| link.bridge && link.group == self.group) {
@@ -193,7 +198,8 @@ impl Machine {
     }
 
     fn rules(&self) -> Result<Option<Table>> {
-        let networks: Vec<NetworkSpec> = self.records.networks()?.into_iter().map(|record| record.spec).collect();
+        let mut networks: Vec<NetworkSpec> = self.records.networks()?.into_iter().map(|record| record.spec).collect();
+        networks.retain(|network| network.driver == Driver::Bridge);
         Ok((!networks.is_empty()).then(|| rules::networks(self.names.networks(), &networks)))
     }
 
@@ -274,154 +280,6 @@ impl Machine {
         }
         result
     }
-
-    /// Links a container to a network.
-    pub fn attach(
-        &self,
-        container: &ContainerId,
-        project: &ProjectName,
-        endpoint: &EndpointSpec,
-        netns: BorrowedFd<'_>,
-    ) -> Result<Attached> {
-        let lock = self.records.lock_shared()?;
-        let network = self.records.network(&endpoint.network)?;
-        let network = network.ok_or_else(|| NetError::Missing(endpoint.network.clone()))?.spec;
-        let (attached, mac) = plan_link(container, endpoint, &network)?;
-        self.records.put_endpoint(&EndpointRecord {
-            container: container.clone(),
-            project: project.clone(),
-            spec: endpoint.clone(),
-            attached: attached.clone(),
-            published: Vec::new(),
-        })?;
-        drop(lock);
-        let made = self.make_veth(&attached, mac, &network, netns);
-        if made.is_err() {
-            self.records.remove_endpoint(&endpoint.network, container)?;
-        }
-        made.map(|()| attached)
-    }
-
-    fn make_veth(&self, attached: &Attached, mac: Mac, network: &NetworkSpec, netns: BorrowedFd<'_>) -> Result<()> {
-        let mut netlink = route_socket()?;
-        self.links.making(&attached.link);
-        let veth = Veth {
-            host: &attached.link,
-            host_mac: address::outer(mac),
-            bridge: self.bridge_index(&mut netlink, network)?,
-            inside: &attached.interface,
-            inside_mac: mac,
-            netns,
-            mtu: network.mtu,
-            group: self.group,
-            isolated: !network.icc,
-        };
-        sysctl::protected(netns, &attached.interface, attached.ipv6.is_some(), || {
-            let made = link::add_veth(&mut netlink, &veth);
-            let made = match made {
-                Err(error) if error.raw_os_error() == Some(libc::EEXIST) => {
-                    self.remove_stale(&mut netlink, veth.host)?;
-                    link::add_veth(&mut netlink, &veth)
-                }
-                made => made,
-            };
-            made.context("create the link", format!("{} of network {}", veth.host, network.name))
-        })
-    }
-
-    /// Removes a link that is left over from an earlier sandbox of a container.
-    fn remove_stale(&self, netlink: &mut Netlink, name: &str) -> Result<()> {
-        let stale = link::find(netlink, name).context("look for", name)?;
-        match stale.filter(|link| link.group == self.group) {
-            Some(stale) => link::remove(netlink, stale.index).context("remove", name),
-            None => Ok(()),
-        }
-    }
-
-    /// Puts back the links that a container has lost, with what is set inside.
-    pub fn relink(
-        &self,
-        container: &ContainerId,
-        project: &ProjectName,
-        endpoints: &[EndpointSpec],
-        inside: (BorrowedFd<'_>, BorrowedFd<'_>),
-    ) -> Result<()> {
-        let (netns, socket) = inside;
-        let known = self.records.endpoints_of(container)?;
-        let mut links = Vec::new();
-        for endpoint in endpoints {
-            match known.iter().find(|one| one.attached.network == endpoint.network) {
-                Some(record) => {
-                    self.relink_one(&record.attached, netns)?;
-                    links.push(record.attached.clone());
-                }
-                // Its record was damaged.
-                None => links.push(self.attach(container, project, endpoint, netns)?),
-            }
-        }
-        self.finish(socket, &links)
-    }
-
-    fn relink_one(&self, attached: &Attached, netns: BorrowedFd<'_>) -> Result<()> {
-        let network = self.records.network(&attached.network)?;
-        let network = network.ok_or_else(|| NetError::Missing(attached.network.clone()))?.spec;
-        let mut netlink = route_socket()?;
-        let bridge = self.bridge_index(&mut netlink, &network)?;
-        match link::find(&mut netlink, &attached.link).context("look for", &attached.link)? {
-            Some(link) if link.up && link.controller == Some(bridge) => Ok(()),
-            Some(link) if link.group == self.group => {
-                self.links.making(&link.name);
-                link::enslave(&mut netlink, link.index, bridge, !network.icc).context("connect", &attached.link)
-            }
-            _ => self.make_veth(attached, address::parse_mac(&attached.mac)?, &network, netns),
-        }
-    }
-
-    /// A container's links, as they were made, in the order in which they are declared.
-    pub fn attached(&self, container: &ContainerId, endpoints: &[EndpointSpec]) -> Result<Vec<Attached>> {
-        let mut records = self.records.endpoints_of(container)?;
-        let place = |record: &EndpointRecord| endpoints.iter().position(|one| one.network == record.attached.network);
-        records.sort_by_key(place);
-        Ok(records.into_iter().map(|record| record.attached).collect())
-    }
-
-    /// Takes a container's links up and makes them usable at once.
-    pub fn finish(&self, socket: BorrowedFd<'_>, links: &[Attached]) -> Result<()> {
-        inside::configure(socket, links)?;
-        let mut netlink = route_socket()?;
-        links
-            .iter()
-            .try_for_each(|attached| link::settle(&mut netlink, &attached.link).context("look at", &attached.link))
-    }
-
-    /// Takes containers off all their networks, and networks away that only waited for that.
-    pub fn detach(&self, containers: &[ContainerId]) -> Result<()> {
-        let _lock = self.records.lock()?;
-        let mut endpoints = Vec::new();
-        for container in containers {
-            endpoints.extend(self.records.endpoints_of(container)?);
-        }
-        let mut netlink = route_socket()?;
-        let links = link::list(&mut netlink).context("list", "links")?;
-        let ours = |link: &&Link| {
-            link.group == self.group && endpoints.iter().any(|endpoint| endpoint.attached.link == link.name)
-        };
-        let doomed: Vec<u32> = links.iter().filter(ours).map(|link| link.index).collect();
-        self.links.removing(links.iter().filter(ours).map(|link| link.name.as_str()));
-        link::remove_all(&mut netlink, &doomed, self.group).context("remove", "the links of containers")?;
-        for endpoint in &endpoints {
-            self.records.remove_endpoint(&endpoint.attached.network, &endpoint.container)?;
-        }
-        for network in endpoints.iter().map(|endpoint| &endpoint.attached.network).collect::<BTreeSet<_>>() {
-            let unowned = self.records.network(network)?.filter(|record| record.unowned);
-            if let Some(record) = unowned
-                && self.records.endpoints(network)?.is_empty()
-            {
-                self.remove_bridge(&record.spec)?;
-            }
-        }
-        Ok(())
-    }
 }
 
 /// A socket for links in this namespace.
@@ -435,6 +293,7 @@ pub(crate) fn has_ipv6(spec: &NetworkSpec) -> bool {
 
 fn same_or_refuse(known: &NetworkSpec, wanted: &NetworkSpec) -> Result<()> {
     let settings = [
+        ("driver", known.driver == wanted.driver),
         ("bridge", known.bridge == wanted.bridge),
         ("subnets", known.subnets == wanted.subnets),
         ("internal", known.internal == wanted.internal),
@@ -446,45 +305,7 @@ fn same_or_refuse(known: &NetworkSpec, wanted: &NetworkSpec) -> Result<()> {
     }
 }
 
-/// What the link will be like.
-fn plan_link(container: &ContainerId, endpoint: &EndpointSpec, network: &NetworkSpec) -> Result<(Attached, Mac)> {
-    let mut gateways = Vec::new();
-    let mut with_prefix = |address: IpAddr| -> Result<u8> {
-        let subnet = address::subnet_of(network, address)?;
-        if !network.internal {
-            gateways.push(subnet.gateway);
-        }
-        Ok(subnet.prefix)
-    };
-    let ipv4 = endpoint.ipv4.map(|v4| with_prefix(v4.into()).map(|prefix| (v4, prefix))).transpose()?;
-    let ipv6 = endpoint.ipv6.map(|v6| with_prefix(v6.into()).map(|prefix| (v6, prefix))).transpose()?;
-    let address = endpoint.ipv4.map(IpAddr::V4).or(endpoint.ipv6.map(IpAddr::V6));
-    let mac = match (&endpoint.mac, address) {
-        (Some(text), _) => address::parse_mac(text)?,
-        (None, Some(address)) => address::mac_of(address),
-        (None, None) => address::mac_of(IpAddr::from(fold(container.as_bytes()).to_be_bytes())),
-    };
-    let attached = Attached {
-        network: network.name.clone(),
-        interface: endpoint.interface.clone(),
-        link: link_name(container, &network.name),
-        mac: address::show_mac(mac),
-        ipv4,
-        ipv6,
-        link_local: endpoint.link_local.clone(),
-        gateways,
-        gateway_priority: endpoint.gateway_priority,
-    };
-    Ok((attached, mac))
-}
-
-/// `wl-`, 8 digits of the container's id and 4 of the network's name: 15 characters, all that a link may have.
-pub(crate) fn link_name(container: &ContainerId, network: &NetworkName) -> String {
-    let id = container.get(..8).unwrap_or(container);
-    format!("wl-{id}{:04x}", fold(network.as_bytes()) & 0xffff)
-}
-
 /// FNV-1a: a number that stays the same from version to version.
-fn fold(bytes: &[u8]) -> u32 {
+pub(super) fn fold(bytes: &[u8]) -> u32 {
     bytes.iter().fold(0x811c_9dc5, |hash, byte| (hash ^ u32::from(*byte)).wrapping_mul(0x0100_0193))
 }

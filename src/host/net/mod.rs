@@ -2,6 +2,8 @@
 //!
 //! ```text
 //!  Net ── machine ─┬─ record        networks/<name>/{spec, endpoints/<container>}, one lock for the machine
+//!   │              ├─ attach        containers' links, coming and going
+//!   │              ├─ parent        networks that stand on a link of the machine
 //!   │              ├─ link, address, route, inside, sysctl, forwarding           what the kernel is told by netlink
 //!   │              └─ rules ── nft  the rule sets: pure; as text; as one transaction
 //!   ├─── publish ──── conntrack     connections that must be decided anew
@@ -19,6 +21,7 @@
 //! is used again. Why it is built so is in docs/architecture.md.
 
 mod address;
+mod attach;
 mod conntrack;
 pub mod dns;
 pub mod dnsredirect;
@@ -34,6 +37,7 @@ mod machine;
 mod netlink;
 mod nft;
 mod owner;
+mod parent;
 mod publish;
 mod record;
 pub mod relay;
@@ -51,7 +55,7 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard};
 
-use crate::desired::{EndpointSpec, NetworkSpec, PortSpec, Protocol};
+use crate::desired::{Driver, EndpointSpec, NetworkSpec, PortSpec, Protocol};
 use crate::name::{ContainerId, NetworkName, ProjectName};
 use crate::observed::ObservedNetwork;
 pub use error::{NetError, Result};
@@ -131,7 +135,7 @@ impl Net {
         Ok(Self { shared: Arc::new(shared) })
     }
 
-    /// Makes a network, or mends one whose bridge or rules are gone. Returns what else had to be changed on the host, to be
+    /// Makes a network, or mends one whose bridge, parent or rules are gone. Returns what else had to be changed on the host, to be
     /// told to the user.
     ///
     /// # Errors
@@ -224,7 +228,7 @@ impl Net {
         self.run(|shared| shared.machine.routes()).await
     }
 
-    /// Links a container to a network: a veth pair whose inner end is born in `netns`. It is still down and without an
+    /// Links a container to a network: a veth pair whose inner end is born in `netns`, or a link on the network's parent. It is still down and without an
     /// address; [`Net::finish_inside`] follows when all links of the container are made.
     ///
     /// # Errors
@@ -399,13 +403,14 @@ impl Net {
     /// # Errors
     /// When the rules can't be read.
     pub fn warnings_now(&self, networks: &[NetworkSpec], publishes: bool) -> Result<Vec<String>> {
-        let outward: Vec<&NetworkSpec> = networks.iter().filter(|network| !network.internal).collect();
+        let bridges = || networks.iter().filter(|network| network.driver == Driver::Bridge);
+        let outward: Vec<&NetworkSpec> = bridges().filter(|network| !network.internal).collect();
         let mut told = Vec::new();
         if !outward.is_empty() {
             told = forwarding::pending(outward.into_iter().any(machine::has_ipv6))?;
         }
         let firewall = Firewall::read().context("read", "the rules of other firewalls")?;
-        told.extend(networks.iter().flat_map(|network| firewall.warnings(network)));
+        told.extend(bridges().flat_map(|network| firewall.warnings(network)));
         told.extend(firewall.relay_note().filter(|_| publishes));
         told.extend(self.shared.machine.records.take_damaged());
         Ok(told)

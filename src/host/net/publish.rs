@@ -194,7 +194,8 @@ fn publication(machine: &Machine, endpoint: &EndpointRecord) -> Result<Publicati
 /// The endpoint over which a container's ports are reached: where its own default route goes.
 fn way_in(machine: &Machine, container: &ContainerId) -> Result<Option<EndpointRecord>> {
     let mut endpoints = machine.records.endpoints_of(container)?;
-    endpoints.retain(|endpoint| !endpoint.attached.gateways.is_empty());
+    // One without an end on the host is reached by its own address.
+    endpoints.retain(|endpoint| !endpoint.attached.gateways.is_empty() && endpoint.attached.parent.is_none());
     endpoints.sort_by(|one, other| {
         let priority = other.attached.gateway_priority.cmp(&one.attached.gateway_priority);
         priority.then_with(|| one.attached.interface.cmp(&other.attached.interface))

@@ -27,13 +27,16 @@ pub struct HostRoute {
     pub interface: Option<String>,
 }
 
-/// The message that sets the default route.
+/// The message that sets the default route; an unspecified gateway is none.
 pub(crate) fn default_message(link: u32, gateway: IpAddr) -> Route {
-    let message = match gateway {
-        IpAddr::V4(v4) => RouteMessageBuilder::<Ipv4Addr>::new().output_interface(link).gateway(v4).build(),
-        IpAddr::V6(v6) => RouteMessageBuilder::<Ipv6Addr>::new().output_interface(link).gateway(v6).build(),
-    };
-    Route::NewRoute(message)
+    let v4 = RouteMessageBuilder::<Ipv4Addr>::new().output_interface(link);
+    let v6 = RouteMessageBuilder::<Ipv6Addr>::new().output_interface(link);
+    Route::NewRoute(match gateway {
+        IpAddr::V4(gateway) if gateway.is_unspecified() => v4.scope(RouteScope::Link).build(),
+        IpAddr::V6(gateway) if gateway.is_unspecified() => v6.build(),
+        IpAddr::V4(gateway) => v4.gateway(gateway).build(),
+        IpAddr::V6(gateway) => v6.gateway(gateway).build(),
+    })
 }
 
 /// What the kernel gives its own IPv6 routes to subnets.

@@ -14,8 +14,8 @@ use super::nft::{Table, apply};
 use super::publish;
 use super::record::EndpointRecord;
 use super::rules::{self, Relayed};
-use super::{address, forwarding, route};
-use crate::desired::{NetworkSpec, Subnet};
+use super::{address, forwarding, parent, route};
+use crate::desired::{Driver, NetworkSpec, Subnet};
 use crate::name::{ContainerId, ProjectName};
 use crate::observed::{Loss, NetworkLoss, ObservedNetwork};
 
@@ -38,29 +38,14 @@ pub(crate) fn survey(machine: &Machine, project: Option<&ProjectName>) -> Result
     let mut found = Survey::default();
     let mut own = Vec::new();
     for record in machine.records.networks()? {
-        let bridge = bridge(machine, &links, &record.spec);
-        let mut lost = BTreeSet::new();
-        if let Some(bridge) = bridge
-            && !has_gateways(&record.spec, bridge, &addresses)
-        {
-            lost.insert(NetworkLoss::Addresses);
-        } else if let Some(bridge) = bridge
-            && !missing_routes(&mut routes, &record.spec, bridge).context("list", "routes")?.is_empty()
-        {
-            lost.insert(NetworkLoss::Routes);
-        }
-        if !rules {
-            lost.insert(NetworkLoss::Rules);
-        }
-        if !record.spec.internal && !forwarding::is_on(has_ipv6(&record.spec))? {
-            lost.insert(NetworkLoss::Forwarding);
-        }
+        let base = base(machine, &links, &record.spec);
+        let lost = network_losses(&record.spec, base, &addresses, rules, &mut routes)?;
         if let Some(project) = project {
             let mine = machine.records.endpoints(&record.spec.name)?.into_iter().filter(|e| e.project == *project);
-            own.extend(mine.map(|endpoint| (endpoint, bridge.map(|bridge| bridge.index))));
+            own.extend(mine.map(|endpoint| (endpoint, base.map(|base| base.index))));
         }
         let on_it = machine.records.containers_on(&record.spec.name)?.into_iter().collect();
-        found.networks.push(ObservedNetwork { present: bridge.is_some(), lost, spec: record.spec, endpoints: on_it });
+        found.networks.push(ObservedNetwork { present: base.is_some(), lost, spec: record.spec, endpoints: on_it });
     }
     if let Some(project) = project {
         found.lost = lost(machine, project, &own, &links)?;
@@ -68,7 +53,12 @@ pub(crate) fn survey(machine: &Machine, project: Option<&ProjectName>) -> Result
     Ok(found)
 }
 
-fn bridge<'a>(machine: &Machine, links: &'a [Link], spec: &NetworkSpec) -> Option<&'a Link> {
+/// The link of the host that a network is made of, if it does its work: its bridge, or what it stands on.
+fn base<'a>(machine: &Machine, links: &'a [Link], spec: &NetworkSpec) -> Option<&'a Link> {
+    if let Some(parent) = spec.driver.parent() {
+        machine.links.stands_on(parent.name());
+        return parent::among(machine, links, parent);
+    }
     links.iter().find(|link| link.name == spec.bridge && link.bridge && link.up && link.group == machine.group)
 }
 
@@ -93,6 +83,36 @@ pub(crate) fn missing_routes(netlink: &mut Netlink, spec: &NetworkSpec, bridge: 
     Ok(missing)
 }
 
+/// What a bridge has lost; a network that stands on a link of the machine has nothing else to lose.
+fn network_losses(
+    spec: &NetworkSpec,
+    base: Option<&Link>,
+    addresses: &[(u32, IpAddr)],
+    rules: bool,
+    routes: &mut Netlink,
+) -> Result<BTreeSet<NetworkLoss>> {
+    let mut lost = BTreeSet::new();
+    if spec.driver != Driver::Bridge {
+        return Ok(lost);
+    }
+    if let Some(bridge) = base
+        && !has_gateways(spec, bridge, addresses)
+    {
+        lost.insert(NetworkLoss::Addresses);
+    } else if let Some(bridge) = base
+        && !missing_routes(routes, spec, bridge).context("list", "routes")?.is_empty()
+    {
+        lost.insert(NetworkLoss::Routes);
+    }
+    if !rules {
+        lost.insert(NetworkLoss::Rules);
+    }
+    if !spec.internal && !forwarding::is_on(has_ipv6(spec))? {
+        lost.insert(NetworkLoss::Forwarding);
+    }
+    Ok(lost)
+}
+
 fn has_gateways(spec: &NetworkSpec, bridge: &Link, addresses: &[(u32, IpAddr)]) -> bool {
     spec.subnets.iter().all(|subnet| addresses.contains(&(bridge.index, subnet.gateway)))
 }
@@ -106,11 +126,16 @@ fn lost(
     let ports = endpoints.iter().any(|(endpoint, _)| !endpoint.published.is_empty());
     let ports_are_lost = ports && !ports_are_whole(machine, project)?;
     let mut lost: BTreeMap<ContainerId, BTreeSet<Loss>> = BTreeMap::new();
-    for (endpoint, bridge) in endpoints {
-        let is_it = |link: &&Link| {
-            link.name == endpoint.attached.link && link.group == machine.group && link.up && link.controller == *bridge
+    for (endpoint, base) in endpoints {
+        let is_it = |link: &Link| {
+            link.name == endpoint.attached.link && link.group == machine.group && link.up && link.controller == *base
         };
-        let linked = bridge.is_some() && links.iter().any(|link| is_it(&link));
+        let linked = base.is_some()
+            && match endpoint.attached.parent {
+                // It is seen inside only, and goes with its parent.
+                Some(parent) => *base == Some(parent),
+                None => links.iter().any(is_it),
+            };
         if !linked {
             let network = endpoint.attached.network.clone();
             lost.entry(endpoint.container.clone()).or_default().insert(Loss::Link(network));

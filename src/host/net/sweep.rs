@@ -6,10 +6,10 @@ use netlink_packet_netfilter::nftables::{NfTablesMessage, TableAttribute, TableM
 use netlink_packet_netfilter::{NetfilterHeader, NetfilterMessage, NetfilterMessageInner, NetfilterProtoFamily};
 
 use super::error::{Context, Result};
-use super::link;
 use super::machine::{Machine, route_socket};
 use super::netlink::Netlink;
 use super::nft::{Family, apply};
+use super::{link, parent};
 use crate::name::ContainerId;
 
 /// Removes the records of containers that are not in `known`, links of this world that no record claims, and tables of
@@ -35,6 +35,9 @@ pub(crate) fn sweep(machine: &Machine, known: impl FnOnce() -> BTreeSet<Containe
 fn links(machine: &Machine) -> Result<Vec<String>> {
     let mut claimed = BTreeSet::new();
     for record in machine.records.networks()? {
+        if let Some(parent) = record.spec.driver.parent() {
+            claimed.extend([parent.name().to_owned(), parent::far_end(parent.name())]);
+        }
         claimed.insert(record.spec.bridge);
     }
     claimed.extend(machine.records.all_endpoints()?.into_iter().map(|endpoint| endpoint.attached.link));

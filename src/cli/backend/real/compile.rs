@@ -94,6 +94,7 @@ impl Real {
             timeout: wish.timeout,
             remove_orphans: wish.remove_orphans,
             compatibility: self.compatibility,
+            ignore_orphans: self.ignore_orphans,
             nonce: oneoff::random()?,
             files: compile::wanted_files(project, &source).into_iter().map(read).collect(),
             lenders: self.lenders(project),

@@ -9,6 +9,7 @@ use super::super::super::settings::ProjectFiles;
 use super::super::config::Digests;
 use super::super::{ConfigOutput, ConfigPart, ConfigWish, Loaded};
 use super::{Real, digests, failed, ledger};
+use crate::compose::model::Project;
 use crate::compose::{self, LoadOptions, config};
 use crate::desired::compile::{CompileError, wanted_files};
 use crate::diag::{Code, Diagnostic, Diagnostics, render};
@@ -19,8 +20,11 @@ impl Real {
     pub(super) fn load_files(&self, files: &ProjectFiles, services: &[String]) -> Result<Loaded, CliError> {
         // The others stay known, so that they are not taken for orphans.
         let options = LoadOptions { whole: true, ..options(files, services)? };
-        let loaded = compose::load(&options).map_err(diagnostics)?;
-        let project = loaded.project.clone();
+        let mut loaded = compose::load(&options).map_err(diagnostics)?;
+        let idle = compose::support::without_effect(&loaded);
+        loaded.warnings.extend(idle);
+        let mut project = loaded.project.clone();
+        on_platform(&mut project, &loaded);
         let mut named = loaded.files.clone();
         let rendered = loaded.warnings.iter().map(|warning| (warning.once, render(warning, &loaded.sources)));
         let mut rendered: Vec<(bool, String)> = rendered.collect();
@@ -95,6 +99,15 @@ impl Real {
         });
         let sources = loaded.as_ref().map(|loaded| loaded.sources.clone()).unwrap_or_default();
         diagnostics(Diagnostics::new(told.collect(), sources))
+    }
+}
+
+/// `DOCKER_DEFAULT_PLATFORM` is the platform of services that name none.
+fn on_platform(project: &mut Project, loaded: &compose::Loaded) {
+    let platform = loaded.variables.values.get("DOCKER_DEFAULT_PLATFORM").filter(|platform| !platform.is_empty());
+    let Some(platform) = platform else { return };
+    for service in project.services.values_mut() {
+        service.platform.get_or_insert_with(|| platform.clone());
     }
 }
 

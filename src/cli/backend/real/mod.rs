@@ -51,6 +51,7 @@ pub struct Real {
     paths: Paths,
     parallel: Option<usize>,
     compatibility: bool,
+    ignore_orphans: bool,
     /// The lock file, where it is not beside the compose file.
     lock_file: Option<PathBuf>,
     /// What was loaded last: later errors point into its files.
@@ -72,6 +73,7 @@ impl Real {
             paths: settings.paths.clone(),
             parallel: settings.parallel,
             compatibility: settings.project.compatibility,
+            ignore_orphans: settings.project.ignore_orphans,
             lock_file: settings.lock_file.clone(),
             loaded: RefCell::new(None),
             wished: RefCell::new(None),

@@ -205,6 +205,76 @@ networks:
 }
 
 #[test]
+fn networks_on_a_link_of_the_machine() {
+    let on = |options: &str, more: &str| {
+        format!(
+            "services: {{web: {{ports: [{{target: 80}}], networks: {{n: {{{more}}}}}}}}}\nnetworks: {{n: {{driver: {options}, \
+             ipam: {{config: [{{subnet: 192.0.2.0/24}}]}}}}}}"
+        )
+    };
+    let spec = |options: &str| up(&on(options, "")).networks["shop_n"].clone();
+    let lan = spec("macvlan, driver_opts: {parent: eth0}");
+    let parent = Parent::Link("eth0".into());
+    assert_eq!(lan.driver, Driver::Macvlan { parent, mode: MacvlanMode::Bridge });
+    assert!(lan.bridge.is_empty() && !lan.internal);
+    let apart = spec("macvlan, driver_opts: {macvlan_mode: vepa}");
+    assert!(matches!(&apart.driver, Driver::Macvlan { parent: Parent::Own(name), mode: MacvlanMode::Vepa }
+        if name.starts_with("wl-")));
+    assert!(apart.internal, "nothing leads out");
+    let vlan = spec("ipvlan, driver_opts: {parent: eth0.7, ipvlan_mode: l3, ipvlan_flag: private}");
+    let parent = Parent::Vlan { name: "eth0.7".into(), of: "eth0".into(), id: 7 };
+    assert_eq!(vlan.driver, Driver::Ipvlan { parent, mode: IpvlanMode::L3, flag: IpvlanFlag::Private });
+    // The range of the link is what the network is to be in, and no reason to refuse it.
+    let leases = Leases { routes: vec![(IpAddr::from([192, 0, 2, 0]), 24)], ..Leases::default() };
+    let project = project(&on("macvlan, driver_opts: {parent: eth0}", ""));
+    let desired = compile(&project, &images(&project), &leases, &request()).unwrap();
+    assert!(desired.containers["shop-web-1"].spec.ports.is_empty(), "it is reached by its own address");
+
+    for (options, more, says) in [
+        ("macvlan, driver_opts: {parent: lo}", "", "networks.n.driver_opts.parent: nothing can stand on `lo`"),
+        ("macvlan, driver_opts: {parent: eth0.4095}", "", "networks.n.driver_opts.parent: `eth0.4095` has no VLAN"),
+        (
+            "macvlan, driver_opts: {macvlan_mode: l2}",
+            "",
+            "networks.n.driver_opts.macvlan_mode: `l2` is none of bridge,",
+        ),
+        ("macvlan, driver_opts: {ipvlan_mode: l2}", "", "a network with driver `macvlan` has no option `ipvlan_mode`"),
+        (
+            "ipvlan",
+            "mac_address: '02:42:ac:11:00:02'",
+            "services.web.networks.n.mac_address: an ipvlan has the hardware",
+        ),
+        ("other", "", "networks.n.driver: there is no network driver `other` here"),
+    ] {
+        let errors = errors(&on(options, more));
+        assert!(errors[0].contains(says), "{errors:?}");
+    }
+}
+
+#[test]
+fn options_of_an_endpoint() {
+    let of = |options: &str| {
+        format!("services: {{web: {{networks: {{n: {{driver_opts: {{{options}}}}}}}}}}}\nnetworks: {{n: {{}}}}")
+    };
+    let desired = up(&of("com.docker.network.endpoint.ifname: lan0, com.docker.network.endpoint.sysctls: \
+         'net.ipv4.conf.IFNAME.log_martians=1,net.ipv6.neigh.IFNAME.retrans_time_ms=7'"));
+    let endpoint = &desired.containers["shop-web-1"].spec.endpoints[0];
+    assert_eq!(endpoint.interface, "lan0");
+    let pair = |key: &str, value: &str| (key.to_owned(), value.to_owned());
+    let wanted = [pair("ipv4/conf/lan0/log_martians", "1"), pair("ipv6/neigh/lan0/retrans_time_ms", "7")];
+    assert_eq!(endpoint.sysctls, wanted);
+    for (options, says) in [
+        ("com.docker.network.endpoint.sysctls: net.ipv4.ip_forward=1", "is no parameter of a link"),
+        ("com.docker.network.endpoint.sysctls: net.ipv4.conf.IFNAME.../x=1", "is no parameter of a link"),
+        ("com.docker.network.endpoint.ifname: a/b", "`a/b` is no name for a link"),
+        ("other: 1", "driver_opts.other: there is no option `other` of an endpoint"),
+    ] {
+        let errors = errors(&of(options));
+        assert!(errors[0].contains(says), "{errors:?}");
+    }
+}
+
+#[test]
 fn ports_without_an_address_take_that_of_their_network() {
     let desired = up(
         "services: {web: {ports: [{target: 80}, {target: 81, host_ip: 127.0.0.1}], networks: {n: {}, inner: {priority: 9}}}}\n\

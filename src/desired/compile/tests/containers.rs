@@ -260,6 +260,8 @@ fn restart_policies() {
     assert_eq!(policy("    restart: unless-stopped"), RestartPolicy::UnlessStopped);
     let deploy = "    restart: always\n    deploy: {restart_policy: {condition: on-failure, max_attempts: 2}}";
     assert_eq!(policy(deploy), RestartPolicy::OnFailure { retries: 2 });
+    let any = "    deploy: {restart_policy: {max_attempts: 2}}";
+    assert_eq!(policy(any), RestartPolicy::Attempts { retries: 2 });
     assert!(error("    restart: bogus").starts_with("restart: `bogus` is no restart policy"));
     assert!(error("    restart: always:3").contains("only `on-failure`"));
 }

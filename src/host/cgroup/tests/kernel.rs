@@ -11,6 +11,7 @@ use crate::desired::Resources;
 
 /// A project that is gone with the test, also where it fails.
 struct World {
+    name: String,
     layout: Layout,
 }
 
@@ -19,12 +20,16 @@ impl World {
         static NUMBER: AtomicU32 = AtomicU32::new(0);
         let name = format!("test-{}-{}", std::process::id(), NUMBER.fetch_add(1, Ordering::Relaxed));
         // Without systemd's scope: a test process must not leave the group that it was started in.
-        Self { layout: Layout::new(Mounts::detect().expect("cgroups are mounted"), &name, false) }
+        Self { layout: layout(&name), name }
     }
 
     fn container(&self, id: &str, resources: &Resources) -> Cgroup {
         self.layout.container(id, resources, &Devices::Rules(Vec::new())).expect("a group").cgroup
     }
+}
+
+fn layout(name: &str) -> Layout {
+    Layout::new(Mounts::detect().expect("cgroups are mounted"), name, false)
 }
 
 impl Drop for World {
@@ -238,6 +243,41 @@ fn a_shim_moves_itself_into_its_leaf_in_every_hierarchy() {
     let groups = output(command.spawn().expect("cat starts"));
     assert!(groups.lines().all(|line| line.ends_with("/shims")), "{groups}");
     assert!(world.layout.list().expect("a list").is_empty(), "a leaf is no container");
+}
+
+#[test]
+fn a_container_may_be_in_a_group_of_the_users() {
+    let world = World::new();
+    let theirs = format!("users-{}", std::process::id());
+    let tops: Vec<_> = Mounts::detect().expect("mounted").hierarchies.into_iter().map(|one| one.top).collect();
+    // One group is the user's own, the one below it is made on the way.
+    tops.iter().for_each(|top| std::fs::create_dir(top.join(&theirs)).expect("a group"));
+    let id = "0123456789ab";
+    let resources = |parent: &str| Resources { parent: Some(parent.to_owned()), pids: Some(7), ..Resources::default() };
+    let cgroup = world.container(id, &resources(&format!("/{theirs}/deep")));
+    let child = shell(&cgroup, "exec cat /proc/self/cgroup");
+    let said = output(child);
+    let inside: Vec<&str> = said.lines().filter(|line| line.contains(&format!("/{theirs}/deep/windlass-"))).collect();
+    assert!(inside.iter().any(|line| line.contains(&format!("-{id}"))), "{said}");
+    assert_eq!(
+        cgroup
+            .place(Controller::Pids)
+            .map(|place| std::fs::read_to_string(place.dir.join("pids.max")))
+            .expect("a place")
+            .expect("read"),
+        "7\n"
+    );
+    // Another process that knows nothing of it finds it.
+    let other = layout(&world.name);
+    assert_eq!(other.list().expect("list"), BTreeSet::from([id.to_owned()]));
+    let found = other.existing(id).expect("look");
+    assert_eq!(found.places().len(), cgroup.places().len());
+    found.remove().expect("remove");
+    assert!(other.list().expect("list").is_empty());
+    for top in &tops {
+        assert!(!top.join(&theirs).join("deep").exists(), "it goes with the last container");
+        std::fs::remove_dir(top.join(&theirs)).expect("what is the user's stays");
+    }
 }
 
 #[test]

@@ -3,6 +3,7 @@
 mod foreign;
 mod inside;
 mod links;
+mod parents;
 mod publishing;
 mod relaying;
 mod rulesets;

@@ -241,7 +241,6 @@ pub fn network(number: u8) -> NetworkSpec {
         name: NetworkName::new(format!("shop_n{number}")),
         key: format!("n{number}"),
         project: Some(project()),
-        driver: "bridge".into(),
         bridge: format!("wl-{number:010x}"),
         subnets: vec![Subnet {
             address: IpAddr::from([10, 77, number, 0]),

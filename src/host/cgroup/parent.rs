@@ -1,0 +1,78 @@
+//! Containers in a group of the user's choice (`cgroup_parent`) instead of their project's:
+//! `<top>/<cgroup_parent>/windlass-<project>-<container id>`.
+//!
+//! The kernel is the only record: the name tells whose it is, and an extended attribute which of the groups above were made for it
+//! and go with the last container. Where systemd runs the machine it is the only one to make groups outside of a scope, so there
+//! the attribute is not followed.
+
+use std::collections::BTreeMap;
+use std::ffi::CString;
+use std::fs;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Component, Path, PathBuf};
+
+use super::{Error, Result, files};
+
+/// On a group that was made on the way to a container.
+const MADE: &str = "trusted.windlass";
+
+/// The groups of one project's containers that are not with the project: container id → path below the top of a hierarchy.
+pub(super) type Elsewhere = BTreeMap<String, PathBuf>;
+
+/// The path of a container's group below the top of a hierarchy.
+pub(super) fn path(parent: &str, project: &str, id: &str) -> PathBuf {
+    // What leads upwards was refused before; a path that does so all the same leads nowhere else.
+    let parts = Path::new(parent).components().filter(|part| matches!(part, Component::Normal(_)));
+    parts.collect::<PathBuf>().join(prefix(project) + id)
+}
+
+fn prefix(project: &str) -> String {
+    format!("windlass-{project}-")
+}
+
+/// Finds the groups of a project's containers anywhere in a hierarchy.
+pub(super) fn search(top: &Path, project: &str) -> Result<Elsewhere> {
+    let (prefix, mut found) = (prefix(project), Elsewhere::new());
+    let mut ahead = vec![PathBuf::new()];
+    while let Some(at) = ahead.pop() {
+        for name in files::folders(&top.join(&at))? {
+            let path = at.join(&name);
+            match name.strip_prefix(&prefix) {
+                Some(id) if id.len() >= 12 && id.bytes().all(|byte| byte.is_ascii_hexdigit()) => {
+                    found.insert(id.to_owned(), path);
+                }
+                _ => ahead.push(path),
+            }
+        }
+    }
+    Ok(found)
+}
+
+/// Makes a group, and marks it if it was not there.
+pub(super) fn make(dir: &Path) -> Result<()> {
+    match fs::create_dir(dir) {
+        Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => Ok(()),
+        Err(source) => Err(Error::file("create", dir, source)),
+        Ok(()) => mark(dir).map_err(|source| Error::file("mark", dir, source)),
+    }
+}
+
+fn mark(dir: &Path) -> std::io::Result<()> {
+    rustix::fs::setxattr(dir, MADE, b"1", rustix::fs::XattrFlags::empty()).map_err(Into::into)
+}
+
+fn is_marked(dir: &Path) -> bool {
+    let Ok(path) = CString::new(dir.as_os_str().as_bytes()) else { return false };
+    let mut value = [0_u8; 8];
+    rustix::fs::getxattr(path.as_c_str(), MADE, &mut value).is_ok()
+}
+
+/// Removes the groups above a container's that were made for it, and that nobody else is in.
+pub(super) fn tidy(dir: &Path) {
+    for above in dir.ancestors().skip(1).take_while(|above| is_marked(above)) {
+        // Somebody else is in it: it goes with the last one.
+        if fs::remove_dir(above).is_err() {
+            return;
+        }
+    }
+}
