@@ -26,6 +26,8 @@ pub struct Survey {
     pub networks: Vec<ObservedNetwork>,
     /// What containers of a project have lost. Of one that is just being made or removed, anything.
     pub lost: BTreeMap<ContainerId, BTreeSet<Loss>>,
+    /// Whether the kernel forwarded: without (`false`) and with IPv6, as far as networks need it.
+    pub(super) forwarding: BTreeMap<bool, bool>,
 }
 
 /// Looks at every network, and at the links and ports of a project's containers.
@@ -52,8 +54,11 @@ pub(crate) fn survey(machine: &Machine, project: Option<&ProjectName>) -> Result
         if !rules {
             lost.insert(NetworkLoss::Rules);
         }
-        if !record.spec.internal && !forwarding::is_on(has_ipv6(&record.spec))? {
-            lost.insert(NetworkLoss::Forwarding);
+        if !record.spec.internal {
+            let ipv6 = has_ipv6(&record.spec);
+            let on = forwarding::is_on(ipv6)?;
+            found.forwarding.insert(ipv6, on);
+            lost.extend((!on).then_some(NetworkLoss::Forwarding));
         }
         if let Some(project) = project {
             let mine = machine.records.endpoints(&record.spec.name)?.into_iter().filter(|e| e.project == *project);
