@@ -34,6 +34,25 @@ impl Found {
         Ok(Self { project, observed, applied })
     }
 
+    /// One replica of a service that runs: that with the number `index`, or the first. The other services are not looked at.
+    ///
+    /// # Errors
+    /// A service that is not there, has no such container, or whose container does not run.
+    pub fn look_at<B: Backend>(
+        cx: &Context<'_, B>,
+        service: &str,
+        index: Option<u32>,
+    ) -> Result<ObservedContainer, CliError> {
+        let project = cx.project()?;
+        let observed = cx.backend.observe_service(&project, &ServiceName::from(service))?;
+        let found = Self { project, observed, applied: None };
+        if !found.observed.containers.is_empty() {
+            return found.running(service, index).cloned();
+        }
+        // Whether there is such a service at all, only the rest tells.
+        Self::look(cx)?.running(service, index).cloned()
+    }
+
     /// The services named, each checked to be one.
     ///
     /// # Errors

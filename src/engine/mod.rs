@@ -40,7 +40,7 @@ pub struct Settings {
 impl Default for Settings {
     fn default() -> Self {
         // Steps wait for the kernel and for processes more than they compute.
-        Self { parallel: 48 }
+        Self { parallel: 128 }
     }
 }
 

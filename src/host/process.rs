@@ -3,6 +3,7 @@
 use std::ffi::OsStr;
 use std::fs::OpenOptions;
 use std::io;
+use std::time::{Duration, Instant};
 
 use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, SigmaskHow, Signal, sigaction, sigprocmask};
 use nix::unistd::{ForkResult, dup2_stderr, dup2_stdin, dup2_stdout, fork, setsid};
@@ -50,6 +51,14 @@ pub fn clean_slate() -> io::Result<()> {
     sigprocmask(SigmaskHow::SIG_SETMASK, Some(&SigSet::empty()), None)?;
     nix::sys::stat::umask(nix::sys::stat::Mode::from_bits_truncate(0o022));
     std::env::set_current_dir("/")
+}
+
+/// Waits until this process has one thread, at most so long: one that was joined is gone a moment later.
+pub fn await_one_thread(limit: Duration) {
+    let end = Instant::now() + limit;
+    while std::fs::read_dir("/proc/self/task").is_ok_and(|tasks| tasks.count() > 1) && Instant::now() < end {
+        std::thread::sleep(Duration::from_micros(200));
+    }
 }
 
 /// Puts a file, normally /dev/null, in the place of standard input, output and error.

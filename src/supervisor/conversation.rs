@@ -44,11 +44,12 @@ pub async fn hold(stream: UnixStream, shared: Arc<Shared>, talk: Talk) {
     }
 }
 
-async fn begin(stream: UnixStream, shared: Arc<Shared>, talk: Talk) -> io::Result<()> {
+async fn begin(stream: UnixStream, shared: Arc<Shared>, mut talk: Talk) -> io::Result<()> {
     let std = stream.into_std()?;
     if !socket::is_trusted(&std)? {
         return Err(io::ErrorKind::PermissionDenied.into());
     }
+    talk.connected(std.try_clone()?);
     let (reader, mut writer) = UnixStream::from_std(std)?.into_split();
     let mut reader = BufReader::new(reader);
     let hello: Hello = receive(&mut reader).await?;

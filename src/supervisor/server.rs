@@ -1,8 +1,11 @@
 //! The supervisor's own life: take the project over, hold it, end when nothing of it is left.
 
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io;
-use std::sync::Arc;
+use std::os::unix::net::UnixStream;
+use std::sync::{Arc, PoisonError};
+use std::time::Duration;
 
 use tokio::net::UnixListener;
 use tokio::sync::{Mutex, Notify, watch};
@@ -43,6 +46,9 @@ pub enum ServerError {
     },
 }
 
+/// So long the threads of a supervisor may take to end with it.
+const THREADS_END: Duration = Duration::from_secs(1);
+
 /// Changes how much is logged, as `WINDLASS_LOG` has it.
 pub type LogLevel = Box<dyn Fn(Option<&str>) + Send + Sync>;
 
@@ -66,6 +72,8 @@ pub struct Shared {
     pub project: ProjectName,
     /// The conversations under way.
     pub talking: watch::Sender<Talking>,
+    /// Duplicates of their connections, by their numbers.
+    pub connections: std::sync::Mutex<Connections>,
 }
 
 impl Shared {
@@ -81,6 +89,13 @@ impl Shared {
     }
 }
 
+/// Connections that stay open as long as they are here, whatever becomes of the tasks that serve them.
+#[derive(Debug, Default)]
+pub struct Connections {
+    next: u64,
+    open: BTreeMap<u64, UnixStream>,
+}
+
 /// The conversations under way.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Talking {
@@ -94,13 +109,24 @@ pub struct Talking {
 pub struct Talk {
     shared: Arc<Shared>,
     watches: bool,
+    connection: Option<u64>,
 }
 
 impl Talk {
     /// One that may ask.
     pub fn begin(shared: &Arc<Shared>) -> Self {
         shared.talking.send_modify(|talking| talking.asking += 1);
-        Self { shared: shared.clone(), watches: false }
+        Self { shared: shared.clone(), watches: false, connection: None }
+    }
+
+    /// Has a connection: it is closed when the conversation is over, or where that is the end of the supervisor, as the last
+    /// thing of all. That tells the client that nothing of the project is left.
+    pub fn connected(&mut self, connection: UnixStream) {
+        let mut all = self.shared.connections.lock().unwrap_or_else(PoisonError::into_inner);
+        all.next += 1;
+        let number = all.next;
+        all.open.insert(number, connection);
+        self.connection = Some(number);
     }
 
     /// From now on it only listens.
@@ -115,6 +141,9 @@ impl Talk {
 
 impl Drop for Talk {
     fn drop(&mut self) {
+        if let Some(number) = self.connection {
+            self.shared.connections.lock().unwrap_or_else(PoisonError::into_inner).open.remove(&number);
+        }
         let watches = self.watches;
         self.shared.talking.send_modify(|talking| {
             let count = if watches { &mut talking.watching } else { &mut talking.asking };
@@ -142,15 +171,37 @@ pub fn run(
     crate::host::process::share_heap();
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
-        .thread_keep_alive(std::time::Duration::from_secs(2))
+        .thread_keep_alive(Duration::from_secs(2))
         .enable_all()
         .build()
         .map_err(call("start the runtime"))?;
     let result = runtime.block_on(serve(paths, project, level, ready));
-    // Whatever still blocks must not keep the project's lock.
-    runtime.shutdown_background();
+    // Whatever still blocks must not keep the project's lock for ever.
+    runtime.shutdown_timeout(THREADS_END);
+    let ended = result.map(|emptied| emptied.iter().for_each(Emptied::close));
     drop(lock);
-    result
+    ended
+}
+
+/// Nothing of the project is left.
+struct Emptied {
+    machine: Arc<Machine>,
+    /// Keeps the next client waiting until this process is over.
+    _lock: File,
+    /// Keeps the last ones waiting.
+    _connections: Connections,
+}
+
+impl Emptied {
+    /// Removes what this process itself held. To be called when it has one thread again: with more, leaving its cgroups
+    /// waits for a grace period in each hierarchy.
+    fn close(&self) {
+        tracing::info!("nothing of the project is left");
+        crate::host::process::await_one_thread(THREADS_END);
+        if let Err(error) = self.machine.close() {
+            tracing::warn!(%error, "something of the project was not removed");
+        }
+    }
 }
 
 async fn serve(
@@ -158,7 +209,7 @@ async fn serve(
     project: ProjectName,
     level: LogLevel,
     ready: fn() -> io::Result<()>,
-) -> Result<(), ServerError> {
+) -> Result<Option<Emptied>, ServerError> {
     let call = |operation| move |source| ServerError::Call { operation, source };
     let machine = Arc::new(Machine::open(&paths, &project)?);
     machine.adopt().await?;
@@ -180,6 +231,7 @@ async fn serve(
         leave: Notify::new(),
         project,
         talking: watch::Sender::default(),
+        connections: std::sync::Mutex::default(),
     });
     // Before the engine begins: nothing that it tells may be missed.
     let progress = shared.engine.subscribe();
@@ -188,16 +240,23 @@ async fn serve(
         tracing::warn!(%error, "nobody waits for this supervisor");
     }
     tracing::info!(pid = std::process::id(), "holding the project");
-    tokio::select! {
-        () = shared.engine.run() => {}
-        () = accept(&listener, &shared) => {}
-        () = spent::clear(&shared, progress) => {}
-        () = stay_small(&shared) => {}
-        _lock = emptied(&shared) => close(&shared),
-        () = shared.leave.notified() => tracing::info!("leaving the project to the next supervisor"),
-    }
+    let emptied = tokio::select! {
+        () = shared.engine.run() => None,
+        () = accept(&listener, &shared) => None,
+        () = spent::clear(&shared, progress) => None,
+        () = stay_small(&shared) => None,
+        lock = emptied(&shared) => Some(Emptied {
+            machine: shared.machine.clone(),
+            _lock: lock,
+            _connections: std::mem::take(&mut *shared.connections.lock().unwrap_or_else(PoisonError::into_inner)),
+        }),
+        () = shared.leave.notified() => {
+            tracing::info!("leaving the project to the next supervisor");
+            None
+        }
+    };
     shared.machine.end_probes().await;
-    Ok(())
+    Ok(emptied)
 }
 
 async fn accept(listener: &UnixListener, shared: &Arc<Shared>) {
@@ -208,7 +267,7 @@ async fn accept(listener: &UnixListener, shared: &Arc<Shared>) {
             }
             Err(error) => {
                 tracing::warn!(%error, "a connection was not accepted");
-                tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+                tokio::time::sleep(Duration::from_millis(100)).await;
             }
         }
     }
@@ -252,12 +311,5 @@ async fn emptied(shared: &Shared) -> File {
             // The sender lives as long as we do.
             _ = talking.changed() => {}
         }
-    }
-}
-
-fn close(shared: &Shared) {
-    tracing::info!("nothing of the project is left");
-    if let Err(error) = shared.machine.close() {
-        tracing::warn!(%error, "something of the project was not removed");
     }
 }

@@ -82,11 +82,17 @@ pub trait Backend {
     /// When the ledger can't be read.
     fn applied(&self, project: &ProjectName) -> Result<Option<Desired>, CliError>;
 
-    /// What exists of a project.
+    /// The containers of a project; networks, volumes and images are left out.
     ///
     /// # Errors
-    /// When the ledger or the kernel can't be read.
+    /// When the ledger can't be read.
     fn observe(&self, project: &ProjectName) -> Result<Observed, CliError>;
+
+    /// The containers of one service, without a look at the others.
+    ///
+    /// # Errors
+    /// When the ledger can't be read.
+    fn observe_service(&self, project: &ProjectName, service: &ServiceName) -> Result<Observed, CliError>;
 
     /// Now.
     fn now(&self) -> Stamp;

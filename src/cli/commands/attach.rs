@@ -41,8 +41,7 @@ const PROXIED: [i32; 5] = [libc::SIGINT, libc::SIGTERM, libc::SIGQUIT, libc::SIG
 pub async fn run<B: Backend>(cx: &Context<'_, B>, args: &Attach) -> Result<ExitStatus, CliError> {
     let detach_keys = terminal::detach_keys(&args.detach_keys)
         .map_err(|message| CliError::usage(format!("`--detach-keys`: {message}")))?;
-    let found = Found::look(cx)?;
-    let container = found.running(&args.service, args.index)?;
+    let container = Found::look_at(cx, &args.service, args.index)?;
     if cx.settings.dry_run {
         cx.output.line(&format!("attach to {}", container.spec.name))?;
         return Ok(ExitStatus::DONE);

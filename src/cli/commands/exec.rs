@@ -89,11 +89,10 @@ pub fn wants_terminal(no_tty: Option<bool>, tty: Option<bool>) -> bool {
 /// # Errors
 /// A service that is not there or does not run; a command that can't be started (126, 127).
 pub async fn run<B: Backend>(cx: &Context<'_, B>, args: &Exec) -> Result<ExitStatus, CliError> {
-    let found = Found::look(cx)?;
     let Some((service, argv)) = args.words.split_first() else {
         return Err(CliError::usage("`exec` needs a service and a command"));
     };
-    let container = found.running(service, args.index)?;
+    let container = Found::look_at(cx, service, args.index)?;
     if cx.settings.dry_run {
         cx.output.line(&format!("exec in {}: {}", container.spec.name, argv.join(" ")))?;
         return Ok(ExitStatus::DONE);

@@ -248,6 +248,12 @@ impl Backend for &Fake {
         Ok(self.observed.clone())
     }
 
+    fn observe_service(&self, _: &ProjectName, service: &ServiceName) -> Result<Observed, CliError> {
+        let mut observed = self.observed.clone();
+        observed.containers.retain(|_, container| container.spec.service == *service);
+        Ok(observed)
+    }
+
     fn now(&self) -> Stamp {
         stamp(NOW / 1_000_000_000)
     }

@@ -1,7 +1,7 @@
 //! This program as a descriptor that nothing inside a container can write through.
 //!
 //! Whoever enters a container shows its own file there as /proc/PID/exe; CVE-2019-5736 overwrote runc that way. So what
-//! enters runs from a sealed copy in memory, or from a detached mount that is read-only.
+//! enters runs from a read-only mount that is in no namespace, or from a sealed copy in memory.
 
 use std::fs::File;
 use std::io;
@@ -25,10 +25,10 @@ pub struct ExecutableError {
     source: io::Error,
 }
 
-/// A copy of this program in sealed memory. Costs as much memory as the program is large: share it.
+/// A copy of this program in sealed memory. Costs as much memory as the program is large, and the time to copy that.
 ///
 /// # Errors
-/// When memory is short or executable memory files are forbidden (`vm.memfd_noexec=2`): use [`read_only`].
+/// When memory is short or executable memory files are forbidden (`vm.memfd_noexec=2`).
 pub fn sealed() -> Result<OwnedFd, ExecutableError> {
     seal(Path::new(SELF))
 }
@@ -54,10 +54,10 @@ pub fn seal(path: &Path) -> Result<OwnedFd, ExecutableError> {
     Ok(reader.into())
 }
 
-/// This program on a detached read-only mount: as safe against writing, no copy; needs CAP_SYS_ADMIN.
+/// This program on a read-only mount that is in no namespace: as safe against writing, no copy; needs CAP_SYS_ADMIN.
 ///
 /// # Errors
-/// When mounting is forbidden.
+/// When mounting is forbidden, or this program itself runs from such a mount: use [`sealed`].
 pub fn read_only() -> Result<OwnedFd, ExecutableError> {
     protect(Path::new(SELF))
 }
@@ -72,18 +72,54 @@ pub fn protect(path: &Path) -> Result<OwnedFd, ExecutableError> {
     let tree = rustix::mount::open_tree(rustix::fs::CWD, path, flags).map_err(|cause| at("open_tree")(cause.into()))?;
     let attr = MountAttr { set: libc::MOUNT_ATTR_RDONLY, ..MountAttr::default() };
     sys::mount_setattr(tree.as_fd(), false, attr).map_err(at("mount_setattr"))?;
-    Ok(tree)
+    let reader = File::open(self::path(&tree)).map_err(at("open it on its mount"))?;
+    // With the last descriptor of the tree the mount leaves its namespace: what is in none can be changed by nobody, not by
+    // one with CAP_SYS_ADMIN either. It stays as long as the file is open or runs.
+    drop(tree);
+    Ok(reader.into())
 }
 
-/// [`sealed`], or where that fails [`read_only`].
+/// [`read_only`], or where that fails [`sealed`].
 ///
 /// # Errors
 /// When both fail.
 pub fn protected() -> Result<OwnedFd, ExecutableError> {
-    sealed().or_else(|_| read_only())
+    read_only().or_else(|_| sealed())
 }
 
 /// The path by which this process or its child executes `fd`.
 pub(crate) fn path(fd: impl AsFd) -> PathBuf {
     PathBuf::from(format!("/proc/self/fd/{}", fd.as_fd().as_raw_fd()))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::io::Write as _;
+    use std::process::Command;
+
+    use super::*;
+
+    #[test]
+    fn nobody_makes_the_protected_program_writable_again() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let program = folder.path().join("program");
+        fs::copy("/bin/true", &program).expect("a program");
+        let fd = protect(&program).expect("protected");
+        let path = path(&fd);
+        let write = || File::options().write(true).open(&path).and_then(|mut file| file.write_all(b"x"));
+        assert_eq!(write().expect_err("it is read-only").raw_os_error(), Some(libc::EROFS));
+        // As one with all rights in the container would, who has got hold of /proc/PID/exe.
+        let held = rustix::fs::open(&path, rustix::fs::OFlags::PATH, rustix::fs::Mode::empty()).expect("a descriptor");
+        let clear = MountAttr { clear: libc::MOUNT_ATTR_RDONLY, ..MountAttr::default() };
+        assert!(sys::mount_setattr(held.as_fd(), false, clear).is_err());
+        assert!(rustix::mount::mount_remount(&path, rustix::mount::MountFlags::BIND, "").is_err());
+        let flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC;
+        assert!(rustix::mount::open_tree(rustix::fs::CWD, &path, flags).is_err());
+        assert!(write().is_err());
+        // Nor is it overwritten from here while it runs from there, and it does run.
+        assert!(Command::new(&path).status().expect("it runs").success());
+        fs::remove_file(&program).expect("removed");
+        assert!(Command::new(&path).status().expect("it runs").success(), "also when its file has lost its name");
+    }
 }

@@ -12,11 +12,11 @@ use crate::desired::{ContainerSpec, PortSpec, Stamp};
 use crate::engine::port::HealthRecord;
 use crate::host::paths::Paths;
 use crate::host::record::{self, Durability, RecordError};
-use crate::name::{ContainerId, ProjectName};
+use crate::name::{ContainerId, ProjectName, ServiceName};
 use crate::observed::Hooks;
 
 /// What a container is made of.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Made {
     /// What it is made of.
     pub spec: ContainerSpec,
@@ -35,16 +35,16 @@ pub struct Counters {
     pub streak: u32,
 }
 
-/// Records that a container is about to be made: whatever is found of it later without [`finish`] is half-made.
+/// Records that a container of a service is about to be made: whatever is found of it later without [`finish`] is half-made.
 ///
 /// # Errors
 /// When it can't be written.
-pub fn begin(paths: &Paths, project: &ProjectName, id: &ContainerId) -> Result<(), LedgerError> {
+pub fn begin(paths: &Paths, project: &ProjectName, service: &ServiceName, id: &ContainerId) -> Result<(), LedgerError> {
     let folder = paths.project_containers(project);
     let path = folder.join(id);
     let failed = |source| RecordError::Write { path: path.clone(), source };
     fs::create_dir_all(&folder).map_err(failed)?;
-    fs::write(&path, b"").map_err(failed)?;
+    fs::write(&path, service.as_bytes()).map_err(failed)?;
     let folder = paths.container(id);
     Ok(fs::create_dir_all(&folder).map_err(|source| RecordError::Write { path: folder, source })?)
 }
@@ -93,8 +93,12 @@ pub fn counters(paths: &Paths, id: &ContainerId) -> Result<Counters, RecordError
 ///
 /// # Errors
 /// When it can't be written.
-pub fn set_counters(paths: &Paths, id: &ContainerId, counters: &Counters) -> Result<(), RecordError> {
-    record::write(&paths.container_run(id).join("counters.json"), counters, Durability::Lazy)
+pub fn set_counters(paths: &Paths, id: &ContainerId, counters: &Counters) -> Result<(), LedgerError> {
+    let path = paths.container_run(id).join("counters.json");
+    if *counters == Counters::default() {
+        return remove_file(&path);
+    }
+    Ok(record::write(&path, counters, Durability::Lazy)?)
 }
 
 /// Its health.
@@ -150,8 +154,12 @@ pub fn ports(paths: &Paths, id: &ContainerId) -> Result<Vec<PortSpec>, RecordErr
 ///
 /// # Errors
 /// When it can't be written.
-pub fn set_ports(paths: &Paths, id: &ContainerId, ports: &[PortSpec]) -> Result<(), RecordError> {
-    record::write(&paths.container_run(id).join("ports.json"), &ports, Durability::Lazy)
+pub fn set_ports(paths: &Paths, id: &ContainerId, ports: &[PortSpec]) -> Result<(), LedgerError> {
+    let path = paths.container_run(id).join("ports.json");
+    if ports.is_empty() {
+        return remove_file(&path);
+    }
+    Ok(record::write(&path, &ports, Durability::Lazy)?)
 }
 
 /// Forgets a container: its folders, and at last its name in the project's list, so that a removal that is cut short

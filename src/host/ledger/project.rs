@@ -12,7 +12,7 @@ use crate::desired::{ContainerSpec, Desired};
 use crate::host::image::Settings;
 use crate::host::paths::Paths;
 use crate::host::record::{self, Durability, RecordError};
-use crate::name::{ContainerId, ProjectName};
+use crate::name::{ContainerId, ProjectName, ServiceName};
 
 /// The desired state that was last applied; `None` for a project that was never up.
 ///
@@ -88,6 +88,17 @@ pub fn all(paths: &Paths) -> Vec<ProjectName> {
 /// The ids of a project's containers, half-made ones among them.
 pub fn containers(paths: &Paths, project: &ProjectName) -> Vec<ContainerId> {
     names(&paths.project_containers(project)).into_iter().map(ContainerId::from).collect()
+}
+
+/// Of these, the ones that are a service's, and those of which their entry does not say whose they are.
+pub fn containers_of(paths: &Paths, project: &ProjectName, service: &ServiceName) -> Vec<ContainerId> {
+    let folder = paths.project_containers(project);
+    let mut ids = containers(paths, project);
+    ids.retain(|id| match fs::read(folder.join(id)) {
+        Ok(named) => named.is_empty() || named == service.as_bytes(),
+        Err(_) => true,
+    });
+    ids
 }
 
 /// Forgets a project of which nothing is left: its desired state, its logs, its run folder. To be called with its

@@ -10,7 +10,7 @@ use crate::name::ContainerId;
 
 impl Machine {
     pub(super) async fn create(&self, id: &ContainerId, spec: &ContainerSpec) -> Result<(), MachineError> {
-        ledger::begin(&self.paths, &self.project, id)?;
+        ledger::begin(&self.paths, &self.project, &spec.service, id)?;
         self.check_bind_sources(spec)?;
         let state = self.paths.container(id);
         for folder in ["upper", "work"] {

@@ -65,7 +65,7 @@ pub struct Machine {
     live: RwLock<BTreeMap<ContainerId, Arc<Live>>>,
     detaching: sandbox::Detaching,
     changed: Arc<Notify>,
-    /// What shims and whoever enters a container run: a sealed copy of this program.
+    /// What shims and whoever enters a container run: this program, protected.
     executable: OwnedFd,
     cache: Arc<observe::Cache>,
     told: Arc<watch::Told>,
@@ -82,7 +82,9 @@ impl Machine {
         let net = Net::open(&paths.root, &paths.run)?;
         let changed = Arc::new(Notify::new());
         let told = Arc::new(watch::Told::default());
-        let watch = watch::Watch::networks(&net, project, told.clone(), changed.clone())?;
+        let cache = Arc::new(observe::Cache::told(net.keep()));
+        let heard = watch::Heard { told: told.clone(), cache: cache.clone(), changed: changed.clone() };
+        let watch = watch::Watch::networks(&net, project, heard)?;
         Ok(Self {
             paths: paths.clone(),
             project: project.clone(),
@@ -95,7 +97,7 @@ impl Machine {
             live: RwLock::default(),
             changed,
             executable: container::executable::protected()?,
-            cache: Arc::new(observe::Cache::told()),
+            cache,
             told,
             _watch: watch,
         })
@@ -124,10 +126,7 @@ impl Machine {
             }
             Action::PauseContainer { id, .. } => self.pause(id).await?,
             Action::UnpauseContainer { id, .. } => self.unpause(id).await?,
-            Action::ReleaseContainer { id, .. } => {
-                self.release(id).await?;
-                self.refresh_names().await;
-            }
+            Action::ReleaseContainer { id, .. } => self.release(id).await?,
             Action::MendContainer { id, name, lost } => self.mend(id, name, lost).await?,
             Action::RemoveContainer { id, .. } => self.remove(id).await?,
         }
@@ -157,7 +156,8 @@ impl Machine {
 impl Host for Machine {
     async fn observe(&self, desired: &Desired) -> Result<Observed, HostError> {
         self.end_lost_shims().await;
-        let mut observed = observe::observe(&self.paths, &self.project, Some(desired), &self.cache)?;
+        let sight = observe::Sight { paths: &self.paths, net: &self.net, images: &self.images, cache: &self.cache };
+        let mut observed = observe::observe(&sight, &self.project, desired)?;
         self.observe_told(&mut observed).await;
         if self.told.names_stale.swap(false, Ordering::AcqRel) {
             self.refresh_names().await;
@@ -170,6 +170,7 @@ impl Host for Machine {
         if let Some(id) = action.container() {
             self.cache.changed(id);
         }
+        self.cache.networks_changed();
         Ok(result?)
     }
 

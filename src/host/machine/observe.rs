@@ -1,8 +1,11 @@
 //! Reads what exists of a project. Works with and without a supervisor: the ledger says what was made of what, the
 //! kernel says what runs.
 
+mod cache;
+
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+pub use cache::Cache;
 
 use super::{MachineError, with_causes};
 use crate::desired::{Desired, NetworkSpec, PortSpec, Stamp, Target};
@@ -14,166 +17,85 @@ use crate::host::net::{Net, Owner};
 use crate::host::paths::Paths;
 use crate::host::record::RecordError;
 use crate::host::{clock, volume, world};
-use crate::name::{ContainerId, ContainerName, ProjectName};
+use crate::name::{ContainerId, ContainerName, ProjectName, ServiceName};
 use crate::observed::{Exit, Health, Observed, ObservedContainer, ObservedPort, ObservedVolume, PortHolder, State};
 
-/// What was read before and still holds.
-#[derive(Debug, Default)]
-pub struct Cache {
-    /// What containers are made of never changes: read once.
-    made: Mutex<BTreeMap<ContainerId, Arc<Made>>>,
-    /// How containers stood; `None` for those who look without being told of changes.
-    seen: Option<Mutex<Seen>>,
-}
-
-#[derive(Debug, Default)]
-struct Seen {
-    /// Counts them: what was read while one came is not kept.
-    changes: u64,
-    /// Those whose shims tell of their ends; of others nothing is kept.
-    followed: BTreeSet<ContainerId>,
-    containers: BTreeMap<ContainerId, ObservedContainer>,
-}
-
-impl Cache {
-    /// For a supervisor, who makes all changes himself or is told of them by the shims: a container is read anew after
-    /// [`Cache::changed`].
-    pub fn told() -> Self {
-        Self { seen: Some(Mutex::default()), ..Self::default() }
-    }
-
-    /// From now on its shim tells of its end.
-    pub fn follow(&self, id: &ContainerId) {
-        self.changed(id);
-        if let Some(seen) = &self.seen {
-            lock(seen).followed.insert(id.clone());
-        }
-    }
-
-    /// Nobody tells of its end any more.
-    pub fn unfollow(&self, id: &ContainerId) {
-        if let Some(seen) = &self.seen {
-            lock(seen).followed.remove(id);
-        }
-        self.changed(id);
-    }
-
-    /// A container is not as it was.
-    pub fn changed(&self, id: &ContainerId) {
-        if let Some(seen) = &self.seen {
-            let mut seen = lock(seen);
-            seen.changes += 1;
-            seen.containers.remove(id);
-        }
-    }
-
-    /// Forgets a container that was removed.
-    pub fn forget(&self, id: &ContainerId) {
-        lock(&self.made).remove(id);
-        self.changed(id);
-    }
-
-    /// `None`: its making was not finished. So it is with a damaged record, which the user is told of: what is left of the
-    /// container is made anew. One that can't be read, or that a newer windlass wrote, is nobody's to be removed.
-    fn made(&self, paths: &Paths, id: &ContainerId, told: &mut Vec<String>) -> Result<Option<Arc<Made>>, RecordError> {
-        let mut cache = lock(&self.made);
-        if let Some(made) = cache.get(id) {
-            return Ok(Some(made.clone()));
-        }
-        let made = match ledger::made(paths, id) {
-            Err(error @ RecordError::Damaged { .. }) => {
-                told.push(with_causes(&error));
-                None
-            }
-            other => other?.map(Arc::new),
-        };
-        cache.extend(made.iter().map(|made| (id.clone(), made.clone())));
-        Ok(made)
-    }
-
-    /// As it was seen last, else by a `look`.
-    fn seen<E>(
-        &self,
-        id: &ContainerId,
-        look: impl FnOnce() -> Result<ObservedContainer, E>,
-    ) -> Result<ObservedContainer, E> {
-        let Some(seen) = &self.seen else { return look() };
-        let changes = {
-            let seen = lock(seen);
-            if let Some(container) = seen.containers.get(id) {
-                return Ok(container.clone());
-            }
-            seen.changes
-        };
-        let container = look()?;
-        let mut seen = lock(seen);
-        if seen.changes == changes && seen.followed.contains(id) && container.state != State::Incomplete {
-            seen.containers.insert(id.clone(), container.clone());
-        }
-        Ok(container)
-    }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+/// Where is looked.
+pub struct Sight<'a> {
+    /// The folders.
+    pub paths: &'a Paths,
+    /// The networks.
+    pub net: &'a Net,
+    /// The images.
+    pub images: &'a Store,
+    /// What was read before.
+    pub cache: &'a Cache,
 }
 
 /// Everything of a project that exists, and what its desired state names besides.
 ///
 /// # Errors
 /// When the networks can't be read, or a container's record can't or is a newer windlass's.
-pub fn observe(
-    paths: &Paths,
-    project: &ProjectName,
-    desired: Option<&Desired>,
-    cache: &Cache,
-) -> Result<Observed, MachineError> {
-    let mut observed = Observed::default();
-    for id in project::containers(paths, project) {
-        let warnings = &mut observed.warnings;
-        let there = cache.seen(&id, || container(paths, project, &id, cache, warnings))?;
-        observed.containers.insert(id, there);
-    }
-    networks(paths, project, desired, &mut observed)?;
-    let named = |name: &str| desired.is_some_and(|d| d.volumes.contains_key(name));
+pub fn observe(sight: &Sight<'_>, project: &ProjectName, desired: &Desired) -> Result<Observed, MachineError> {
+    let paths = sight.paths;
+    let mut observed = containers(paths, project, None, sight.cache)?;
+    networks(sight, project, desired, &mut observed)?;
     for spec in volume::list(paths) {
-        if spec.project.as_ref() == Some(project) || named(&spec.name) {
+        if spec.project.as_ref() == Some(project) || desired.volumes.contains_key(&spec.name) {
             observed.volumes.insert(spec.name.clone(), ObservedVolume { spec });
         }
     }
-    if let Some(desired) = desired {
-        let store = Store::open(&paths.root)?;
-        let images: BTreeMap<_, _> =
-            desired.containers.values().flat_map(|c| c.spec.images()).map(|image| (&image.id, image)).collect();
-        observed.images =
-            images.into_iter().filter(|(_, image)| store.layers_present(image)).map(|(id, _)| id.clone()).collect();
+    let images: BTreeMap<_, _> =
+        desired.containers.values().flat_map(|c| c.spec.images()).map(|image| (&image.id, image)).collect();
+    let present = images.into_iter().filter(|(_, image)| sight.images.layers_present(image));
+    observed.images = present.map(|(id, _)| id.clone()).collect();
+    Ok(observed)
+}
+
+/// The containers of a project, or those of one of its services; the rest of what was observed is left out.
+///
+/// # Errors
+/// When a container's record can't be read or is a newer windlass's.
+pub fn containers(
+    paths: &Paths,
+    project: &ProjectName,
+    service: Option<&ServiceName>,
+    cache: &Cache,
+) -> Result<Observed, RecordError> {
+    let mut observed = Observed::default();
+    let ids = match service {
+        Some(service) => project::containers_of(paths, project, service),
+        None => project::containers(paths, project),
+    };
+    for id in ids {
+        let warnings = &mut observed.warnings;
+        let there = cache.seen(&id, || container(paths, project, &id, cache, warnings))?;
+        observed.containers.insert(id, there);
     }
     Ok(observed)
 }
 
 /// The networks, what containers have lost of theirs, and the ports that may not be had.
 fn networks(
-    paths: &Paths,
+    sight: &Sight<'_>,
     project: &ProjectName,
-    desired: Option<&Desired>,
+    desired: &Desired,
     observed: &mut Observed,
 ) -> Result<(), MachineError> {
-    let named = |name: &str| desired.is_some_and(|d| d.networks.contains_key(name));
-    let net = Net::open(&paths.root, &paths.run)?;
-    let survey = net.survey_now(project)?;
+    let (paths, net) = (sight.paths, sight.net);
+    let survey = sight.cache.survey(|| net.survey_now(project))?;
     observed.warnings.extend(net.damaged());
-    for network in survey.networks {
-        if network.spec.project.as_ref() == Some(project) || named(&network.spec.name) {
-            observed.networks.insert(network.spec.name.clone(), network);
+    for network in &survey.networks {
+        if network.spec.project.as_ref() == Some(project) || desired.networks.contains_key(&network.spec.name) {
+            observed.networks.insert(network.spec.name.clone(), network.clone());
         }
     }
-    for (id, lost) in survey.lost {
-        if let Some(container) = observed.containers.get_mut(&id) {
-            container.lost = lost;
+    for (id, lost) in &survey.lost {
+        if let Some(container) = observed.containers.get_mut(id) {
+            container.lost.clone_from(lost);
         }
     }
-    let wanted: Vec<PortSpec> = desired.map(|desired| wanted_ports(desired, observed)).unwrap_or_default();
-    for taken in net.taken_now(project, &wanted)? {
+    for taken in net.taken_now(project, &wanted_ports(desired, observed))? {
         let numbers =
             taken.numbers.into_iter().map(|(number, owner)| (number, owner.map(|owner| holder(paths, owner))));
         observed.ports.push(ObservedPort { spec: taken.port, local: taken.local, taken: numbers.collect() });
@@ -217,10 +139,10 @@ fn holder(paths: &Paths, owner: Owner) -> PortHolder {
 ///
 /// # Errors
 /// When the rules of the kernel can't be read.
-pub fn notes(paths: &Paths, desired: &Desired) -> Result<Vec<String>, MachineError> {
+pub fn notes(net: &Net, desired: &Desired) -> Result<Vec<String>, MachineError> {
     let networks: Vec<NetworkSpec> = desired.networks.values().cloned().collect();
     let publishes = desired.containers.values().any(|declared| !declared.spec.ports.is_empty());
-    Ok(Net::open(&paths.root, &paths.run)?.warnings_now(&networks, publishes)?)
+    Ok(net.warnings_now(&networks, publishes)?)
 }
 
 fn container(
@@ -324,43 +246,4 @@ fn health(paths: &Paths, id: &ContainerId, state: &State, started: Option<&Stamp
 /// The name of a project's cgroups: several worlds have projects of the same name.
 pub fn cgroup_name(paths: &Paths, project: &ProjectName) -> String {
     world::name_of(&paths.root, project)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_container_is_read_anew_when_it_changed_or_nobody_tells_of_it() {
-        let (cache, id, project) = (Cache::told(), ContainerId::from("c"), ProjectName::from("p"));
-        let paths = Paths { root: "/nowhere".into(), run: "/nowhere".into() };
-        let created = || ObservedContainer { state: State::Created, ..half_made(&paths, &project, &id) };
-        let looks = std::cell::Cell::new(0);
-        let look = || {
-            looks.set(looks.get() + 1);
-            Ok::<_, RecordError>(created())
-        };
-        cache.seen(&id, look).expect("a look");
-        cache.seen(&id, look).expect("a look");
-        assert_eq!(looks.get(), 2, "nobody tells of it yet");
-        cache.follow(&id);
-        cache.seen(&id, look).expect("a look");
-        cache.seen(&id, look).expect("a look");
-        assert_eq!(looks.get(), 3);
-        cache.changed(&id);
-        cache.seen(&id, look).expect("a look");
-        assert_eq!(looks.get(), 4);
-        cache.changed(&id);
-        cache
-            .seen(&id, || {
-                cache.changed(&id);
-                look()
-            })
-            .expect("a look");
-        cache.seen(&id, look).expect("a look");
-        assert_eq!(looks.get(), 6, "it changed while it was looked at");
-        cache.unfollow(&id);
-        cache.seen(&id, look).expect("a look");
-        assert_eq!(looks.get(), 7);
-    }
 }

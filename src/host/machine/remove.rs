@@ -14,7 +14,6 @@ impl Machine {
         let (paths, project, gone) = (self.paths.clone(), self.project.clone(), id.clone());
         tokio::task::spawn_blocking(move || ledger::forget(&paths, &project, &gone)).await??;
         self.cache.forget(id);
-        self.refresh_names().await;
         Ok(())
     }
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
-use tokio::sync::{Mutex, RwLock, watch};
+use tokio::sync::{Mutex, Notify, RwLock, watch};
 
 use super::watch::{Inside, Taken};
 use super::{Machine, MachineError};
@@ -35,8 +35,12 @@ pub struct Live {
     pub running: RwLock<Option<Running>>,
     /// Counts the ends of its process.
     pub ends: watch::Sender<u64>,
-    /// Its shim is gone.
+    /// Its shim is lost.
     pub over: AtomicBool,
+    /// Its shim was told to end.
+    leaving: AtomicBool,
+    /// So many steps are ending its process.
+    pub ending: AtomicUsize,
     /// What somebody has taken away inside its network namespace.
     pub taken: Arc<Taken>,
     /// Hears of that.
@@ -52,7 +56,8 @@ impl Machine {
         let made = match self.make_sandbox(id, spec).await {
             Ok(live) => Arc::new(live),
             Err(error) => {
-                self.unlink(id, &spec.ports.is_empty()).await;
+                self.unplug(id, !spec.ports.is_empty()).await;
+                self.forget_links(id).await;
                 return Err(error);
             }
         };
@@ -122,17 +127,20 @@ impl Machine {
     /// Takes a container in that has a shim: its events count from now on.
     pub(super) async fn take_in(&self, id: &ContainerId, live: Arc<Live>) {
         self.live.write().await.insert(id.clone(), live.clone());
-        self.cache.follow(id);
+        self.cache.followed(id);
         let (changed, cache, id) = (self.changed.clone(), self.cache.clone(), id.clone());
         tokio::spawn(async move {
             while let Some(Event::Exited(_)) = live.shim.event().await {
                 live.running.write().await.take();
                 cache.changed(&id);
                 live.ends.send_modify(|ends| *ends += 1);
-                changed.notify_one();
+                tell(&live, &changed);
             }
-            // The connection has ended: the shim was told to end, or is lost, which the next observation deals with.
-            cache.unfollow(&id);
+            if live.leaving.load(Ordering::Acquire) {
+                return;
+            }
+            // The shim is lost, which the next observation deals with.
+            cache.lost(&id);
             live.over.store(true, Ordering::Release);
             live.ends.send_modify(|ends| *ends += 1);
             changed.notify_one();
@@ -162,6 +170,10 @@ impl Machine {
     }
 
     /// Gives back what a container without a process has: its ports, its links, its shim.
+    ///
+    /// The links go before the shim: those that many containers lose at the same time are one request, where the end of each
+    /// network namespace would be a wait of its own. Their records go last, so that whoever takes over in between knows of
+    /// them.
     pub(super) async fn release(&self, id: &ContainerId) -> Result<(), MachineError> {
         let live = self.live.write().await.remove(id);
         // Its sockets keep its network namespace alive.
@@ -171,11 +183,12 @@ impl Machine {
             // Its shim was lost: what its record says is still published.
             None => ledger::ports(&self.paths, id).is_ok_and(|ports| !ports.is_empty()),
         };
+        self.unplug(id, ports).await;
         if let Some(live) = live {
-            // With the shim its network namespace ends, and with that its links, maybe before they are taken off.
-            self.net.leaving(id);
+            live.leaving.store(true, Ordering::Release);
             // One that is gone already needs no telling.
             let _ = live.shim.shutdown().await;
+            self.told.names_stale.store(true, Ordering::Release);
         }
         // One that was killed left its socket, which is how a container tells that it has a sandbox.
         let socket = self.paths.shim_socket(id);
@@ -183,24 +196,49 @@ impl Machine {
             Err(e) if e.kind() != std::io::ErrorKind::NotFound => return Err(MachineError::file("remove", socket)(e)),
             _ => {}
         }
-        self.unlink(id, &!ports).await;
+        self.forget_links(id).await;
+        self.cache.followed(id);
+        self.cache.networks_changed();
         Ok(())
     }
 
-    /// Takes a container off its networks, with its ports. What fails here is found again by the next sweep.
-    async fn unlink(&self, id: &ContainerId, without_ports: &bool) {
-        if !without_ports && let Err(error) = self.net.withdraw(&self.project, std::slice::from_ref(id)).await {
+    /// Takes a container's ports and links away. What fails here is found again by the next sweep.
+    async fn unplug(&self, id: &ContainerId, ports: bool) {
+        if ports && let Err(error) = self.net.withdraw(&self.project, std::slice::from_ref(id)).await {
             tracing::warn!(%error, container = id.short(), "its ports were not withdrawn");
         }
         // The record comes before the link: without one there is none, and a batch less to wait for.
         if self.net.is_attached(id) {
             self.detaching.detach(id.clone()).await;
         }
+    }
+
+    /// Removes the records of what [`Machine::unplug`] took away.
+    async fn forget_links(&self, id: &ContainerId) {
+        if let Err(error) = self.net.forget(std::slice::from_ref(id)).await {
+            tracing::warn!(%error, container = id.short(), "its links are still in their records");
+        }
         if let Err(error) = ledger::set_ports(&self.paths, id, &[]) {
             tracing::warn!(%error, container = id.short(), "its ports are still in its record");
         }
     }
 }
+
+/// Wakes the engine, as a process has ended. One that a step ends is looked at when the step is over, or where that takes its
+/// time, a little later: fifty that go at the same time are not worth fifty looks.
+fn tell(live: &Live, changed: &Arc<Notify>) {
+    if live.ending.load(Ordering::Acquire) == 0 {
+        return changed.notify_one();
+    }
+    let changed = changed.clone();
+    tokio::spawn(async move {
+        tokio::time::sleep(LATER).await;
+        changed.notify_one();
+    });
+}
+
+/// So much later.
+const LATER: Duration = Duration::from_millis(200);
 
 impl Live {
     fn new(shim: Shim, sandbox: Sandbox, spec: ContainerSpec, held: Vec<Held>) -> Self {
@@ -212,6 +250,8 @@ impl Live {
             running: RwLock::new(None),
             ends: watch::Sender::new(0),
             over: AtomicBool::new(false),
+            leaving: AtomicBool::new(false),
+            ending: AtomicUsize::new(0),
             taken: Arc::default(),
             inside: Mutex::default(),
         }
@@ -240,7 +280,7 @@ pub struct Detaching {
 }
 
 /// So long the first waits for others that are about to come; one that takes its time to stop keeps nobody longer.
-const TOGETHER: Duration = Duration::from_millis(50);
+const TOGETHER: Duration = Duration::from_millis(150);
 
 /// One that is about to leave its networks, until this is dropped.
 pub struct Leaving(Arc<AtomicUsize>);
@@ -270,8 +310,8 @@ impl Detaching {
                     batch.push(next);
                 }
                 let ids: Vec<ContainerId> = batch.iter().map(|(id, _)| id.clone()).collect();
-                if let Err(error) = net.detach_all(&ids).await {
-                    tracing::warn!(%error, "containers were not taken off their networks");
+                if let Err(error) = net.unplug_all(&ids).await {
+                    tracing::warn!(%error, "links of containers were not removed");
                 }
                 for (_, done) in batch {
                     // Nobody waits any more: that is no error.

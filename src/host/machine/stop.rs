@@ -2,6 +2,8 @@
 
 use std::fs;
 use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use super::sandbox::Live;
@@ -30,6 +32,22 @@ pub fn clear_marks(paths: &Paths, id: &ContainerId) {
     }
 }
 
+/// The end of a process is a step's doing, for as long as this lives.
+struct Ending(Arc<Live>);
+
+impl Ending {
+    fn begin(live: Arc<Live>) -> Self {
+        live.ending.fetch_add(1, Ordering::AcqRel);
+        Self(live)
+    }
+}
+
+impl Drop for Ending {
+    fn drop(&mut self) {
+        self.0.ending.fetch_sub(1, Ordering::AcqRel);
+    }
+}
+
 impl Machine {
     /// Signals the first process, waits, kills what is left; then the sandbox goes too.
     pub(super) async fn stop(
@@ -40,12 +58,12 @@ impl Machine {
         grace: Duration,
     ) -> Result<(), MachineError> {
         let _leaving = self.detaching.announce();
+        let live = self.live.read().await.get(id).cloned();
+        let _ending = live.map(Ending::begin);
         let mark = stopped_mark(&self.paths, id);
         fs::write(&mark, b"").map_err(MachineError::file("write", &mark))?;
         self.end_process(id, name, signal, grace).await?;
-        self.release(id).await?;
-        self.refresh_names().await;
-        Ok(())
+        self.release(id).await
     }
 
     async fn end_process(
@@ -74,7 +92,7 @@ impl Machine {
                 self.thaw(id, &live).await?;
             }
             let ended = tokio::time::timeout(grace, ends.wait_for(|ends| *ends > before)).await.is_ok();
-            if ended && !live.over.load(std::sync::atomic::Ordering::Acquire) {
+            if ended && !live.over.load(Ordering::Acquire) {
                 return Ok(());
             }
         }

@@ -9,6 +9,7 @@ use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
+use super::observe::Cache;
 use super::sandbox::Live;
 use super::{Machine, MachineError, share};
 use crate::desired::{ContainerSpec, NetMode};
@@ -58,12 +59,21 @@ pub struct Inside {
     _watch: Watch,
 }
 
+/// Who is told of what is heard.
+pub struct Heard {
+    /// What no look shows.
+    pub told: Arc<Told>,
+    /// What was observed of the networks no longer holds.
+    pub cache: Arc<Cache>,
+    /// Wakes the engine.
+    pub changed: Arc<Notify>,
+}
+
 /// Listens to one project's networks.
 struct Networks {
     net: Net,
     project: ProjectName,
-    told: Arc<Told>,
-    changed: Arc<Notify>,
+    heard: Heard,
     /// When other firewalls are looked at.
     due: Option<Instant>,
 }
@@ -90,24 +100,25 @@ impl Networks {
                 self.due.get_or_insert_with(|| Instant::now() + QUIET);
                 return;
             }
-            Event::Joined(_) => self.told.names_stale.store(true, Ordering::Release),
+            Event::Joined(_) => self.heard.told.names_stale.store(true, Ordering::Release),
             Event::Link(_) => {
                 tracing::info!(?event, "somebody changed the network");
-                self.told.names_stale.store(true, Ordering::Release);
+                self.heard.told.names_stale.store(true, Ordering::Release);
             }
             Event::Rules | Event::Address(_) | Event::Route(_) => {
                 tracing::info!(?event, "somebody changed the network");
             }
         }
-        self.changed.notify_one();
+        self.heard.cache.networks_changed();
+        self.heard.changed.notify_one();
     }
 
     async fn look_at_firewalls(&mut self) -> Result<(), NetError> {
         self.due = None;
         if self.net.ways_are_outdated(&self.project).await? {
             tracing::info!("another firewall filters what comes in otherwise than before");
-            self.told.ways_outdated.store(true, Ordering::Release);
-            self.changed.notify_one();
+            self.heard.told.ways_outdated.store(true, Ordering::Release);
+            self.heard.changed.notify_one();
         }
         Ok(())
     }
@@ -115,17 +126,14 @@ impl Networks {
 
 impl Watch {
     /// Listens to changes of links, routes and rules in the network namespace of the process.
-    pub fn networks(
-        net: &Net,
-        project: &ProjectName,
-        told: Arc<Told>,
-        changed: Arc<Notify>,
-    ) -> Result<Self, MachineError> {
+    pub fn networks(net: &Net, project: &ProjectName, heard: Heard) -> Result<Self, MachineError> {
         let events = net.events(project)?;
-        let networks = Networks { net: net.clone(), project: project.clone(), told, changed, due: None };
+        let networks = Networks { net: net.clone(), project: project.clone(), heard, due: None };
+        let cache = networks.heard.cache.clone();
         Ok(Self(tokio::spawn(async move {
             if let Err(error) = networks.listen(events).await {
                 tracing::warn!(%error, "changes of the network are not heard any more");
+                cache.keep_no_networks();
             }
         })))
     }

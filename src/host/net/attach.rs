@@ -187,26 +187,40 @@ impl Machine {
 
     /// Takes containers off all their networks, and networks away that only waited for that.
     pub fn detach(&self, containers: &[ContainerId]) -> Result<()> {
+        self.unplug(containers)?;
+        self.forget(containers)
+    }
+
+    /// Removes the links of containers, all in one go. Their records stay.
+    pub fn unplug(&self, containers: &[ContainerId]) -> Result<()> {
         let _lock = self.records.lock()?;
-        let mut endpoints = Vec::new();
+        let mut names = BTreeSet::new();
         for container in containers {
-            endpoints.extend(self.records.endpoints_of(container)?);
+            let networks = self.records.networks_of(container)?;
+            names.extend(networks.iter().map(|network| link_name(container, network)));
         }
         let mut netlink = route_socket()?;
         let links = link::list(&mut netlink).context("list", "links")?;
-        let ours = |link: &&Link| {
-            link.group == self.group && endpoints.iter().any(|endpoint| endpoint.attached.link == link.name)
-        };
+        let ours = |link: &&Link| link.group == self.group && names.contains(&link.name);
         let doomed: Vec<u32> = links.iter().filter(ours).map(|link| link.index).collect();
         self.links.removing(links.iter().filter(ours).map(|link| link.name.as_str()));
-        link::remove_all(&mut netlink, &doomed, self.group).context("remove", "the links of containers")?;
-        for endpoint in &endpoints {
-            self.records.remove_endpoint(&endpoint.attached.network, &endpoint.container)?;
+        link::remove_all(&mut netlink, &doomed, self.group).context("remove", "the links of containers")
+    }
+
+    /// Removes the records of containers without links, and networks that only waited for that.
+    pub fn forget(&self, containers: &[ContainerId]) -> Result<()> {
+        let _lock = self.records.lock()?;
+        let mut left = BTreeSet::new();
+        for container in containers {
+            for network in self.records.networks_of(container)? {
+                self.records.remove_endpoint(&network, container)?;
+                left.insert(network);
+            }
         }
-        for network in endpoints.iter().map(|endpoint| &endpoint.attached.network).collect::<BTreeSet<_>>() {
-            let unowned = self.records.network(network)?.filter(|record| record.unowned);
+        for network in left {
+            let unowned = self.records.network(&network)?.filter(|record| record.unowned);
             if let Some(record) = unowned
-                && self.records.endpoints(network)?.is_empty()
+                && self.records.containers_on(&network)?.is_empty()
             {
                 self.remove_links(&record.spec)?;
             }

@@ -10,7 +10,9 @@ use netlink_packet_netfilter::nftables::{
     ChainAttribute, NfTablesMessage, RuleAttribute, SetElementList, TableAttribute,
 };
 use netlink_packet_netfilter::{NetfilterMessage, NetfilterMessageInner};
-use netlink_packet_route::{AddressFamily, RouteNetlinkMessage as Route};
+use netlink_packet_route::RouteNetlinkMessage as Route;
+use nix::sys::socket::setsockopt;
+use nix::sys::socket::sockopt::RcvBufForce;
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
@@ -21,7 +23,8 @@ use super::link::Link;
 use super::machine::route_socket;
 use super::netlink::{Netlink, is_own};
 use super::nft::apply;
-use super::{dnsredirect, link, route, sysctl};
+use super::notice::Notice;
+use super::{dnsredirect, link, sysctl};
 
 /// Multicast groups of NETLINK_NETFILTER and NETLINK_ROUTE.
 const NFTABLES: u32 = 7;
@@ -33,6 +36,9 @@ const ROUTE6: u32 = 11;
 
 /// So long whoever takes a route away inside a container has to put another in its place.
 const SETTLED: Duration = Duration::from_secs(1);
+
+/// So many bytes of messages may wait to be read.
+const ROOM: usize = 8 << 20;
 
 /// Something that happened.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -186,12 +192,12 @@ impl Events {
                 return Ok(Some(event));
             }
         }
-        while let Some(messages) = self.links.netlink.poll::<Route>().or_else(overrun).context("read", "links")? {
+        while let Some(messages) = self.links.netlink.poll::<Notice>().or_else(overrun).context("read", "links")? {
             if messages.is_empty() {
                 return Ok(Some(Event::Link(String::new())));
             }
-            for (port, message) in messages {
-                let event = self.link_event(is_own(port), message);
+            for (port, notice) in messages {
+                let event = self.link_event(is_own(port), notice);
                 self.waiting.extend(event);
             }
             if let Some(event) = self.waiting.pop_front() {
@@ -218,16 +224,9 @@ impl Events {
 
     /// What a message tells of a link of this world. Whoever changed it, what we know of it follows; only what others have
     /// done is told, as far as the kernel says whose deed it was ([`OwnLinks`] helps): an event too many does no harm.
-    fn link_event(&mut self, own: bool, message: Route) -> Option<Event> {
-        let event = match message {
-            // A bridge tells of its ports besides, in messages that leave half of a link out: the link's own follows.
-            Route::DelLink(message) | Route::NewLink(message)
-                if message.header.interface_family == AddressFamily::Bridge =>
-            {
-                return None;
-            }
-            Route::DelLink(message) => {
-                let link = link::of_message(message);
+    fn link_event(&mut self, own: bool, notice: Notice) -> Option<Event> {
+        let event = match notice {
+            Notice::DelLink(link) => {
                 let stood_on = self.own.is_parent(&link.name) && self.gone.insert(link.name.clone());
                 let lost = link.group == self.group || stood_on;
                 self.plugged.remove(&link.name);
@@ -236,8 +235,7 @@ impl Events {
                 self.own.gone(&link.name);
                 event
             }
-            Route::NewLink(message) => {
-                let link = link::of_message(message);
+            Notice::NewLink(link) => {
                 let back = self.gone.remove(&link.name);
                 if link.group != self.group {
                     return back.then_some(Event::Link(link.name));
@@ -253,12 +251,9 @@ impl Events {
                 }
             }
             // Of a bridge only: a link that becomes a port of one loses its own, and nobody needs them.
-            Route::DelAddress(message) => self.bridges.get(&message.header.index).cloned().map(Event::Address),
-            message @ Route::DelRoute(_) => {
-                let lost = route::of_main_table(message)?;
-                self.bridges.get(&lost.link).cloned().map(Event::Route)
-            }
-            _ => None,
+            Notice::DelAddress(index) => self.bridges.get(&index).cloned().map(Event::Address),
+            Notice::DelRoute(index) => self.bridges.get(&index).cloned().map(Event::Route),
+            Notice::Other => None,
         };
         event.filter(|event| !own && !self.own.explains(event))
     }
@@ -373,6 +368,8 @@ fn is_loss(message: &Route) -> bool {
 
 impl Source {
     fn open(mut netlink: Netlink, groups: &[u32]) -> io::Result<Self> {
+        // Fifty containers that come or go at once tell more than the usual room holds; an overrun only costs a look.
+        let _ = setsockopt(&netlink, RcvBufForce, &ROOM);
         groups.iter().try_for_each(|group| netlink.join(*group))?;
         let descriptor = netlink.as_fd().try_clone_to_owned()?;
         // SAFETY: the AsyncFd owns this descriptor, which nobody else closes or changes.

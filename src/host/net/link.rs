@@ -3,16 +3,16 @@
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd};
 
-use netlink_packet_core::{NLM_F_ACK, NLM_F_CREATE, NLM_F_EXCL};
+use netlink_packet_core::{NLM_F_ACK, NLM_F_CREATE, NLM_F_DUMP, NLM_F_EXCL};
 use netlink_packet_route::RouteNetlinkMessage as Route;
 use netlink_packet_route::link::{
-    InfoBridgePort, InfoData, InfoKind, InfoPortData, InfoPortKind, InfoVeth, LinkAttribute, LinkFlags, LinkInfo,
-    LinkMessage,
+    InfoBridgePort, InfoData, InfoPortData, InfoPortKind, InfoVeth, LinkAttribute, LinkInfo, LinkMessage,
 };
 use rtnetlink::{LinkBridge, LinkMessageBuilder, LinkUnspec, LinkVeth};
 
 use super::address::Mac;
 use super::netlink::Netlink;
+use super::notice::Notice;
 
 /// What the kernel says of a link.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -132,31 +132,23 @@ pub(crate) fn up_message(index: u32) -> Route {
 /// Has the kernel act at once on the carrier that a bridge port and its bridge have just got. It does so by itself up to
 /// a second later, and drops what is sent until then; to ask for a link brings it forward (Linux 6.8).
 pub(crate) fn settle(netlink: &mut Netlink, port: &str) -> io::Result<()> {
-    let found = netlink.ask(Route::GetLink(LinkUnspec::new_with_name(port).build()), 0)?;
-    let bridge = found.into_iter().find_map(|message| match message {
-        Route::NewLink(message) => message.attributes.into_iter().find_map(|attribute| match attribute {
-            LinkAttribute::Controller(index) => Some(index),
-            _ => None,
-        }),
-        _ => None,
-    });
-    if let Some(index) = bridge {
-        netlink.ask(Route::GetLink(LinkUnspec::new_with_index(index).build()), 0)?;
+    if let Some(index) = find(netlink, port)?.and_then(|link| link.controller) {
+        netlink.ask_for::<_, Notice>(Route::GetLink(LinkUnspec::new_with_index(index).build()), 0)?;
     }
     Ok(())
 }
 
 /// All links of the namespace.
 pub(crate) fn list(netlink: &mut Netlink) -> io::Result<Vec<Link>> {
-    let found = netlink.dump(Route::GetLink(LinkMessage::default()))?;
-    Ok(found.into_iter().filter_map(read).collect())
+    let found = netlink.ask_for(Route::GetLink(LinkMessage::default()), NLM_F_DUMP)?;
+    Ok(found.into_iter().filter_map(Notice::link).collect())
 }
 
 /// The link of that name.
 pub(crate) fn find(netlink: &mut Netlink, name: &str) -> io::Result<Option<Link>> {
     let message = LinkUnspec::new_with_name(name).build();
-    match netlink.ask(Route::GetLink(message), 0) {
-        Ok(found) => Ok(found.into_iter().find_map(read)),
+    match netlink.ask_for(Route::GetLink(message), 0) {
+        Ok(found) => Ok(found.into_iter().find_map(Notice::link)),
         Err(error) if error.raw_os_error() == Some(libc::ENODEV) => Ok(None),
         Err(error) => Err(error),
     }
@@ -197,32 +189,4 @@ fn gone_is_fine(result: io::Result<()>) -> io::Result<()> {
         Err(error) if error.raw_os_error() == Some(libc::ENODEV) => Ok(()),
         other => other,
     }
-}
-
-fn read(message: Route) -> Option<Link> {
-    let Route::NewLink(message) = message else { return None };
-    Some(of_message(message))
-}
-
-/// What a message says of a link.
-pub(crate) fn of_message(message: LinkMessage) -> Link {
-    let mut link = Link {
-        index: message.header.index,
-        name: String::new(),
-        group: 0,
-        bridge: false,
-        up: message.header.flags.contains(LinkFlags::Up),
-        running: message.header.flags.contains(LinkFlags::Running),
-        controller: None,
-    };
-    for attribute in message.attributes {
-        match attribute {
-            LinkAttribute::IfName(name) => link.name = name,
-            LinkAttribute::Group(group) => link.group = group,
-            LinkAttribute::Controller(index) => link.controller = Some(index),
-            LinkAttribute::LinkInfo(infos) => link.bridge = infos.contains(&LinkInfo::Kind(InfoKind::Bridge)),
-            _ => {}
-        }
-    }
-    link
 }

@@ -11,8 +11,8 @@
 //!   ├─── relay                      what reaches that listener
 //!   ├─── firewall, foreign          other people's rules, read only
 //!   ├─── dnsredirect                port 53 inside a container
-//!   ├─── watch ────── events        what others do to our links, routes and rules
-//!   ├─── survey                     what there is, and what of it is lost
+//!   ├─── watch ── events ── notice  what others do to our links, routes and rules
+//!   ├─── survey, kept               what there is, and what of it is lost; while nothing changes, it is not looked at again
 //!   └─── sweep                      what nobody claims
 //! ```
 //!
@@ -32,10 +32,12 @@ mod foreign;
 mod forwarding;
 mod hold;
 mod inside;
+mod kept;
 mod link;
 mod machine;
 mod netlink;
 mod nft;
+mod notice;
 mod owner;
 mod parent;
 mod publish;
@@ -62,6 +64,7 @@ pub use error::{NetError, Result};
 pub use events::{Event, Events, Redirect, Routes};
 pub use hold::{Held, Listener};
 pub use inside::Attached;
+pub use kept::Kept;
 pub use machine::Taken;
 pub use owner::Owner;
 pub use route::HostRoute;
@@ -162,12 +165,12 @@ impl Net {
         self.run(|shared| Ok(survey::survey(&shared.machine, None)?.networks)).await
     }
 
-    /// As [`Net::list`], on the calling thread.
+    /// What all networks of the machine were made of, on the calling thread.
     ///
     /// # Errors
-    /// As [`Net::list`].
-    pub fn list_now(&self) -> Result<Vec<ObservedNetwork>> {
-        Ok(survey::survey(&self.shared.machine, None)?.networks)
+    /// When the records can't be read.
+    pub fn specs_now(&self) -> Result<Vec<NetworkSpec>> {
+        Ok(self.shared.machine.records.networks()?.into_iter().map(|record| record.spec).collect())
     }
 
     /// All networks of the machine, and what containers of a project have lost of their links and ports; on the calling
@@ -177,6 +180,14 @@ impl Net {
     /// When the records or the kernel can't be read.
     pub fn survey_now(&self, project: &ProjectName) -> Result<Survey> {
         survey::survey(&self.shared.machine, Some(project))
+    }
+
+    /// Keeps surveys, as far as this machine lets us hear of changes.
+    pub fn keep(&self) -> Kept {
+        Kept::of(self.shared.machine.records.folder()).unwrap_or_else(|error| {
+            tracing::warn!(%error, "changes of the networks' records are not heard: they are read at each look");
+            Kept::default()
+        })
     }
 
     /// What is to be told of records that were damaged and put aside since the last call.
@@ -209,7 +220,7 @@ impl Net {
 
     /// Whether a container has a link, or the record of one, on the calling thread; also where that can't be found out.
     pub fn is_attached(&self, container: &ContainerId) -> bool {
-        self.shared.machine.records.has_endpoint(container).unwrap_or(true)
+        self.shared.machine.records.networks_of(container).map_or(true, |networks| !networks.is_empty())
     }
 
     /// As [`Net::routes`], on the calling thread.
@@ -258,13 +269,23 @@ impl Net {
         self.run(move |shared| shared.machine.finish(socket.as_fd(), &links)).await
     }
 
-    /// Takes containers off all their networks, in one go. Their ports must have been withdrawn.
+    /// Removes the links of containers, in one go. Their ports must have been withdrawn. [`Net::forget`] follows when their
+    /// network namespaces are gone: until then their records tell what is missing.
     ///
     /// # Errors
     /// The kernel's refusals; then it can be repeated.
-    pub async fn detach_all(&self, containers: &[ContainerId]) -> Result<()> {
+    pub async fn unplug_all(&self, containers: &[ContainerId]) -> Result<()> {
         let containers = containers.to_vec();
-        self.run(move |shared| shared.machine.detach(&containers)).await
+        self.run(move |shared| shared.machine.unplug(&containers)).await
+    }
+
+    /// Takes containers without links off all their networks.
+    ///
+    /// # Errors
+    /// The kernel's refusals; then it can be repeated.
+    pub async fn forget(&self, containers: &[ContainerId]) -> Result<()> {
+        let containers = containers.to_vec();
+        self.run(move |shared| shared.machine.forget(&containers)).await
     }
 
     /// Holds ports on the host: all of them, or none. Where a port or a range leaves the choice, one is picked.

@@ -50,6 +50,10 @@ impl AsFd for Netlink {
 pub(crate) trait Message: NetlinkSerializable + NetlinkDeserializable + Debug {}
 impl<M: NetlinkSerializable + NetlinkDeserializable + Debug> Message for M {}
 
+/// A message that is only read.
+pub(crate) trait Answer: NetlinkDeserializable + Debug {}
+impl<A: NetlinkDeserializable + Debug> Answer for A {}
+
 impl Netlink {
     /// A socket for links, addresses and routes, in the network namespace of the caller.
     pub fn route() -> io::Result<Self> {
@@ -130,13 +134,18 @@ impl Netlink {
 
     /// Sends one request and collects what comes back.
     pub fn ask<M: Message>(&mut self, request: M, flags: u16) -> io::Result<Vec<M>> {
+        self.ask_for(request, flags)
+    }
+
+    /// As [`Netlink::ask`], with answers of another type: one that reads less of them.
+    pub fn ask_for<M: Message, A: Answer>(&mut self, request: M, flags: u16) -> io::Result<Vec<A>> {
         let mut bytes = Vec::new();
         self.append(&mut bytes, request, NLM_F_REQUEST | flags);
         self.send(&bytes)?;
         let mut found = Vec::new();
         loop {
             let part = self.receive(0)?;
-            for message in split::<M>(&part)? {
+            for message in split::<A>(&part)? {
                 match message.payload {
                     NetlinkPayload::Done(_) => return Ok(found),
                     NetlinkPayload::Error(error) if error.code.is_none() => return Ok(found),
@@ -158,7 +167,7 @@ impl Netlink {
     }
 
     /// What has come in, if anything has, each with the port of the socket that caused it.
-    pub fn poll<M: Message>(&mut self) -> io::Result<Option<Vec<(u32, M)>>> {
+    pub fn poll<M: Answer>(&mut self) -> io::Result<Option<Vec<(u32, M)>>> {
         let part = match self.receive(libc::MSG_DONTWAIT) {
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(None),
             other => other?,
@@ -223,7 +232,7 @@ impl Netlink {
     }
 }
 
-fn split<M: Message>(mut bytes: &[u8]) -> io::Result<Vec<NetlinkMessage<M>>> {
+fn split<M: Answer>(mut bytes: &[u8]) -> io::Result<Vec<NetlinkMessage<M>>> {
     let mut messages = Vec::new();
     while !bytes.is_empty() {
         let message = NetlinkMessage::<M>::deserialize(bytes)

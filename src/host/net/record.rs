@@ -61,6 +61,11 @@ impl Records {
         Ok(Self { folder, damaged: Mutex::default() })
     }
 
+    /// The folder.
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
     /// Waits for the machine-wide lock, alone.
     pub fn lock(&self) -> Result<Flock<File>> {
         self.flock(FlockArg::LockExclusive)
@@ -119,16 +124,16 @@ impl Records {
         Ok(paths.filter_map(|path| self.read(&path).transpose()).flatten().collect())
     }
 
+    /// The networks that a container is on, without reading its records.
+    pub fn networks_of(&self, container: &ContainerId) -> Result<Vec<NetworkName>> {
+        let mut networks = entries(&self.folder)?;
+        networks.retain(|network| self.folder.join(network).join("endpoints").join(container).exists());
+        Ok(networks.into_iter().map(NetworkName::from).collect())
+    }
+
     /// Who is on a network, without reading their records.
     pub fn containers_on(&self, network: &NetworkName) -> Result<Vec<ContainerId>> {
         Ok(entries(&self.of(network)?.join("endpoints"))?.into_iter().map(ContainerId::from).collect())
-    }
-
-    /// Whether a container has an endpoint on any network.
-    pub fn has_endpoint(&self, container: &ContainerId) -> Result<bool> {
-        Ok(entries(&self.folder)?
-            .iter()
-            .any(|network| self.folder.join(network).join("endpoints").join(container).exists()))
     }
 
     /// The endpoints of a container, on all networks.
@@ -193,7 +198,7 @@ impl Records {
 }
 
 /// The names in a folder, sorted, without those that are put aside or being written.
-fn entries(folder: &Path) -> Result<Vec<String>> {
+pub(super) fn entries(folder: &Path) -> Result<Vec<String>> {
     let read = match fs::read_dir(folder) {
         Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
             return Ok(vec![]);

@@ -26,6 +26,8 @@ pub struct Survey {
     pub networks: Vec<ObservedNetwork>,
     /// What containers of a project have lost. Of one that is just being made or removed, anything.
     pub lost: BTreeMap<ContainerId, BTreeSet<Loss>>,
+    /// Whether the kernel forwarded: without (`false`) and with IPv6, as far as networks need it.
+    pub(super) forwarding: BTreeMap<bool, bool>,
 }
 
 /// Looks at every network, and at the links and ports of a project's containers.
@@ -39,7 +41,13 @@ pub(crate) fn survey(machine: &Machine, project: Option<&ProjectName>) -> Result
     let mut own = Vec::new();
     for record in machine.records.networks()? {
         let base = base(machine, &links, &record.spec);
-        let lost = network_losses(&record.spec, base, &addresses, rules, &mut routes)?;
+        let mut lost = network_losses(&record.spec, base, &addresses, rules, &mut routes)?;
+        if record.spec.driver == Driver::Bridge && !record.spec.internal {
+            let ipv6 = has_ipv6(&record.spec);
+            let on = forwarding::is_on(ipv6)?;
+            found.forwarding.insert(ipv6, on);
+            lost.extend((!on).then_some(NetworkLoss::Forwarding));
+        }
         if let Some(project) = project {
             let mine = machine.records.endpoints(&record.spec.name)?.into_iter().filter(|e| e.project == *project);
             own.extend(mine.map(|endpoint| (endpoint, base.map(|base| base.index))));
@@ -106,9 +114,6 @@ fn network_losses(
     }
     if !rules {
         lost.insert(NetworkLoss::Rules);
-    }
-    if !spec.internal && !forwarding::is_on(has_ipv6(spec))? {
-        lost.insert(NetworkLoss::Forwarding);
     }
     Ok(lost)
 }

@@ -34,9 +34,10 @@ impl Real {
                 edit(&applied, wanted, &now).map_err(|e| failed(&e))?
             }
         };
-        let mut observed =
-            observe::observe(&self.paths, project, Some(&desired), &self.cache).map_err(|e| failed(&e))?;
-        observed.notes = observe::notes(&self.paths, &desired).map_err(|e| failed(&e))?;
+        let (net, images) = (self.net()?, self.images()?);
+        let sight = observe::Sight { paths: &self.paths, net: &net, images: &images, cache: &self.cache };
+        let mut observed = observe::observe(&sight, project, &desired).map_err(|e| failed(&e))?;
+        observed.notes = observe::notes(&net, &desired).map_err(|e| failed(&e))?;
         let plan = plan(&desired, &observed, &now);
         Ok(Planned { text: plan.to_string(), plan, notes: observed.notes })
     }

@@ -17,7 +17,6 @@ use crate::diag::Diagnostics;
 use crate::graph::Graph;
 use crate::host::clock;
 use crate::host::image::{self, Client, Store};
-use crate::host::ledger::container as ledger;
 use crate::lock::{self, Lock};
 use crate::name::ServiceName;
 
@@ -126,10 +125,10 @@ impl Real {
         }
         let projects = super::ledger::all(&self.paths);
         for id in projects.iter().flat_map(|name| super::ledger::containers(&self.paths, name)) {
-            if let Ok(Some(made)) = ledger::made(&self.paths, &id)
+            if let Ok(Some(made)) = self.cache.made(&self.paths, &id, &mut Vec::new())
                 && let Some(found) = lenders.get_mut(made.spec.name.as_str())
             {
-                *found = Some(made.spec.mounts);
+                *found = Some(made.spec.mounts.clone());
             }
         }
         lenders
@@ -141,15 +140,14 @@ impl Real {
         let mut leases = Leases::default();
         let routes = net.routes_now().map_err(|e| failed(&e))?;
         leases.routes = routes.into_iter().map(|route| (route.destination, route.prefix)).collect();
-        for network in net.list_now().map_err(|e| failed(&e))? {
-            let lease = NetworkLease { spec: network.spec.clone(), endpoints: BTreeMap::new() };
-            leases.networks.insert(network.spec.name, lease);
+        for spec in net.specs_now().map_err(|e| failed(&e))? {
+            leases.networks.insert(spec.name.clone(), NetworkLease { spec, endpoints: BTreeMap::new() });
         }
         for endpoint in net.endpoints_now(|_| false).map_err(|e| failed(&e))? {
-            let Ok(Some(made)) = ledger::made(&self.paths, &endpoint.container) else { continue };
+            let Ok(Some(made)) = self.cache.made(&self.paths, &endpoint.container, &mut Vec::new()) else { continue };
             if let Some(network) = leases.networks.get_mut(&endpoint.spec.network) {
                 let lease = EndpointLease { ipv4: endpoint.spec.ipv4, ipv6: endpoint.spec.ipv6 };
-                network.endpoints.insert(made.spec.name, lease);
+                network.endpoints.insert(made.spec.name.clone(), lease);
             }
         }
         Ok(leases)

@@ -83,8 +83,7 @@ impl Real {
     }
 
     fn observed(&self, project: &ProjectName) -> Result<Observed, CliError> {
-        let desired = ledger::desired(&self.paths, project).map_err(|e| failed(&e))?;
-        observe::observe(&self.paths, project, desired.as_ref(), &self.cache).map_err(|e| failed(&e))
+        observe::containers(&self.paths, project, None, &self.cache).map_err(|e| failed(&e))
     }
 
     /// Compiles what was compiled last, on what is applied now.
@@ -140,6 +139,10 @@ impl Backend for Real {
 
     fn observe(&self, project: &ProjectName) -> Result<Observed, CliError> {
         self.observed(project)
+    }
+
+    fn observe_service(&self, project: &ProjectName, service: &ServiceName) -> Result<Observed, CliError> {
+        observe::containers(&self.paths, project, Some(service), &self.cache).map_err(|e| failed(&e))
     }
 
     fn now(&self) -> Stamp {

@@ -102,17 +102,17 @@ impl Real {
         tell: &Tell,
     ) -> Result<Session, CliError> {
         let mut next = desired;
-        let (tty, stdin) = loop {
+        let (tty, stdin, service) = loop {
             let declared = next.containers.get_mut(name);
             let declared = declared.ok_or_else(|| CliError::failed(format!("container {name} was not declared")))?;
             declared.target = Target::Created;
-            let streams = (declared.spec.tty, declared.spec.stdin_open);
+            let streams = (declared.spec.tty, declared.spec.stdin_open, declared.spec.service.clone());
             match self.must_settle(project, next, tell).await {
                 Err(CliError::Overtaken) => next = self.compile_again(tell).await?,
                 settled => break settled.map(|()| streams)?,
             }
         };
-        let observed = self.observed(project)?;
+        let observed = self.observe_service(project, &service)?;
         let made = observed.containers.values().find(|container| container.spec.name.as_str() == name);
         let id = made.map(|container| container.id.clone());
         let id = id.ok_or_else(|| CliError::failed(format!("container {name} was not made")))?;

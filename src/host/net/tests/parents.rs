@@ -53,11 +53,11 @@ fn a_macvlan_is_a_machine_of_its_own_on_the_lan() {
     assert!(world.net.survey_now(&project()).expect("survey").lost.is_empty());
 
     // Whoever comes after it has its address and its hardware address at once.
-    world.wait(world.net.detach_all(std::slice::from_ref(&two.id))).expect("detach");
+    world.detach(std::slice::from_ref(&two.id));
     drop(two);
     let again = world.container(51, &[&spec]);
     assert!(again.place.sh("ip -o link show eth0").contains("02:42:c0:00:02:33"));
-    world.wait(world.net.detach_all(&[again.id.clone(), one.id.clone()])).expect("detach");
+    world.detach(&[again.id.clone(), one.id.clone()]);
     world.wait(world.net.remove(&spec.name)).expect("remove");
     sh("ip link show out0");
     assert!(world.wait(world.net.list()).expect("list").is_empty());
@@ -151,7 +151,7 @@ fn a_vlan_is_made_with_its_network_and_goes_with_the_last_one() {
     world.network(&two);
     assert!(sh("ip -d link show out0.7").contains("vlan protocol 802.1Q id 7"));
     world.container(50, &[&one]).place.sh("ip -d link show eth0 | grep macvlan");
-    world.wait(world.net.detach_all(&[id(50)])).expect("detach");
+    world.detach(&[id(50)]);
     world.wait(world.net.remove(&one.name)).expect("remove");
     sh("ip link show out0.7");
     world.wait(world.net.remove(&two.name)).expect("remove");
@@ -179,7 +179,7 @@ fn an_ipvlan_shares_the_hardware_address_and_routes_or_switches() {
         if mode == IpvlanMode::L2 {
             assert_eq!(outside.get(&address).as_deref(), Some("one 192.0.2.2"));
         }
-        world.wait(world.net.detach_all(&[one.id.clone(), two.id.clone()])).expect("detach");
+        world.detach(&[one.id.clone(), two.id.clone()]);
         world.wait(world.net.remove(&spec.name)).expect("remove");
     }
 }

@@ -55,6 +55,12 @@ impl World {
         self.runtime.block_on(work)
     }
 
+    /// Takes containers off all their networks.
+    pub fn detach(&self, containers: &[ContainerId]) {
+        self.wait(self.net.unplug_all(containers)).expect("unplug");
+        self.wait(self.net.forget(containers)).expect("forget");
+    }
+
     /// Does something that blocks while the tasks of the network layer run.
     pub fn during<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> T {
         self.wait(async { tokio::task::spawn_blocking(work).await.expect("the work") })
