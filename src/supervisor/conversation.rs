@@ -6,9 +6,8 @@ use std::time::Duration;
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
+use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader, ReadHalf, WriteHalf};
 use tokio::net::UnixStream;
-use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::sync::OwnedMutexGuard;
 use tokio::sync::broadcast::Receiver;
 use tokio::sync::broadcast::error::RecvError;
@@ -30,8 +29,8 @@ struct Conversation {
     shared: Arc<Shared>,
     /// Keeps the supervisor from ending.
     talk: Talk,
-    reader: BufReader<OwnedReadHalf>,
-    writer: OwnedWriteHalf,
+    reader: BufReader<ReadHalf<UnixStream>>,
+    writer: WriteHalf<UnixStream>,
     hello: Hello,
 }
 
@@ -50,7 +49,8 @@ async fn begin(stream: UnixStream, shared: Arc<Shared>, mut talk: Talk) -> io::R
         return Err(io::ErrorKind::PermissionDenied.into());
     }
     talk.connected(std.try_clone()?);
-    let (reader, mut writer) = UnixStream::from_std(std)?.into_split();
+    // Not `into_split`: its halves shut the connection down as they go, under those who keep it open ([`Talk::connected`]).
+    let (reader, mut writer) = tokio::io::split(UnixStream::from_std(std)?);
     let mut reader = BufReader::new(reader);
     let hello: Hello = receive(&mut reader).await?;
     let ours = Hello { version: VERSION, executable: executable_id(), pid: std::process::id(), command: String::new() };
@@ -190,7 +190,7 @@ impl Conversation {
 }
 
 /// Waits until the client has hung up.
-async fn gone(reader: &mut BufReader<OwnedReadHalf>) -> io::Error {
+async fn gone(reader: &mut BufReader<ReadHalf<UnixStream>>) -> io::Error {
     match reader.fill_buf().await {
         Ok([]) => io::ErrorKind::UnexpectedEof.into(),
         // It speaks out of turn: its next request waits until this one is done.
@@ -228,13 +228,13 @@ async fn next(progress: &mut Receiver<Progress>) -> Progress {
     }
 }
 
-async fn send<T: Serialize>(writer: &mut OwnedWriteHalf, value: &T) -> io::Result<()> {
+async fn send<T: Serialize>(writer: &mut WriteHalf<UnixStream>, value: &T) -> io::Result<()> {
     let mut line = serde_json::to_vec(value)?;
     line.push(b'\n');
     writer.write_all(&line).await
 }
 
-async fn receive<T: DeserializeOwned>(reader: &mut BufReader<OwnedReadHalf>) -> io::Result<T> {
+async fn receive<T: DeserializeOwned>(reader: &mut BufReader<ReadHalf<UnixStream>>) -> io::Result<T> {
     let mut line = Vec::new();
     if reader.read_until(b'\n', &mut line).await? == 0 {
         return Err(io::ErrorKind::UnexpectedEof.into());

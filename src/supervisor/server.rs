@@ -48,6 +48,9 @@ pub enum ServerError {
 
 /// So long the threads of a supervisor may take to end with it.
 const THREADS_END: Duration = Duration::from_secs(1);
+/// So long it waits for those that were joined to be gone. That of a connection to systemd stays, and a grace period of the
+/// one cgroup hierarchy that there is then takes no longer than this.
+const THREADS_GONE: Duration = Duration::from_millis(20);
 
 /// Changes how much is logged, as `WINDLASS_LOG` has it.
 pub type LogLevel = Box<dyn Fn(Option<&str>) + Send + Sync>;
@@ -197,7 +200,7 @@ impl Emptied {
     /// waits for a grace period in each hierarchy.
     fn close(&self) {
         tracing::info!("nothing of the project is left");
-        crate::host::process::await_one_thread(THREADS_END);
+        crate::host::process::await_one_thread(THREADS_GONE);
         if let Err(error) = self.machine.close() {
             tracing::warn!(%error, "something of the project was not removed");
         }
