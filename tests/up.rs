@@ -175,6 +175,25 @@ fn scale_stop_start_restart_pause_and_rm() {
 }
 
 #[test]
+fn a_volume_is_removed_only_where_no_container_has_it() {
+    let world = world();
+    let text = "services:\n  web: {image: test, stop_signal: SIGKILL, volumes: [data:/data]}\nvolumes: {data: {}}\n";
+    let folder = project(&world, "keep", text);
+    world.windlass(&folder, &["up", "-d"]).ok();
+    world.windlass(&folder, &["volume", "rm", "keep_data"]).code(1).says("in use by keep-web-1");
+    world.windlass(&folder, &["stop"]).ok();
+    world.windlass(&folder, &["volume", "rm", "-f", "keep_data"]).code(1).says("in use by keep-web-1");
+    world.windlass(&folder, &["start"]).ok();
+    world.windlass(&folder, &["exec", "-T", "web", "cat", "/data/content"]).ok().says("from the image");
+    world.windlass(&folder, &["down"]).ok();
+    assert_eq!(world.windlass(&folder, &["volume", "rm", "keep_data"]).ok().stdout, "keep_data\n");
+    let again = world.windlass(&folder, &["volume", "rm", "keep_data"]).code(1).says("no such volume: keep_data");
+    assert_eq!(again.stdout, "");
+    world.windlass(&folder, &["volume", "rm", "-f", "keep_data"]).ok();
+    world.assert_clean();
+}
+
+#[test]
 fn run_gives_the_commands_output_and_code() {
     let world = world();
     let folder = project(&world, "oneoff", "services:\n  web: {image: test, environment: {FOO: bar}}\n");

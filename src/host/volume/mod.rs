@@ -138,11 +138,11 @@ pub fn list(paths: &Paths) -> Vec<VolumeSpec> {
     names(&paths.volumes()).into_iter().filter_map(|name| read(paths, &name.into()).ok().flatten()).collect()
 }
 
-/// Removes a volume and all that is in it; one that is not there is no error.
+/// Removes a volume and all that is in it; whether there was one.
 ///
 /// # Errors
 /// When something in it can't be removed or unmounted.
-pub fn remove(paths: &Paths, name: &VolumeName) -> Result<(), VolumeError> {
+pub fn remove(paths: &Paths, name: &VolumeName) -> Result<bool, VolumeError> {
     if !is_plain_component(name) {
         return Err(VolumeError::Name { name: name.clone() });
     }
@@ -152,13 +152,14 @@ pub fn remove(paths: &Paths, name: &VolumeName) -> Result<(), VolumeError> {
     let aside = paths.volumes().join(format!(".gone-{name}"));
     remove_tree(&aside)?;
     match fs::rename(&folder, &aside) {
-        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(false),
         Err(source) => {
             return Err(VolumeError::Folder { name: name.clone(), operation: "move away", path: folder, source });
         }
         Ok(()) => {}
     }
-    Ok(remove_tree(&aside)?)
+    remove_tree(&aside)?;
+    Ok(true)
 }
 
 /// The folder that a container mounts. Where the volume's options ask for a mount, it is mounted now, if it is not yet.

@@ -18,10 +18,10 @@ fn a_volume_is_made_listed_and_removed() {
     create(&paths, &volume("p_data")).expect("again");
     assert_eq!(list(&paths), vec![volume("p_data")]);
     assert!(paths.volume(&"p_data".into()).join("_data/file").exists(), "making it again keeps what is in it");
-    remove(&paths, &"p_data".into()).expect("removed");
+    assert!(remove(&paths, &"p_data".into()).expect("removed"));
     assert!(list(&paths).is_empty());
     assert!(fs::read_dir(paths.volumes()).expect("there").next().is_none(), "nothing is left");
-    remove(&paths, &"p_data".into()).expect("one that is gone is no error");
+    assert!(!remove(&paths, &"p_data".into()).expect("one that is gone is no error"));
 }
 
 #[test]

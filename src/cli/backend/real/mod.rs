@@ -35,6 +35,7 @@ use crate::compose;
 use crate::compose::model::Project;
 use crate::desired::compile::CompileError;
 use crate::desired::{ContainerSpec, Desired, Stamp};
+use crate::host::clock;
 use crate::host::container::Root;
 use crate::host::image::Store;
 use crate::host::ledger::project as ledger;
@@ -42,7 +43,6 @@ use crate::host::machine::{observe, with_causes};
 use crate::host::net::Net;
 use crate::host::paths::Paths;
 use crate::host::sync::Replica;
-use crate::host::{clock, volume};
 use crate::name::{ContainerId, ProjectName, ServiceName};
 use crate::observed::Observed;
 
@@ -268,7 +268,7 @@ impl Backend for Real {
     }
 
     fn volume_remove(&self, name: &str) -> Result<(), CliError> {
-        volume::remove(&self.paths, &name.into()).map_err(|e| failed(&e))
+        self.remove_volume(&name.into())
     }
 
     async fn login(&self, registry: Option<&str>, user: &str, password: &str) -> Result<LoginResult, CliError> {

@@ -76,6 +76,22 @@ impl Real {
         Ok(loaded.into_iter().map(|image| image.spec.name).collect())
     }
 
+    /// Removes a volume that no container has, be it one that is stopped.
+    pub(super) fn remove_volume(&self, name: &VolumeName) -> Result<(), CliError> {
+        let users = self.users_of(name);
+        if !users.is_empty() {
+            let users: Vec<&str> = users.iter().map(ContainerName::as_str).collect();
+            return Err(CliError::failed(format!(
+                "volume {name} is in use by {}; `windlass down` or `windlass rm` removes its containers first",
+                users.join(", ")
+            )));
+        }
+        if volume::remove(&self.paths, name).map_err(|e| failed(&e))? {
+            return Ok(());
+        }
+        Err(CliError::with_help(format!("no such volume: {name}"), "`windlass volume ls` lists those that exist"))
+    }
+
     pub(super) fn list_volumes(&self) -> Vec<StoredVolume> {
         volume::list(&self.paths)
             .into_iter()
