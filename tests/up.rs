@@ -194,6 +194,31 @@ fn a_volume_is_removed_only_where_no_container_has_it() {
 }
 
 #[test]
+fn a_verb_for_one_service_does_not_fail_for_another() {
+    let world = world();
+    let text = r#"
+services:
+  good: {image: test, stop_signal: SIGKILL}
+  dep: {image: test, command: ["false"]}
+  wt: {image: test, depends_on: {dep: {condition: service_completed_successfully}}}
+  sick: {image: test, stop_signal: SIGKILL, healthcheck: {test: ["CMD", "false"], interval: 1s, retries: 1}}
+"#;
+    let folder = project(&world, "f1", text);
+    world.windlass(&folder, &["up", "-d"]).code(1).says("f1-wt-1 can't be started");
+    world.windlass(&folder, &["up", "-d", "--wait", "sick"]).code(1).says("f1-sick-1 is unhealthy");
+    world.windlass(&folder, &["up", "-d", "good"]).ok();
+    world.windlass(&folder, &["up", "-d", "--wait", "good"]).ok();
+    world.windlass(&folder, &["restart", "good"]).ok();
+    world.windlass(&folder, &["scale", "good=2"]).ok();
+    world.windlass(&folder, &["run", "--rm", "-T", "good", "echo", "hi"]).ok().says("hi");
+    world.windlass(&folder, &["stop", "good"]).ok();
+    world.windlass(&folder, &["start", "good"]).ok();
+    world.windlass(&folder, &["up", "-d", "wt"]).code(1).says("f1-wt-1 can't be started");
+    world.windlass(&folder, &["down"]).ok();
+    world.assert_clean();
+}
+
+#[test]
 fn run_gives_the_commands_output_and_code() {
     let world = world();
     let folder = project(&world, "oneoff", "services:\n  web: {image: test, environment: {FOO: bar}}\n");

@@ -156,7 +156,21 @@ pub fn edit(desired: &Desired, edit: &Edit, now: &Stamp) -> Result<Desired, Edit
         }
     }
     drop_preparations(&mut next);
+    next.asked = asked(desired, &next, edit);
     Ok(next)
+}
+
+/// The containers that a verb names, and those that it changes; `None`: all.
+fn asked(before: &Desired, next: &Desired, edit: &Edit) -> Option<BTreeSet<ContainerName>> {
+    let services = edit.services();
+    if services.is_empty() && !matches!(edit, Edit::Remove { only: Some(_), .. }) {
+        return None;
+    }
+    let asked = next.containers.iter().filter(|(name, container)| {
+        let named = services.contains(&container.spec.service) && !container.spec.oneoff;
+        named || before.containers.get(*name) != Some(*container)
+    });
+    Some(asked.map(|(name, _)| name.clone()).collect())
 }
 
 /// What prepares nobody any more goes.

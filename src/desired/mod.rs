@@ -97,6 +97,10 @@ pub struct Desired {
     /// Services that programs outside provide: no part of any plan, kept so that `down` knows of them.
     #[serde(default)]
     pub providers: BTreeMap<ServiceName, ProviderSpec>,
+    /// The containers that were asked for, of those that are declared, when this state was applied; `None`: all. What the
+    /// others lack fails no command.
+    #[serde(default)]
+    pub asked: Option<BTreeSet<ContainerName>>,
 }
 
 /// A service that a program outside provides.
@@ -292,6 +296,11 @@ impl Default for StopSpec {
 }
 
 impl Desired {
+    /// Whether a container is declared, and was not asked for.
+    pub fn is_beside(&self, name: &ContainerName) -> bool {
+        self.asked.as_ref().is_some_and(|asked| self.containers.contains_key(name) && !asked.contains(name))
+    }
+
     /// Whether nothing is declared: what `down` of a whole project leaves.
     pub fn is_empty(&self) -> bool {
         self.containers.is_empty() && self.networks.is_empty() && self.providers.is_empty()

@@ -86,11 +86,11 @@ pub struct StepName {
 pub struct Settled {
     /// Of this desired state.
     pub generation: u64,
-    /// What could not be reached, and why, a sentence each.
+    /// What could not be reached of what was asked for, and why, a sentence each.
     pub failures: Vec<String>,
-    /// Containers that run but are not healthy yet.
+    /// Of those asked for, containers that run but are not healthy yet.
     pub unready: Vec<ContainerName>,
-    /// Containers that are unhealthy, or ended badly, each with what there is to say.
+    /// Of those asked for, containers that are unhealthy, or ended badly, each with what there is to say.
     pub broken: BTreeMap<ContainerName, String>,
     /// Containers that keep others from starting.
     pub culprits: BTreeSet<ContainerName>,

@@ -84,7 +84,7 @@ impl<'a, H: Host, C: Clock> Loop<'a, H, C> {
                 let _ = self.desired.changed().await;
                 continue;
             };
-            self.failures.begin(desired.generation);
+            self.failures.begin(&desired);
             self.gather = None;
             match self.engine.host.observe(&desired).await {
                 Ok(observed) => self.pass(&desired, &observed).await,
@@ -259,15 +259,16 @@ impl<'a, H: Host, C: Clock> Loop<'a, H, C> {
 
     /// Tells that nothing is left to do, and how things stand. Once for each way they stand.
     fn settle(&mut self, desired: &Desired, observed: &Observed, plan: &Plan) {
-        let mut failures: Vec<String> = self.failures.reasons();
-        failures.extend(plan.failures.iter().map(|failure| match failure.container.as_str() {
+        let hindered: Vec<_> = plan.failures.iter().filter(|failure| !desired.is_beside(&failure.container)).collect();
+        let mut failures: Vec<String> = self.failures.reasons(desired);
+        failures.extend(hindered.iter().map(|failure| match failure.container.as_str() {
             "" => failure.reason.clone(),
             name => format!("{name} can't be started: {}", failure.reason),
         }));
         let mut settled = Settled {
             generation: desired.generation,
             failures,
-            culprits: plan.failures.iter().filter_map(|failure| failure.culprit.clone()).collect(),
+            culprits: hindered.iter().filter_map(|failure| failure.culprit.clone()).collect(),
             empty: desired.is_empty()
                 && observed.containers.is_empty()
                 && !observed.networks.values().any(|n| n.spec.project.as_ref() == Some(&desired.project)),
@@ -286,6 +287,9 @@ fn standing(desired: &Desired, observed: &Observed, settled: &mut Settled) {
     for container in observed.containers.values() {
         let name = &container.spec.name;
         let Some(declared) = desired.containers.get(name).filter(|d| d.target == Target::Running) else { continue };
+        if desired.is_beside(name) {
+            continue;
+        }
         match &container.state {
             State::Running { .. } if declared.health.is_some() => match container.health {
                 Health::Healthy => {}

@@ -152,6 +152,24 @@ async fn a_second_up_runs_the_one_shot_again_and_touches_nothing_else() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_change_is_judged_by_those_that_it_asks_for() {
+    let rig = Rig::new();
+    lives(&rig.host);
+    rig.host.live("migrate", Life { ends: Some((300, 3)), ..Life::default() });
+    let ask = |generation: u64, name: &str| {
+        let mut desired = stack();
+        (desired.generation, desired.asked) = (generation, Some([name.into()].into()));
+        desired
+    };
+    let settled = rig.apply(ask(1, "app-db-1")).await;
+    assert_eq!((settled.failures, settled.culprits.len(), settled.broken.len()), (Vec::new(), 0, 0));
+    let settled = rig.apply(ask(2, "app-web-1")).await;
+    assert_eq!(settled.failures, ["app-web-1 can't be started: dependency migrate exited with 3"]);
+    let settled = rig.apply(ask(3, "app-migrate-1")).await;
+    assert_eq!(settled.broken.into_values().collect::<Vec<_>>(), ["app-migrate-1 exited with 3"]);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_failed_one_shot_keeps_its_dependents_down_and_says_why() {
     let rig = Rig::new();
     lives(&rig.host);

@@ -76,6 +76,7 @@ fn desired(containers: impl IntoIterator<Item = DesiredContainer>) -> Desired {
         remove_volumes: Default::default(),
         containers,
         providers: Default::default(),
+        asked: None,
     }
 }
 

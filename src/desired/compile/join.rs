@@ -48,6 +48,7 @@ pub fn join(
             problems.add(format!("services.{service}.container_name"), message);
         }
     }
+    desired.asked = asked(compiler, selected, &desired);
     clashes(&desired, problems);
     healthless(&desired, selected, problems);
     desired
@@ -80,7 +81,27 @@ fn empty(compiler: &Compiler<'_>) -> Desired {
         remove_volumes: BTreeSet::new(),
         containers: BTreeMap::new(),
         providers: Default::default(),
+        asked: None,
     }
+}
+
+/// The containers that are asked for, with what they depend on; `None`: all.
+fn asked(
+    compiler: &Compiler<'_>,
+    selected: &BTreeSet<ServiceName>,
+    desired: &Desired,
+) -> Option<BTreeSet<ContainerName>> {
+    let run = compiler.run();
+    if run.is_none() && compiler.request.services.is_empty() {
+        return None;
+    }
+    let oneoff = run.map(|run| compiler.oneoff_name(run));
+    let is_asked = |name: &ContainerName, container: &DesiredContainer| match run {
+        Some(run) if run.service == container.spec.service => oneoff.as_ref() == Some(name) || container.prepares,
+        _ => selected.contains(&container.spec.service) && (!container.spec.oneoff || container.prepares),
+    };
+    let asked = desired.containers.iter().filter(|(name, container)| is_asked(name, container));
+    Some(asked.map(|(name, _)| name.clone()).collect())
 }
 
 /// Takes over, as they are, the containers of services that are not touched, and those of `run`.

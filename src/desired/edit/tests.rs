@@ -83,6 +83,7 @@ fn desired() -> Desired {
         remove_volumes: BTreeSet::new(),
         containers: list.into_iter().map(|one| (one.spec.name.clone(), one)).collect(),
         providers: Default::default(),
+        asked: None,
     }
 }
 
@@ -193,6 +194,21 @@ fn down_of_some_keeps_what_the_others_use() {
     assert_eq!(next.remove_volumes, BTreeSet::from(["p_data".into()]));
     assert!(next.networks.contains_key("p_default") && next.volumes.contains_key("shared"));
     assert_eq!(next.containers.len(), 3);
+}
+
+#[test]
+fn a_verb_asks_for_those_that_it_names_and_changes() {
+    let asked = |verb: Edit| {
+        let asked = edit(&desired(), &verb, &now()).unwrap().asked;
+        asked.map(|names| names.iter().map(ToString::to_string).collect::<Vec<_>>().join(" "))
+    };
+    let restart = Edit::Restart { services: set(&["db"]), timeout: None, no_deps: false };
+    assert_eq!(asked(restart).unwrap(), "p-api-1 p-db-1");
+    assert_eq!(asked(Edit::Start { services: set(&["api"]) }).unwrap(), "p-api-1 p-db-1");
+    assert_eq!(asked(Edit::Stop { services: set(&["spare"]), timeout: None }).unwrap(), "");
+    let only = Some(["p-api-run-1".into()].into());
+    assert_eq!(asked(Edit::Remove { services: set(&[]), only, volumes: false }).unwrap(), "");
+    assert_eq!(asked(Edit::Stop { services: set(&[]), timeout: None }), None);
 }
 
 #[test]

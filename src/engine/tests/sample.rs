@@ -31,6 +31,7 @@ pub fn project() -> Desired {
         remove_volumes: Default::default(),
         containers: BTreeMap::new(),
         providers: Default::default(),
+        asked: None,
     }
 }
 

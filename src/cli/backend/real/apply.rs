@@ -38,7 +38,8 @@ impl Real {
         let sight = observe::Sight { paths: &self.paths, net: &net, images: &images, cache: &self.cache };
         let mut observed = observe::observe(&sight, project, &desired).map_err(|e| failed(&e))?;
         observed.notes = observe::notes(&net, &desired).map_err(|e| failed(&e))?;
-        let plan = plan(&desired, &observed, &now);
+        let mut plan = plan(&desired, &observed, &now);
+        plan.failures.retain(|failure| !desired.is_beside(&failure.container));
         Ok(Planned { text: plan.to_string(), plan, notes: observed.notes })
     }
 }

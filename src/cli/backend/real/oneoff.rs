@@ -102,14 +102,15 @@ impl Real {
         tell: &Tell,
     ) -> Result<Session, CliError> {
         let mut next = desired;
-        let (tty, stdin, service) = loop {
+        let (tty, stdin, service, asked) = loop {
             let declared = next.containers.get_mut(name);
             let declared = declared.ok_or_else(|| CliError::failed(format!("container {name} was not declared")))?;
             declared.target = Target::Created;
-            let streams = (declared.spec.tty, declared.spec.stdin_open, declared.spec.service.clone());
+            let (tty, stdin, service) = (declared.spec.tty, declared.spec.stdin_open, declared.spec.service.clone());
+            let asked = next.asked.clone();
             match self.must_settle(project, next, tell).await {
                 Err(CliError::Overtaken) => next = self.compile_again(tell).await?,
-                settled => break settled.map(|()| streams)?,
+                settled => break settled.map(|()| (tty, stdin, service, asked))?,
             }
         };
         let observed = self.observe_service(project, &service)?;
@@ -127,6 +128,7 @@ impl Real {
         loop {
             let mut next = self.applied(project)?.ok_or(CliError::Overtaken)?;
             next.generation += 1;
+            next.asked.clone_from(&asked);
             if let Some(declared) = next.containers.get_mut(name) {
                 declared.target = Target::Running;
             }
