@@ -219,6 +219,25 @@ services:
 }
 
 #[test]
+fn a_run_that_fails_takes_its_container_back() {
+    let world = world();
+    let text = r#"
+services:
+  dep: {image: test, command: ["false"]}
+  c: {image: test, depends_on: {dep: {condition: service_completed_successfully}}}
+"#;
+    let folder = project(&world, "back", text);
+    let left = |world: &World| world.windlass(&folder, &["ps", "-a", "--format", "{{.Name}}"]).ok().stdout;
+    world.windlass(&folder, &["run", "--rm", "-T", "c", "true"]).code(125).says("dependency dep exited with 1");
+    assert_eq!(left(&world), "back-dep-1\n");
+    world.windlass(&folder, &["run", "-d", "c", "true"]).code(1).says("dependency dep exited with 1");
+    assert_eq!(left(&world), "back-dep-1\n");
+    world.windlass(&folder, &["run", "--rm", "-T", "--no-deps", "c", "echo", "hi"]).ok().says("hi");
+    world.windlass(&folder, &["down"]).ok();
+    world.assert_clean();
+}
+
+#[test]
 fn run_gives_the_commands_output_and_code() {
     let world = world();
     let folder = project(&world, "oneoff", "services:\n  web: {image: test, environment: {FOO: bar}}\n");

@@ -1,10 +1,12 @@
 //! `windlass run`.
 
+use std::collections::BTreeSet;
+
 use clap::{ArgAction, Args};
 
-use crate::name::ProjectName;
+use crate::name::{ContainerName, ProjectName};
 
-use super::super::backend::{Backend, Change, RunWish, Until, UpWish};
+use super::super::backend::{Backend, Change, Edit, RunWish, Until, UpWish};
 use super::super::context::Context;
 use super::super::error::{CliError, ExitStatus};
 use super::super::settings::{Settings, go_bool};
@@ -174,22 +176,40 @@ pub async fn run<B: Backend>(cx: &Context<'_, B>, args: &Run) -> Result<ExitStat
         return change::show_plan(cx, &project.name, &declared(desired)).await;
     }
     if args.detach {
-        let status = change::apply(cx, &project.name, "Running", declared(desired), Until::Done).await;
-        cx.output.line(&oneoff.name)?;
-        return status;
+        let started = change::apply(cx, &project.name, "Running", declared(desired), Until::Done).await;
+        match started {
+            Ok(_) => cx.output.line(&oneoff.name)?,
+            Err(_) => take_back(cx, &project.name, &oneoff.name).await,
+        }
+        return started;
     }
     change::before(cx, &project.name, &declared(desired.clone())).await?;
     cx.output.flush()?;
     let (project, name) = (&project.name, &oneoff.name);
     let work = |tell| async move { cx.backend.run(project, desired, name, &tell).await };
     let mut progress = if args.quiet { cx.silent() } else { cx.progress() };
-    let session = progress.show("Creating", work).await.map_err(exec::start_failed)?;
+    let session = match progress.show("Creating", work).await {
+        Ok(session) => session,
+        Err(error) => {
+            take_back(cx, project, name).await;
+            return Err(exec::start_failed(error));
+        }
+    };
     let terminal = session.terminal;
     let work = relay(session, Relay { input: oneoff.stdin, detach_keys: vec![16, 17] });
     // On a terminal in raw mode Ctrl-C is a key; without one, signals reach us and are handed on.
     let send = |signal| send(cx, project, name, signal);
     let end = if terminal { work.await } else { attach::proxied(work, send).await };
     Ok(exec::status(end.map_err(exec::start_failed)?))
+}
+
+/// Declares a container no longer that could not be started: it would be tried again, and fail what comes later.
+async fn take_back<B: Backend>(cx: &Context<'_, B>, project: &ProjectName, name: &str) {
+    let only = Some([ContainerName::from(name)].into());
+    let remove = Change::Edit(Edit::Remove { services: BTreeSet::new(), only, volumes: true });
+    let work = |tell| async move { cx.backend.apply(project, remove, Until::Done, &tell).await };
+    // What is told is why it did not start.
+    let _ = cx.silent().show("Removing", work).await;
 }
 
 /// Sends a signal to a container by its name; one that has just ended needs none.
