@@ -238,6 +238,39 @@ services:
 }
 
 #[test]
+fn stop_and_down_make_nothing() {
+    let world = world();
+    let text = r#"
+services:
+  good: {image: test, stop_signal: SIGKILL}
+  bad:
+    image: test
+    stop_signal: SIGKILL
+    volumes: [{type: bind, source: ./later, target: /later, bind: {create_host_path: false}}, "data:/data"]
+volumes: {data: {}}
+"#;
+    let folder = project(&world, "less", text);
+    let makes_nothing = |arguments: &[&str]| {
+        let ran = world.windlass(&folder, arguments).ok();
+        assert!(!ran.stderr.contains("Creat") && !ran.stdout.contains("Creat"), "{}\n{}", ran.stdout, ran.stderr);
+    };
+    world.windlass(&folder, &["up", "-d"]).code(1).says("later");
+    fs::create_dir(folder.join("later")).unwrap();
+    makes_nothing(&["stop", "good"]);
+    makes_nothing(&["rm", "-f", "good"]);
+    makes_nothing(&["stop"]);
+    makes_nothing(&["kill"]);
+    world.windlass(&folder, &["volume", "rm", "less_data"]).ok();
+    assert_eq!(world.windlass(&folder, &["ps", "-a", "-q"]).ok().stdout, "");
+    makes_nothing(&["down", "-v"]);
+    assert_eq!(world.windlass(&folder, &["volume", "ls", "-q"]).ok().stdout, "");
+    world.assert_clean();
+    world.windlass(&folder, &["up", "-d"]).ok();
+    world.windlass(&folder, &["down", "-v"]).ok();
+    world.assert_clean();
+}
+
+#[test]
 fn run_gives_the_commands_output_and_code() {
     let world = world();
     let folder = project(&world, "oneoff", "services:\n  web: {image: test, environment: {FOO: bar}}\n");

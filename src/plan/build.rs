@@ -271,9 +271,21 @@ impl<'a> Builder<'a> {
     ) {
         match fates.holders.get(name) {
             Some(id) => self.start_kept(name, declared, id, fates),
-            None if is_spent(declared, name, fates, self.observed) => {}
+            None if self.is_left_out(declared, name, fates) => {}
             None => self.create(name, declared, after, fates),
         }
+    }
+
+    /// Whether a container that is not there is not made: it has had its turn, or is to be stopped.
+    pub(super) fn is_left_out(&self, declared: &DesiredContainer, name: &ContainerName, fates: &Fates) -> bool {
+        let was_there =
+            || self.observed.containers.values().any(|c| c.spec.name == *name && c.state != State::Incomplete);
+        is_spent(declared, name, fates, self.observed) || (declared.target == Target::Stopped && !was_there())
+    }
+
+    /// Whether something is used by a container that is not to be stopped.
+    pub(super) fn is_used(&self, uses: impl Fn(&ContainerSpec) -> bool) -> bool {
+        self.desired.containers.values().any(|declared| declared.target != Target::Stopped && uses(&declared.spec))
     }
 
     fn images_of(&self, name: &ContainerName) -> Vec<StepId> {
@@ -456,7 +468,7 @@ fn is_mended(container: &ObservedContainer, fate: &Fate) -> bool {
 }
 
 /// A container of `run --rm` that has ended is not made again.
-pub(super) fn is_spent(declared: &DesiredContainer, name: &ContainerName, fates: &Fates, observed: &Observed) -> bool {
+fn is_spent(declared: &DesiredContainer, name: &ContainerName, fates: &Fates, observed: &Observed) -> bool {
     declared.spec.oneoff
         && !declared.prepares
         && (fates.renewed.contains_key(name) || observed.containers.values().any(|c| c.spec.name == *name))

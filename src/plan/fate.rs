@@ -183,6 +183,10 @@ fn declared_fate(
     networks: &BTreeSet<NetworkName>,
     now: &Stamp,
 ) -> Fate {
+    if declared.target == Target::Stopped {
+        // The next start makes it anew, if it has to be.
+        return Fate::Stays(process_move(desired, declared, container, now));
+    }
     if !declared.keep_different && declared.hash != container.hash {
         let mut causes = changes::changes(&container.spec, &declared.spec);
         if causes.is_empty() {
@@ -260,8 +264,9 @@ fn follow_namespaces(desired: &Desired, observed: &Observed, fates: &mut Fates) 
         for (name, id) in &fates.holders {
             let spec = &desired.containers[name].spec;
             for provider in providers(&spec.namespaces) {
-                let renewed = fates.renewed.contains_key(provider) || !fates.holders.contains_key(provider);
-                if renewed && desired.containers.contains_key(provider) {
+                let comes = desired.containers.get(provider).is_some_and(|other| other.target != Target::Stopped);
+                let renewed = fates.renewed.contains_key(provider) || (comes && !fates.holders.contains_key(provider));
+                if renewed {
                     let cause = format!("shares namespaces of {provider}, which is made anew");
                     found = Some((name.clone(), id.clone(), Fate::Goes(vec![cause])));
                 } else if renews_sandbox(observed, fates, provider) && !restarts(fates, name) && runs(observed, id) {

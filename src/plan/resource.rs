@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::action::Action;
-use super::build::{Builder, is_spent, volumes};
+use super::build::{Builder, volumes};
 use super::fate::{self, Fate, Fates, Move};
 use crate::desired::{ContainerSpec, NetworkSpec};
 use crate::name::ContainerId;
@@ -16,7 +16,7 @@ impl Builder<'_> {
         for (name, declared) in &desired.containers {
             let starts = |id| matches!(fates.fates.get(id), Some(Fate::Stays(Some(Move::Start(..)))));
             let stays = fates.holders.get(name).is_some_and(|id| !starts(id));
-            if stays || is_spent(declared, name, fates, self.observed) {
+            if stays || self.is_left_out(declared, name, fates) {
                 continue;
             }
             for image in declared.spec.images().filter(|image| !self.observed.images.contains(&image.id)) {
@@ -108,6 +108,7 @@ impl Builder<'_> {
                 (Some(there), None) => (&there.spec, network_losses(there), Vec::new()),
                 // Its users say so.
                 (None, _) if spec.project.is_none() => continue,
+                (None, _) if !self.is_used(|user| user.endpoints.iter().any(|e| e.network == *name)) => continue,
                 (None, _) => (spec, vec!["missing".to_owned()], Vec::new()),
             };
             if causes.is_empty() {
@@ -128,6 +129,7 @@ impl Builder<'_> {
                 Some(_) => {}
                 // Its users say so.
                 None if spec.project.is_none() => {}
+                None if !self.is_used(|user| volumes(user).any(|volume| volume == name)) => {}
                 None => {
                     let after = self.volumes.get(name).copied().into_iter().collect();
                     let step =

@@ -317,6 +317,23 @@ fn down_stops_dependents_first_and_removes_the_network_last() {
 }
 
 #[test]
+fn what_is_to_be_stopped_is_not_made() {
+    let mut desired = desired([replica("db", 1), replica("web", 1)]);
+    let volume = VolumeSpec { name: "p_data".into(), project: Some("p".into()), ..VolumeSpec::default() };
+    desired.volumes.insert(volume.name.clone(), volume);
+    let mut observed = reached(&desired);
+    for container in desired.containers.values_mut() {
+        container.target = Target::Stopped;
+    }
+    check(&desired, &Observed::default(), &["nothing to do"]);
+    // Nor is one made anew that differs.
+    change(&mut desired, "web", |spec| spec.env.push("A=1".into()));
+    observed.volumes.clear();
+    let stops = ["stop container  p-db-1   asked to stop", "stop container  p-web-1  asked to stop"];
+    check(&desired, &observed, &stops);
+}
+
+#[test]
 fn a_volume_is_removed_only_if_somebody_asks() {
     let mut up = desired([replica("db", 1)]);
     let volume = VolumeSpec { name: "p_data".into(), project: Some("p".into()), ..VolumeSpec::default() };
