@@ -271,6 +271,23 @@ volumes: {data: {}}
 }
 
 #[test]
+fn the_logs_of_what_down_removes_go_with_it() {
+    let world = world();
+    let service = |name: &str| format!("  {name}: {{image: test, command: [sh, -c, \"echo x; exec sleep 99\"]}}\n");
+    let folder = project(&world, "z", &["services:\n", &service("a"), &service("o")].concat());
+    world.windlass(&folder, &["up", "-d"]).ok();
+    world.windlass(&folder, &["run", "--rm", "-T", "a", "echo", "once"]).ok();
+    fs::write(folder.join("compose.yaml"), format!("services:\n{}", service("a"))).unwrap();
+    let logs = |world: &World| world.sh("ls root/projects/z/logs").ok().stdout;
+    assert!(logs(&world).contains("a-1\n"));
+    world.windlass(&folder, &["up", "-d"]).ok();
+    world.windlass(&folder, &["down", "-t", "0"]).ok();
+    assert_eq!(logs(&world), "o-1\n");
+    world.windlass(&folder, &["down", "-t", "0", "--remove-orphans"]).ok();
+    world.assert_clean();
+}
+
+#[test]
 fn run_gives_the_commands_output_and_code() {
     let world = world();
     let folder = project(&world, "oneoff", "services:\n  web: {image: test, environment: {FOO: bar}}\n");

@@ -2,7 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::name::{ContainerId, ProjectName, ServiceName, VolumeName};
+use crate::desired::ContainerSpec;
+use crate::name::{ContainerId, ProjectName, VolumeName};
 
 /// The two folders of one world (design.md section 6). Several worlds live side by side, each with folders of its own.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -46,9 +47,15 @@ impl Paths {
         self.project(project).join("containers")
     }
 
-    /// The log files of a replica. They belong to the service, not to the container: re-creation keeps them.
-    pub fn logs(&self, project: &ProjectName, service: &ServiceName, replica: &str) -> PathBuf {
-        self.project(project).join("logs").join(format!("{service}-{replica}"))
+    /// The folders of log files of a project.
+    pub fn project_logs(&self, project: &ProjectName) -> PathBuf {
+        self.project(project).join("logs")
+    }
+
+    /// The log files of a container. They belong to the replica of its service: re-creation keeps them.
+    pub fn logs(&self, spec: &ContainerSpec, id: &ContainerId) -> PathBuf {
+        let replica = if spec.oneoff { id.short().to_owned() } else { spec.number.to_string() };
+        self.project_logs(&spec.project).join(format!("{}-{replica}", spec.service))
     }
 
     /// A container's state.

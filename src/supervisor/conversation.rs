@@ -138,6 +138,11 @@ impl Conversation {
                 break;
             }
         }
+        if let (Edit::Down { services, .. }, None | Some(Refusal::Failed { .. })) = (wanted, &refusal)
+            && let Err(error) = project::forget_logs(&shared.paths, &shared.project, services)
+        {
+            tracing::warn!(%error, "logs of what is gone are still there");
+        }
         self.answer(refusal).await
     }
 

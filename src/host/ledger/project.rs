@@ -1,5 +1,6 @@
 //! A project's records: its desired state, and the list of its containers.
 
+use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::io;
 use std::os::unix::fs::MetadataExt;
@@ -99,6 +100,27 @@ pub fn containers_of(paths: &Paths, project: &ProjectName, service: &ServiceName
         Err(_) => true,
     });
     ids
+}
+
+/// Removes the logs of what is no longer there: of these services, or of all.
+///
+/// # Errors
+/// When a record of what is there can't be read; when something can't be removed.
+pub fn forget_logs(paths: &Paths, project: &ProjectName, services: &BTreeSet<ServiceName>) -> Result<(), LedgerError> {
+    let mut kept = BTreeSet::new();
+    for id in containers(paths, project) {
+        kept.extend(container::made(paths, &id)?.map(|made| paths.logs(&made.spec, &id)));
+    }
+    let folder = paths.project_logs(project);
+    for name in names(&folder) {
+        let service = name.rsplit_once('-').map_or(name.as_str(), |(service, _)| service);
+        let asked = services.is_empty() || services.contains(service);
+        let logs = folder.join(&name);
+        if asked && !kept.contains(&logs) {
+            container::remove_tree(&logs)?;
+        }
+    }
+    Ok(())
 }
 
 /// Forgets a project of which nothing is left: its desired state, its logs, its run folder. To be called with its

@@ -100,10 +100,7 @@ impl Machine {
             cgroup,
             cgroup_path: Path::new("/").join(self.layout.path_of(id, spec.resources.parent.as_deref())?),
             hooks: Vec::new(),
-            log: (spec.log.driver != "none").then(|| {
-                let replica = if spec.oneoff { id.short().to_owned() } else { spec.number.to_string() };
-                self.paths.logs(&self.project, &spec.service, &replica)
-            }),
+            log: (spec.log.driver != "none").then(|| self.paths.logs(spec, id)),
         })
     }
 

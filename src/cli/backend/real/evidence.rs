@@ -19,7 +19,7 @@ pub fn of(paths: &Paths, project: &ProjectName, culprits: &BTreeSet<ContainerNam
         if !culprits.contains(&spec.name) {
             continue;
         }
-        let folder = paths.logs(project, &spec.service, &spec.number.to_string());
+        let folder = paths.logs(&spec, &id);
         let options = Options { tail: Some(LINES), ..Options::default() };
         let entries = Reader::open(&folder, &options).into_iter().flatten().flatten();
         let lines = entries.map(|entry| String::from_utf8_lossy(&entry.bytes).into_owned()).collect::<String>();

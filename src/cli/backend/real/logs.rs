@@ -48,7 +48,7 @@ impl Source {
 
 /// Reads the logs that a query asks for; with `follow`, goes on until nobody listens or the project is taken down.
 pub fn read(paths: &Paths, project: &ProjectName, query: LogQuery) -> Result<UnboundedReceiver<LogLine>, CliError> {
-    let folder = paths.project(project).join("logs");
+    let folder = paths.project_logs(project);
     let options =
         Options { tail: query.tail.map(|lines| lines as u64), since: query.since, until: query.until, stream: None };
     let (sender, receiver) = mpsc::unbounded_channel();
