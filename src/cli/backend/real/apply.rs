@@ -3,6 +3,7 @@
 use std::io;
 use std::net::Shutdown;
 use std::os::unix::net::UnixStream;
+use std::time::Duration;
 
 use tokio::sync::mpsc::{self, UnboundedReceiver, UnboundedSender};
 
@@ -321,6 +322,17 @@ impl Names {
     }
 }
 
+/// So long `run --rm` waits for the removal of its container: somebody else's change may come first.
+const REMOVAL: Duration = Duration::from_secs(10);
+
+/// What happens to a container at its end.
+enum Told {
+    /// Its process has ended, with this code.
+    Ended(i32),
+    /// It is removed, or can't be.
+    Removed,
+}
+
 /// The code with which a container ends, told by its supervisor: it may be removed at once afterwards.
 pub struct Ends {
     client: Client,
@@ -337,23 +349,52 @@ impl Ends {
         Ok(Self { client })
     }
 
-    /// Waits for the end of a container.
+    /// Waits for the end of a container; `removed`: and until it is removed.
     ///
     /// # Errors
-    /// When the supervisor is lost.
-    pub async fn of(mut self, name: String) -> Result<i32, CliError> {
-        let wait = tokio::task::spawn_blocking(move || {
+    /// When the supervisor is lost before the end.
+    pub async fn of(mut self, name: String, removed: bool) -> Result<i32, CliError> {
+        let (sender, mut receiver) = mpsc::unbounded_channel();
+        let ended = name.clone();
+        // A thread that waits in vain must not keep this process.
+        std::thread::spawn(move || {
             loop {
-                match self.client.reply() {
-                    Ok(Reply::Progress { progress }) => match *progress {
-                        Progress::Exited { container, code, .. } if *container == *name => return Ok(code),
-                        _ => {}
-                    },
-                    Ok(_) => {}
-                    Err(error) => return Err(failed(&error)),
+                let told = self.hear(&name);
+                let lost = told.is_err();
+                if sender.send(told).is_err() || lost {
+                    return;
                 }
             }
         });
-        wait.await.map_err(|e| failed(&e))?
+        let code = loop {
+            match receiver.recv().await {
+                Some(Ok(Told::Ended(code))) => break code,
+                Some(Ok(Told::Removed)) => {}
+                Some(Err(error)) => return Err(failed(&error)),
+                None => return Err(CliError::failed(format!("container {ended} is not followed any more"))),
+            }
+        };
+        if removed {
+            let removal = async { while let Some(Ok(Told::Ended(_))) = receiver.recv().await {} };
+            // Its code is known: what holds the removal up fails nothing.
+            let _ = tokio::time::timeout(REMOVAL, removal).await;
+        }
+        Ok(code)
+    }
+
+    /// Blocks until the next thing happens to a container that matters here.
+    fn hear(&mut self, name: &str) -> io::Result<Told> {
+        loop {
+            let Reply::Progress { progress } = self.client.reply()? else { continue };
+            match *progress {
+                Progress::Exited { container, code, .. } if *container == *name => return Ok(Told::Ended(code)),
+                Progress::Done { step, .. } | Progress::Failed { step, .. }
+                    if step.object == name && step.action == "remove container" =>
+                {
+                    return Ok(Told::Removed);
+                }
+                _ => {}
+            }
+        }
     }
 }

@@ -102,18 +102,18 @@ impl Real {
         tell: &Tell,
     ) -> Result<Session, CliError> {
         let mut next = desired;
-        let (tty, stdin, service, asked) = loop {
+        let (declared, asked) = loop {
             let declared = next.containers.get_mut(name);
             let declared = declared.ok_or_else(|| CliError::failed(format!("container {name} was not declared")))?;
             declared.target = Target::Created;
-            let (tty, stdin, service) = (declared.spec.tty, declared.spec.stdin_open, declared.spec.service.clone());
-            let asked = next.asked.clone();
+            let made = (declared.clone(), next.asked.clone());
             match self.must_settle(project, next, tell).await {
                 Err(CliError::Overtaken) => next = self.compile_again(tell).await?,
-                settled => break settled.map(|()| (tty, stdin, service, asked))?,
+                settled => break settled.map(|()| made)?,
             }
         };
-        let observed = self.observe_service(project, &service)?;
+        let (tty, stdin) = (declared.spec.tty, declared.spec.stdin_open);
+        let observed = self.observe_service(project, &declared.spec.service)?;
         let made = observed.containers.values().find(|container| container.spec.name.as_str() == name);
         let id = made.map(|container| container.id.clone());
         let id = id.ok_or_else(|| CliError::failed(format!("container {name} was not made")))?;
@@ -137,7 +137,7 @@ impl Real {
                 settled => break settled?,
             }
         }
-        self.session(&id, attached, tty, stdin, Box::pin(ends.of(name.to_owned()))).await
+        self.session(&id, attached, tty, stdin, Box::pin(ends.of(name.to_owned(), declared.auto_remove))).await
     }
 
     async fn must_settle(&self, project: &ProjectName, desired: Desired, tell: &Tell) -> Result<(), CliError> {

@@ -70,7 +70,7 @@ impl Real {
         let attached = attach(&run, stdin).await.map_err(|e| failed(&e))?;
         // The shim's record of a process goes before its last packet: with the record there, that packet will come.
         record::living(&run).map_err(|e| failed(&e))?.ok_or_else(|| gone(id))?;
-        self.session(id, attached, tty, stdin, Box::pin(ends.of(made.spec.name.to_string()))).await
+        self.session(id, attached, tty, stdin, Box::pin(ends.of(made.spec.name.to_string(), false))).await
     }
 
     /// A session over an attachment: its packets become pipes. It ends when the process has, and all of its output is in
