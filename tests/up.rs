@@ -288,6 +288,29 @@ fn the_logs_of_what_down_removes_go_with_it() {
 }
 
 #[test]
+fn events_name_the_image_of_what_is_gone() {
+    let mut world = world();
+    let folder = project(&world, "ev", "services:\n  job: {image: test, stop_signal: SIGKILL}\n");
+    world.windlass(&folder, &["up", "-d"]).ok();
+    let file = fs::File::create(folder.join("events")).unwrap();
+    let mut events = world.command(env!("CARGO_BIN_EXE_windlass"), &folder);
+    world.start(events.arg("events").stdout(file));
+    let told = || fs::read_to_string(folder.join("events")).unwrap();
+    world.wait_for("the first event", || {
+        world.windlass(&folder, &["restart"]).ok();
+        told().contains("container start")
+    });
+    world.windlass(&folder, &["scale", "job=2"]).ok();
+    world.windlass(&folder, &["scale", "job=1"]).ok();
+    world.windlass(&folder, &["down"]).ok();
+    world.wait_for("the last event", || told().matches("container destroy").count() == 2);
+    for line in told().lines() {
+        assert!(line.contains("image=test"), "{line}");
+    }
+    world.assert_clean();
+}
+
+#[test]
 fn run_gives_the_commands_output_and_code() {
     let world = world();
     let folder = project(&world, "oneoff", "services:\n  web: {image: test, environment: {FOO: bar}}\n");

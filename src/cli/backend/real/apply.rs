@@ -1,5 +1,6 @@
 //! Changes go to the project's supervisor; what it tells comes back as lines of progress and as events.
 
+use std::collections::BTreeMap;
 use std::io;
 use std::net::Shutdown;
 use std::os::unix::net::UnixStream;
@@ -11,14 +12,14 @@ use super::super::super::error::CliError;
 use super::super::super::progress::{Kind, Phase, Report, Tell};
 use super::super::{Change, Event, Outcome, Planned, Until};
 use super::{Real, evidence, failed, ledger};
-use crate::desired::Desired;
 use crate::desired::edit::edit;
 use crate::engine::progress::{Progress, StepName};
 use crate::host::clock;
+use crate::host::ledger::container;
 use crate::host::machine::observe;
 use crate::host::paths::Paths;
-use crate::name::{ContainerName, ProjectName, ServiceName};
-use crate::observed::{Health, Observed};
+use crate::name::{ContainerId, ContainerName, ProjectName, ServiceName};
+use crate::observed::{Health, Observed, ObservedContainer};
 use crate::plan::{Failure, plan};
 use crate::supervisor::protocol::{Refusal, Reply, Request};
 use crate::supervisor::{Client, is_over, is_silent};
@@ -242,9 +243,9 @@ pub fn events(paths: &Paths, project: &ProjectName, known: Observed) -> Result<U
     let mut client = Client::ensure(paths, project, None).map_err(|e| failed(&e))?;
     client.request(&Request::Watch).map_err(|e| failed(&e))?;
     let (sender, receiver) = mpsc::unbounded_channel();
-    let (paths, project) = (paths.clone(), project.clone());
+    let paths = paths.clone();
     std::thread::spawn(move || {
-        let mut names = Names { paths, project, known };
+        let mut names = Names { paths, known: known.containers.values().map(named).collect() };
         while let Ok(Reply::Progress { progress }) = client.reply() {
             for event in names.events(&progress) {
                 if sender.send(event).is_err() {
@@ -256,11 +257,14 @@ pub fn events(paths: &Paths, project: &ProjectName, known: Observed) -> Result<U
     Ok(receiver)
 }
 
-/// Knows service and image of a container by its name.
+/// Knows service and image of each container, also of one that is gone when that is told.
 struct Names {
     paths: Paths,
-    project: ProjectName,
-    known: Observed,
+    known: BTreeMap<ContainerId, (ServiceName, String)>,
+}
+
+fn named(container: &ObservedContainer) -> (ContainerId, (ServiceName, String)) {
+    (container.id.clone(), (container.spec.service.clone(), container.spec.image.name.clone()))
 }
 
 impl Names {
@@ -299,8 +303,11 @@ impl Names {
         }
     }
 
-    fn event(&mut self, action: &str, id: &crate::name::ContainerId, name: &str, exit_code: Option<i32>) -> Event {
-        let (service, image) = self.describe(id, name);
+    fn event(&mut self, action: &str, id: &ContainerId, name: &str, exit_code: Option<i32>) -> Event {
+        let (service, image) = self.describe(id);
+        if action == "destroy" {
+            self.known.remove(id);
+        }
         Event {
             time: clock::now().wall,
             action: action.to_owned(),
@@ -312,13 +319,14 @@ impl Names {
         }
     }
 
-    fn describe(&mut self, id: &crate::name::ContainerId, name: &str) -> (ServiceName, String) {
-        if let Some(container) = self.known.containers.get(id) {
-            return (container.spec.service.clone(), container.spec.image.name.clone());
+    fn describe(&mut self, id: &ContainerId) -> (ServiceName, String) {
+        if let Some(known) = self.known.get(id) {
+            return known.clone();
         }
-        let desired: Option<Desired> = ledger::desired(&self.paths, &self.project).ok().flatten();
-        let declared = desired.as_ref().and_then(|d| d.containers.get(name));
-        declared.map(|d| (d.spec.service.clone(), d.spec.image.name.clone())).unwrap_or_default()
+        let Some(made) = container::made(&self.paths, id).ok().flatten() else { return Default::default() };
+        let told = (made.spec.service, made.spec.image.name);
+        self.known.insert(id.clone(), told.clone());
+        told
     }
 }
 
