@@ -167,8 +167,17 @@ fn scale_stop_start_restart_pause_and_rm() {
     assert_eq!(count(&world, &[]), 1);
     world.windlass(&folder, &["restart"]).ok();
     assert_eq!(count(&world, &[]), 1);
-    world.windlass(&folder, &["kill"]).ok();
+    world.windlass(&folder, &["pause"]).ok();
+    world.windlass(&folder, &["pause"]).code(1).says("service `web` is paused already");
+    world.windlass(&folder, &["unpause", "web"]).ok();
+    world.windlass(&folder, &["unpause"]).code(1).says("service `web` is not paused");
+    world
+        .windlass(&folder, &["kill"])
+        .ok()
+        .says("Container verbs-web-1  Killing")
+        .says("Container verbs-web-1  Killed");
     world.windlass(&folder, &["rm", "-f"]).ok();
+    world.windlass(&folder, &["start"]).code(1).says("service `web` has no container");
     assert_eq!(count(&world, &["-a"]), 0);
     world.windlass(&folder, &["down"]).ok();
     world.assert_clean();
@@ -254,7 +263,8 @@ volumes: {data: {}}
         let ran = world.windlass(&folder, arguments).ok();
         assert!(!ran.stderr.contains("Creat") && !ran.stdout.contains("Creat"), "{}\n{}", ran.stdout, ran.stderr);
     };
-    world.windlass(&folder, &["up", "-d"]).code(1).says("later");
+    let failed = world.windlass(&folder, &["up", "-d"]).code(1).says("later").says("Container less-bad-1  Creating");
+    assert!(!failed.stderr.contains("Container   "), "a line without a name: {}", failed.stderr);
     fs::create_dir(folder.join("later")).unwrap();
     makes_nothing(&["stop", "good"]);
     makes_nothing(&["rm", "-f", "good"]);

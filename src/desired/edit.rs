@@ -101,6 +101,12 @@ pub enum EditError {
         /// The service.
         service: ServiceName,
     },
+    /// What is frozen cannot be frozen again.
+    #[error("service `{service}` is paused already")]
+    Paused {
+        /// The service.
+        service: ServiceName,
+    },
     /// What is not frozen cannot be thawed.
     #[error("service `{service}` is not paused")]
     NotPaused {
@@ -212,8 +218,18 @@ fn must_have(desired: &Desired, services: &BTreeSet<ServiceName>) -> Result<(), 
     }
 }
 
+/// Where none is named, there must be one container at least.
+fn must_have_any(desired: &Desired, services: &BTreeSet<ServiceName>) -> Result<(), EditError> {
+    let none = desired.containers.values().all(|one| one.spec.oneoff);
+    match desired.services.iter().find(|service| !desired.providers.contains_key(*service)) {
+        Some(service) if none && services.is_empty() => Err(EditError::NoContainer { service: service.clone() }),
+        _ => Ok(()),
+    }
+}
+
 fn start(desired: &mut Desired, services: &BTreeSet<ServiceName>, now: &Stamp) -> Result<(), EditError> {
     must_have(desired, services)?;
+    must_have_any(desired, services)?;
     let all = with_dependencies(desired, services);
     for container in of(desired, &all) {
         if container.target != Target::Paused {
@@ -301,29 +317,37 @@ fn kill(desired: &mut Desired, services: &BTreeSet<ServiceName>) {
 
 fn pause(desired: &mut Desired, services: &BTreeSet<ServiceName>) -> Result<(), EditError> {
     must_have(desired, services)?;
+    let (mut changed, mut paused) = (false, None);
     for container in of(desired, services) {
         match container.target {
-            Target::Running => container.target = Target::Paused,
-            Target::Paused => {}
+            Target::Running => (container.target, changed) = (Target::Paused, true),
+            Target::Paused => paused = Some(container.spec.service.clone()),
             Target::Created | Target::Stopped if services.is_empty() => {}
             Target::Created | Target::Stopped => {
                 return Err(EditError::NotRunning { service: container.spec.service.clone() });
             }
         }
     }
-    Ok(())
+    match paused {
+        Some(service) if !services.is_empty() || !changed => Err(EditError::Paused { service }),
+        _ => Ok(()),
+    }
 }
 
 fn unpause(desired: &mut Desired, services: &BTreeSet<ServiceName>) -> Result<(), EditError> {
     must_have(desired, services)?;
+    let (mut changed, mut running) = (false, None);
     for container in of(desired, services) {
         match container.target {
-            Target::Paused => container.target = Target::Running,
-            _ if services.is_empty() => {}
-            _ => return Err(EditError::NotPaused { service: container.spec.service.clone() }),
+            Target::Paused => (container.target, changed) = (Target::Running, true),
+            Target::Created | Target::Stopped if services.is_empty() => {}
+            _ => running = Some(container.spec.service.clone()),
         }
     }
-    Ok(())
+    match running {
+        Some(service) if !services.is_empty() || !changed => Err(EditError::NotPaused { service }),
+        _ => Ok(()),
+    }
 }
 
 fn remove(

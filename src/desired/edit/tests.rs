@@ -150,6 +150,20 @@ fn pause_and_unpause() {
     assert_eq!(all.containers["p-db-1"].target, Target::Stopped);
     let error = edit(&desired(), &Edit::Unpause { services: set(&["db"]) }, &now()).unwrap_err();
     assert_eq!(error, EditError::NotPaused { service: "db".into() });
+    let error = edit(&paused, &Edit::Pause { services: set(&["db"]) }, &now()).unwrap_err();
+    assert_eq!(error, EditError::Paused { service: "db".into() });
+    // Where none is named, one that is left to be paused or thawed is enough.
+    let all = edit(&paused, &Edit::Pause { services: set(&[]) }, &now()).unwrap();
+    assert!(matches!(edit(&all, &Edit::Pause { services: set(&[]) }, &now()), Err(EditError::Paused { .. })));
+    assert!(matches!(edit(&thawed, &Edit::Unpause { services: set(&[]) }, &now()), Err(EditError::NotPaused { .. })));
+}
+
+#[test]
+fn start_needs_a_container() {
+    let all = Edit::Remove { services: set(&[]), only: None, volumes: false };
+    let removed = edit(&desired(), &all, &now()).unwrap();
+    let error = edit(&removed, &Edit::Start { services: set(&[]) }, &now()).unwrap_err();
+    assert_eq!(error, EditError::NoContainer { service: "api".into() });
 }
 
 #[test]

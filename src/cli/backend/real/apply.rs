@@ -131,6 +131,7 @@ pub async fn apply(
     if matches!(change, Change::Edit(_)) && ledger::desired(paths, project).map_err(|e| failed(&e))?.is_none() {
         return nothing_or_orphans(project, &change);
     }
+    let kills = matches!(change, Change::Edit(super::super::Edit::Kill { .. }));
     let request = match change {
         Change::Declare(desired) => Request::Apply { desired, wait: until == Until::Healthy },
         Change::Edit(edit) => Request::Edit { edit: Box::new(edit) },
@@ -146,7 +147,7 @@ pub async fn apply(
             )
         })?;
         match reply {
-            Reply::Progress { progress } => show(&progress, tell, &mut outcome),
+            Reply::Progress { progress } => show(&progress, kills, tell, &mut outcome),
             Reply::Waiting { holder } => {
                 let text =
                     format!("waiting for process {} ({}, since {} s)", holder.pid, holder.command, holder.seconds);
@@ -180,14 +181,16 @@ fn failure(reason: String) -> Failure {
     Failure { container: ContainerName::default(), reason, culprit: None, obstacle: false }
 }
 
-/// One step as a line, in docker compose's words.
-fn show(progress: &Progress, tell: &Tell, outcome: &mut Outcome) {
+/// One step as a line, in docker compose's words; `kills`: what is stopped is killed.
+fn show(progress: &Progress, kills: bool, tell: &Tell, outcome: &mut Outcome) {
     match progress {
-        Progress::Began { step } => report(tell, step, Phase::Working, true, None),
-        Progress::Done { step, .. } => report(tell, step, Phase::Done, false, None),
+        // Something half made is cleared away, of which nobody was ever told.
+        Progress::Began { step } | Progress::Done { step, .. } if step.object.is_empty() => {}
+        Progress::Began { step } => report(tell, step, words(step, kills).0, Phase::Working, None),
+        Progress::Done { step, .. } => report(tell, step, words(step, kills).1, Phase::Done, None),
         Progress::Failed { step, reason, code } => {
             outcome.code = code.and_then(|code| u8::try_from(code).ok()).or(outcome.code);
-            report(tell, step, Phase::Failed, false, Some(reason.clone()));
+            report(tell, step, "Error", Phase::Failed, Some(reason.clone()));
         }
         Progress::Waiting { container, waits } => {
             let mut report = Report::new(Kind::Container, container.as_str(), Phase::Working, "Waiting");
@@ -207,7 +210,7 @@ fn show(progress: &Progress, tell: &Tell, outcome: &mut Outcome) {
     }
 }
 
-fn report(tell: &Tell, step: &StepName, phase: Phase, began: bool, detail: Option<String>) {
+fn report(tell: &Tell, step: &StepName, text: &str, phase: Phase, detail: Option<String>) {
     let Some((verb, kind)) = step.action.split_once(' ') else { return };
     let kind = match kind {
         "image" => Kind::Image,
@@ -215,27 +218,29 @@ fn report(tell: &Tell, step: &StepName, phase: Phase, began: bool, detail: Optio
         "volume" => Kind::Volume,
         _ => Kind::Container,
     };
-    let (now, then) = match verb {
+    if verb == "release" {
+        // Of no interest to people: it has ended already.
+        return;
+    }
+    let mut report = Report::new(kind, &step.object, phase, text);
+    report.detail = detail;
+    tell.report(report);
+}
+
+/// What is said while a step is under way, and when it is done.
+fn words(step: &StepName, kills: bool) -> (&'static str, &'static str) {
+    match step.action.split_once(' ').map_or("", |(verb, _)| verb) {
         "pull" => ("Pulling", "Pulled"),
         "create" => ("Creating", "Created"),
         "remove" => ("Removing", "Removed"),
         "start" => ("Starting", "Started"),
+        "stop" if kills => ("Killing", "Killed"),
         "stop" => ("Stopping", "Stopped"),
         "run" => ("Running hooks", "Started"),
-        // Of no interest to people: it has ended already.
-        "release" => return,
         "pause" => ("Pausing", "Paused"),
         "mend" => ("Mending", "Mended"),
         _ => ("Unpausing", "Unpaused"),
-    };
-    let text = match phase {
-        Phase::Failed => "Error",
-        _ if began => now,
-        _ => then,
-    };
-    let mut report = Report::new(kind, &step.object, phase, text);
-    report.detail = detail;
-    tell.report(report);
+    }
 }
 
 /// What happens to the containers of a project from now on, in docker's words.
