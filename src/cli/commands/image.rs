@@ -148,6 +148,10 @@ pub async fn run<B: Backend>(cx: &Context<'_, B>, verb: &Image) -> Result<ExitSt
 async fn pull<B: Backend>(cx: &Context<'_, B>, args: &ImagePull) -> Result<ExitStatus, CliError> {
     let wish = |name: &String| PullWish { name: name.clone(), platform: args.platform.clone(), always: true };
     let images: Vec<PullWish> = args.images.iter().map(wish).collect();
+    if cx.settings.dry_run {
+        images.iter().try_for_each(|image| cx.output.line(&format!("pull {}", image.name)))?;
+        return Ok(ExitStatus::DONE);
+    }
     let wanted = &images;
     let work = |tell| async move { Ok(cx.backend.pull(wanted, LockUse::Ignore, &tell).await) };
     let mut progress = if args.quiet { cx.silent() } else { cx.progress() };

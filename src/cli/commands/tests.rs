@@ -121,12 +121,29 @@ async fn dry_run_prints_the_plan_and_applies_nothing() {
         let ran = run(&fake, &words).await;
         assert_eq!((ran.code(), ran.out.as_str()), (0, "1 steps\n"), "{words:?}: {}", ran.err);
     }
-    for words in [&["exec", "web", "ls"][..], &["kill", "-s", "HUP"], &["volume", "rm", "v"], &["image", "rm", "i"]] {
+    for words in [
+        &["exec", "web", "ls"][..],
+        &["kill", "-s", "HUP"],
+        &["volume", "rm", "v"],
+        &["image", "rm", "i"],
+        &["image", "pull", "i"],
+        &["image", "prune"],
+        &["image", "load", "-i", "a.tar"],
+        &["pull"],
+        &["build"],
+        &["demo"],
+        &["demo", "--down"],
+        &["config", "-o", "never-written.yaml"],
+    ] {
         let words: Vec<&str> = ["--dry-run"].iter().chain(words).copied().collect();
         assert_eq!(run(&fake, &words).await.code(), 0, "{words:?}");
     }
+    assert!(!std::path::Path::new("never-written.yaml").exists());
     let asked = fake.asked.borrow();
-    assert!(asked.iter().all(|asked| asked.starts_with("load") || asked.starts_with("compile")), "{asked:?}");
+    assert!(
+        asked.iter().all(|asked| ["load", "compile", "config"].iter().any(|read| asked.starts_with(read))),
+        "{asked:?}"
+    );
 }
 
 #[tokio::test]

@@ -153,7 +153,8 @@ impl Real {
         Ok(leases)
     }
 
-    /// The image of every service that is touched: found here, or by its registry; its layers are here afterwards.
+    /// The image of every service that is touched: found here, or by its registry; its layers are here afterwards, but in a
+    /// rehearsal.
     async fn resolve(
         &self,
         project: &Project,
@@ -179,27 +180,32 @@ impl Real {
         let references = lock::wanted(project);
         let used = references.iter().filter(|(_, users)| users.iter().any(|user| touched.contains(user)));
         self.tell_unlocked(lock, used.map(|(name, _)| name.as_str()), tell);
-        let found = self.obtain(&store, wanted.values().cloned().collect(), tell).await?;
+        let extent = if wish.rehearsal { pull::Extent::Identity } else { pull::Extent::Whole };
+        let found = self.obtain(&store, wanted.values().cloned().collect(), extent, tell).await?;
         let images = wanted.into_iter().map(|(name, wanted)| (name, found[&wanted].clone())).collect();
         let policy = if wish.lock == LockUse::Frozen { image::PullPolicy::Never } else { image::PullPolicy::Missing };
         let mounts = compile::wanted_images(project).into_iter();
         let mounts = mounts.map(|image| locked(pull::Wanted::new(image, None, policy)));
-        let mounted = self.obtain(&store, mounts.collect::<Result<_, CliError>>()?, tell).await?;
+        let mounted = self.obtain(&store, mounts.collect::<Result<_, CliError>>()?, extent, tell).await?;
         Ok((images, mounted.into_iter().map(|(wanted, image)| (wanted.name, image)).collect()))
     }
 
-    /// Resolves images and fetches their layers, each once, side by side.
+    /// Resolves images and fetches their layers (where they are wanted whole), each once, side by side.
     pub(super) async fn obtain(
         &self,
         store: &Store,
         wanted: BTreeSet<pull::Wanted>,
+        extent: pull::Extent,
         tell: &Tell,
     ) -> Result<BTreeMap<pull::Wanted, ResolvedImage>, CliError> {
         let mut found = BTreeMap::new();
         let mut missing = Vec::new();
         for one in wanted {
             match one.local(store).map_err(|e| failed(&e))? {
-                Some(image) if one.is_satisfied() && store.layers_present(&image.spec) => {
+                Some(image)
+                    if one.is_satisfied()
+                        && (extent == pull::Extent::Identity || store.layers_present(&image.spec)) =>
+                {
                     found.insert(one, image);
                 }
                 _ => missing.push(one),
@@ -209,7 +215,7 @@ impl Real {
             return Ok(found);
         }
         let client = Arc::new(Client::new(image::Settings::from_env()).map_err(|e| failed(&e))?);
-        for (one, result) in pull::side_by_side(store, &client, missing, self.parallel, tell).await {
+        for (one, result) in pull::side_by_side(store, &client, (missing, extent), self.parallel, tell).await {
             found.insert(one, result?);
         }
         Ok(found)
