@@ -7,7 +7,7 @@ use std::path::Path;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
 use crate::compose::model::Project;
-use crate::desired::{ContainerSpec, Desired, ImageSpec, PortSpec, Protocol, RestartPolicy, Stamp};
+use crate::desired::{ContainerSpec, Desired, ImageSpec, PortSpec, Protocol, RestartPolicy, Stamp, VolumeSpec};
 use crate::diag::{Code, Diagnostic, Diagnostics, SourceMap};
 use crate::host::container::Root;
 use crate::host::sync::Replica;
@@ -388,10 +388,20 @@ impl Backend for &Fake {
     }
 
     fn volumes(&self) -> Result<Vec<StoredVolume>, CliError> {
+    fn image_tag(&self, image: &str, name: &str) -> Result<(), CliError> {
+        self.ask(format!("tag {image} {name}"));
+        Ok(())
+    }
+
         Ok(self.volumes.clone())
     }
 
     fn volume_remove(&self, name: &str) -> Result<(), CliError> {
+    fn volume_create(&self, spec: &VolumeSpec) -> Result<(), CliError> {
+        self.ask(format!("create volume {} {:?} {:?}", spec.name, spec.labels, spec.driver_opts));
+        Ok(())
+    }
+
         self.ask(format!("remove volume {name}"));
         Ok(())
     }

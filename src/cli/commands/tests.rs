@@ -371,6 +371,20 @@ async fn volumes_of_the_project_and_of_the_machine() {
     insta::assert_snapshot!(run(&fake, &["volume", "ls"]).await.out, @r"
     DRIVER   VOLUME NAME
     local    shop_data
+    assert_eq!(run(&fake, &["images", "-q", "web"]).await.out.find("sha256:"), None);
+    assert_eq!(run(&fake, &["image", "ls", "-a", "-q", "other"]).await.out, "");
+    assert_eq!(run(&fake, &["image", "ls", "web"]).await.out.lines().count(), 2);
+    assert_eq!(run(&fake, &["image", "tag", "web:1", "web:old"]).await.code(), 0);
+    assert_eq!(run(&fake, &["volume", "create", "v", "--label", "a=b", "-o", "type=tmpfs"]).await.out, "v\n");
+    let asked = fake.asked.borrow().clone();
+    let made = r#"create volume v {"a": "b"} {"type": "tmpfs"}"#;
+    assert!(
+        asked.iter().any(|asked| asked == "tag web:1 web:old") && asked.iter().any(|asked| asked == made),
+        "{asked:?}"
+    );
+    assert_eq!(run(&fake, &["volume", "create", "../v"]).await.code(), 1);
+    assert_eq!(run(&fake, &["volume", "ls", "-q", "--filter", "label=none"]).await.out, "");
+    assert_eq!(run(&fake, &["volume", "ls", "--filter", "colour=red"]).await.code(), 1);
     local    other
     local    anon
     ");

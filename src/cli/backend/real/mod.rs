@@ -34,7 +34,7 @@ use super::{
 use crate::compose;
 use crate::compose::model::Project;
 use crate::desired::compile::CompileError;
-use crate::desired::{ContainerSpec, Desired, Stamp};
+use crate::desired::{ContainerSpec, Desired, Stamp, VolumeSpec};
 use crate::host::container::Root;
 use crate::host::image::Store;
 use crate::host::ledger::project as ledger;
@@ -264,10 +264,18 @@ impl Backend for Real {
     }
 
     fn volumes(&self) -> Result<Vec<StoredVolume>, CliError> {
+    fn image_tag(&self, image: &str, name: &str) -> Result<(), CliError> {
+        Real::images(self)?.tag(image, name).map_err(|e| failed(&e))
+    }
+
         Ok(self.list_volumes())
     }
 
     fn volume_remove(&self, name: &str) -> Result<(), CliError> {
+    fn volume_create(&self, spec: &VolumeSpec) -> Result<(), CliError> {
+        volume::create(&self.paths, spec).map_err(|e| failed(&e))
+    }
+
         volume::remove(&self.paths, &name.into()).map_err(|e| failed(&e))
     }
 
