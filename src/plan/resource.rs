@@ -5,7 +5,8 @@ use std::collections::BTreeSet;
 use super::action::Action;
 use super::build::{Builder, is_spent, volumes};
 use super::fate::{self, Fate, Fates, Move};
-use crate::desired::{ContainerSpec, NetworkSpec};
+use crate::desired::hash::COMPOSE_LABELS;
+use crate::desired::{ContainerSpec, NetworkSpec, VolumeSpec};
 use crate::name::ContainerId;
 use crate::observed::{ObservedContainer, ObservedNetwork, State};
 
@@ -131,6 +132,10 @@ impl Builder<'_> {
                 None => {
                     let after = self.volumes.get(name).copied().into_iter().collect();
                     let step =
+                Some(there) if spec.project.is_some() && own_labels(&there.spec) != own_labels(spec) => {
+                    let text = format!("volume {name} was made with other labels, and stays as it is");
+                    self.plan.warnings.push(text);
+                }
                         self.step(Action::CreateVolume { spec: spec.clone() }, vec!["missing".to_owned()], after);
                     self.volumes.insert(name.clone(), step);
                 }
@@ -165,6 +170,11 @@ fn network_losses(there: &ObservedNetwork) -> Vec<String> {
         None => "its bridge is gone".to_owned(),
         Some(parent) => format!("link {} is gone", parent.name()),
     });
+/// The labels that the user gave it.
+fn own_labels(volume: &VolumeSpec) -> Vec<(&String, &String)> {
+    volume.labels.iter().filter(|(key, _)| !key.starts_with(COMPOSE_LABELS)).collect()
+}
+
     gone.into_iter().chain(there.lost.iter().map(ToString::to_string)).collect()
 }
 
