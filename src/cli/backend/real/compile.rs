@@ -8,7 +8,7 @@ use std::sync::Arc;
 use super::super::super::error::CliError;
 use super::super::super::progress::{Kind, Phase, Report, Tell};
 use super::super::{LockUse, PullPolicy, Recreate, UpWish};
-use super::{Real, failed, oneoff, pull};
+use super::{Real, failed, lacking, oneoff, pull};
 use crate::compose;
 use crate::compose::model::{Project, Service};
 use crate::desired::compile::{self, Request, Verb, compile};
@@ -42,7 +42,11 @@ impl Real {
         if let Some(previous) = &request.previous {
             leases = leases.with_previous(previous);
         }
-        let mut desired = compile(project, &images, &leases, &request).map_err(|errors| self.point(&errors))?;
+        let lacking = lacking::of(project, &touched);
+        let mut desired = match compile(project, &images, &leases, &request) {
+            Ok(desired) if lacking.is_empty() => desired,
+            wrong => return Err(self.point(&[wrong.err().unwrap_or_default(), lacking].concat())),
+        };
         let generation = request.previous.as_ref().map_or(0, |previous| previous.generation);
         desired.generation = generation + 1;
         desired.providers = provided;

@@ -6,6 +6,7 @@ mod context;
 mod digests;
 mod environment;
 mod evidence;
+mod lacking;
 mod load;
 mod locking;
 mod logs;
@@ -263,19 +264,19 @@ impl Backend for Real {
         Real::images(self)?.inspect(name).map_err(|e| failed(&e))
     }
 
-    fn volumes(&self) -> Result<Vec<StoredVolume>, CliError> {
     fn image_tag(&self, image: &str, name: &str) -> Result<(), CliError> {
         Real::images(self)?.tag(image, name).map_err(|e| failed(&e))
     }
 
+    fn volumes(&self) -> Result<Vec<StoredVolume>, CliError> {
         Ok(self.list_volumes())
     }
 
-    fn volume_remove(&self, name: &str) -> Result<(), CliError> {
     fn volume_create(&self, spec: &VolumeSpec) -> Result<(), CliError> {
         volume::create(&self.paths, spec).map_err(|e| failed(&e))
     }
 
+    fn volume_remove(&self, name: &str) -> Result<(), CliError> {
         volume::remove(&self.paths, &name.into()).map_err(|e| failed(&e))
     }
 
