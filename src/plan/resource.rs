@@ -6,7 +6,7 @@ use super::action::Action;
 use super::build::{Builder, is_spent, volumes};
 use super::fate::{self, Fate, Fates, Move};
 use crate::desired::hash::COMPOSE_LABELS;
-use crate::desired::{ContainerSpec, NetworkSpec, VolumeSpec};
+use crate::desired::{ContainerSpec, ImageSpec, NetworkSpec, VolumeSpec};
 use crate::name::ContainerId;
 use crate::observed::{ObservedContainer, ObservedNetwork, State};
 
@@ -20,10 +20,16 @@ impl Builder<'_> {
             if stays || is_spent(declared, name, fates, self.observed) {
                 continue;
             }
-            for image in declared.spec.images().filter(|image| !self.observed.images.contains(&image.id)) {
+            // One that is not built has no layers that could be missing.
+            let lacks = |image: &&ImageSpec| image.is_unbuilt() || !self.observed.images.contains(&image.id);
+            for image in declared.spec.images().filter(lacks) {
                 if !self.images.contains_key(&image.id) {
-                    let action = Action::PullImage { name: image.name.clone(), id: image.id.clone() };
-                    let step = self.step(action, vec!["layers are missing".to_owned()], Vec::new());
+                    let name = image.name.clone();
+                    let (action, cause) = match image.is_unbuilt() {
+                        true => (Action::BuildImage { name }, "not built yet"),
+                        false => (Action::PullImage { name, id: image.id.clone() }, "layers are missing"),
+                    };
+                    let step = self.step(action, vec![cause.to_owned()], Vec::new());
                     self.images.insert(image.id.clone(), step);
                 }
             }
@@ -126,16 +132,16 @@ impl Builder<'_> {
                     let text = format!("volume {name} was made with other options, and stays as it is");
                     self.plan.warnings.push(text);
                 }
+                Some(there) if spec.project.is_some() && own_labels(&there.spec) != own_labels(spec) => {
+                    let text = format!("volume {name} was made with other labels, and stays as it is");
+                    self.plan.warnings.push(text);
+                }
                 Some(_) => {}
                 // Its users say so.
                 None if spec.project.is_none() => {}
                 None => {
                     let after = self.volumes.get(name).copied().into_iter().collect();
                     let step =
-                Some(there) if spec.project.is_some() && own_labels(&there.spec) != own_labels(spec) => {
-                    let text = format!("volume {name} was made with other labels, and stays as it is");
-                    self.plan.warnings.push(text);
-                }
                         self.step(Action::CreateVolume { spec: spec.clone() }, vec!["missing".to_owned()], after);
                     self.volumes.insert(name.clone(), step);
                 }
@@ -164,17 +170,17 @@ impl Builder<'_> {
     }
 }
 
+/// The labels that the user gave it.
+fn own_labels(volume: &VolumeSpec) -> Vec<(&String, &String)> {
+    volume.labels.iter().filter(|(key, _)| !key.starts_with(COMPOSE_LABELS)).collect()
+}
+
 /// What somebody has taken away from a network.
 fn network_losses(there: &ObservedNetwork) -> Vec<String> {
     let gone = (!there.present).then(|| match there.spec.driver.parent() {
         None => "its bridge is gone".to_owned(),
         Some(parent) => format!("link {} is gone", parent.name()),
     });
-/// The labels that the user gave it.
-fn own_labels(volume: &VolumeSpec) -> Vec<(&String, &String)> {
-    volume.labels.iter().filter(|(key, _)| !key.starts_with(COMPOSE_LABELS)).collect()
-}
-
     gone.into_iter().chain(there.lost.iter().map(ToString::to_string)).collect()
 }
 
