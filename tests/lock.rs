@@ -345,3 +345,26 @@ fn environments_are_compared_with_each_other_and_with_what_runs() {
     windlass(&["down"]).ok();
     world.assert_clean();
 }
+
+#[test]
+fn a_plan_pulls_nothing_and_says_what_up_would_pull() {
+    let shop = Shop::new();
+    shop.push("team/app", "1", "one");
+    let folder = shop.project(APP);
+    let pull = format!("pull image        {}/team/app:1", shop.host);
+    for words in [&["plan"][..], &["--dry-run", "up", "-d"], &["--dry-run", "create"]] {
+        shop.world.windlass(&folder, words).ok().says(&pull).says("create container");
+        assert_eq!(shop.world.windlass(&folder, &["image", "ls", "-q"]).ok().stdout, "", "{words:?}");
+        shop.world.sh("ls root/images/refs root/images/pending root/images/layers | grep -v : | grep .").code(1);
+    }
+    shop.world.windlass(&folder, &["up", "-d"]).ok();
+    shop.world.windlass(&folder, &["plan"]).ok().says("nothing to do");
+    // What the tag means by now is told, but not taken.
+    shop.push("team/app", "1", "two");
+    let always = APP.replace("stop_signal", "pull_policy: always, stop_signal");
+    let folder = shop.project(&always);
+    shop.world.windlass(&folder, &["plan"]).ok().says(&pull);
+    shop.world.windlass(&folder, &["exec", "-T", "app", "cat", "/etc/motd"]).ok().says("one");
+    shop.world.windlass(&folder, &["down"]).ok();
+    shop.world.assert_clean();
+}

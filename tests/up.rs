@@ -457,3 +457,44 @@ volumes: { shared: {} }
     world.windlass(&folder, &["--profile", "broken", "down", "-v"]).ok();
     world.assert_clean();
 }
+
+#[test]
+fn what_can_not_be_had_is_told_at_its_place() {
+    let world = world();
+    let folder = project(
+        &world,
+        "bad",
+        "services:\n  a:\n    image: nosuch\n    pull_policy: never\n  b:\n    image: BAD NAME\n  c:\n    build: .\n    depends_on: {d: {condition: service_healthy}}\n  d:\n    build: .\n",
+    );
+    let ran = world.windlass(&folder, &["--dry-run", "up", "-d"]).code(1);
+    for said in [
+        "service `a`: image nosuch is not on this machine",
+        "compose.yaml:3:12",
+        "service `b`: `BAD NAME` is no image reference",
+        "compose.yaml:6:12",
+    ] {
+        assert!(ran.stderr.contains(said), "{said}: {}", ran.stderr);
+    }
+    let ran = world.windlass(&folder, &["plan", "c"]).ok();
+    assert!(ran.stdout.contains("build image       bad-c"), "{}", ran.stdout);
+    assert!(ran.stdout.contains("create container  bad-c-1"), "{}", ran.stdout);
+    world.assert_clean();
+}
+
+#[test]
+fn what_this_machine_lacks_is_told_at_once_and_before_anything_is_made() {
+    let world = world();
+    let text = "services:\n  a:\n    image: test\n    cpuset: '4000'\n    devices: [/dev/nosuch]\n    secrets: [s]\n    volumes: [{type: bind, source: /nosuch, target: /d}]\nsecrets: {s: {file: ./nosuch}}\n";
+    let folder = project(&world, "lacking", text);
+    let ran = world.windlass(&folder, &["up", "-d"]).code(1);
+    for said in [
+        "compose.yaml:4:13",
+        "compose.yaml:5:15",
+        "there is no device `/dev/nosuch`",
+        "there is no `/nosuch`",
+        "make the file",
+    ] {
+        assert!(ran.stderr.contains(said), "{said}: {}", ran.stderr);
+    }
+    world.assert_clean();
+}

@@ -129,7 +129,8 @@ impl CliError {
         }
     }
 
-    fn help(&self) -> Option<String> {
+    /// What to do about it.
+    pub fn help(&self) -> Option<String> {
         match self {
             Self::Usage { .. } => Some("`--help` lists what is possible".into()),
             Self::NeedsRoot { .. } => Some("run it as root, or with sudo".into()),

@@ -108,7 +108,13 @@ impl Found {
         };
         found.copied().ok_or_else(|| {
             let which = index.map(|index| format!(" number {index}")).unwrap_or_default();
-            CliError::with_help(format!("service `{service}` has no container{which}"), "`windlass up -d` creates it")
+            let help = match index.filter(|index| *index > 0) {
+                Some(_) if !containers.is_empty() => {
+                    format!("it has the numbers {}; `windlass scale` makes more", numbers(&containers))
+                }
+                _ => "`windlass up -d` creates it".to_owned(),
+            };
+            CliError::with_help(format!("service `{service}` has no container{which}"), help)
         })
     }
 
@@ -201,4 +207,8 @@ pub fn label(spec: &ContainerSpec) -> String {
     let name = spec.name.as_str();
     let short = name.strip_prefix(spec.project.as_str()).and_then(|rest| rest.strip_prefix(['-', '_']));
     short.unwrap_or(name).to_owned()
+}
+/// `1, 2, 5`.
+fn numbers(containers: &[&ObservedContainer]) -> String {
+    containers.iter().map(|container| container.spec.number.to_string()).collect::<Vec<_>>().join(", ")
 }

@@ -4,8 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
-use super::ImageSpec;
+use super::{ImageSpec, hash};
+use crate::name::Digest;
 
 /// A resolved image: its identity, and the defaults that its config gives a container.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -32,6 +34,32 @@ pub struct ResolvedImage {
     pub stop_signal: Option<String>,
     /// `Healthcheck`.
     pub healthcheck: Option<ImageHealthcheck>,
+}
+
+impl ResolvedImage {
+    /// What stands in a rehearsal for an image that is still to be built. Nothing is known of it but its name; a command and
+    /// a health check are taken to come with it, since a service may rely on either.
+    pub fn unbuilt(name: &str) -> Self {
+        let unknown = || vec!["CMD".to_owned(), "unknown".to_owned()];
+        Self {
+            spec: ImageSpec { name: name.to_owned(), id: unbuilt_id(name), ..ImageSpec::default() },
+            cmd: unknown(),
+            healthcheck: Some(ImageHealthcheck { test: unknown(), ..ImageHealthcheck::default() }),
+            ..Self::default()
+        }
+    }
+}
+
+impl ImageSpec {
+    /// Whether it is still to be built.
+    pub fn is_unbuilt(&self) -> bool {
+        self.id == unbuilt_id(&self.name)
+    }
+}
+
+/// An id that no image has.
+fn unbuilt_id(name: &str) -> Digest {
+    Digest::new(format!("sha256:{}", hash::digest(b"windlass unbuilt image\n", &Value::from(name))))
 }
 
 /// An image's health check (Docker's extension of the OCI config).

@@ -79,6 +79,7 @@ impl Round {
 pub fn objects(action: &Action) -> Vec<String> {
     match action {
         Action::PullImage { id, .. } => vec![format!("image {id}")],
+        Action::BuildImage { name } => vec![format!("image {name}")],
         Action::CreateNetwork { .. } | Action::RemoveNetwork { .. } => vec![format!("network {}", action.object())],
         Action::CreateVolume { .. } | Action::RemoveVolume { .. } => vec![format!("volume {}", action.object())],
         Action::RunHooks { .. } => vec![format!("{} {}", action.verb(), action.object())],

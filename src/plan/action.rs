@@ -20,6 +20,12 @@ pub enum Action {
         /// Config digest.
         id: Digest,
     },
+    /// Build an image. Only a rehearsal plans it: whoever means it has built before the plan is made, since what a container
+    /// is made of is not known before.
+    BuildImage {
+        /// As the user wrote it.
+        name: String,
+    },
     /// Make a network, or mend one of which something is gone.
     CreateNetwork {
         /// What it is made of.

@@ -6,15 +6,15 @@ use super::fate::{Fate, Fates, Move};
 use crate::desired::{DesiredContainer, PortSpec, Target};
 use crate::observed::{Observed, ObservedContainer, ObservedPort, PortHolder};
 
-/// Why a container can't have one of its ports; `None` where it can, or has them all.
+/// Why a container can't have its ports, each that it can't have; `None` where it can, or has them all.
 pub fn blocked(observed: &Observed, declared: &DesiredContainer, fates: &Fates) -> Option<String> {
     if !matches!(declared.target, Target::Running | Target::Paused) {
         return None;
     }
     let own = observed.containers.values().find(|c| c.spec.name == declared.spec.name);
-    let mut wanted =
-        declared.spec.ports.iter().filter(|port| !own.is_some_and(|c| c.ports.iter().any(|p| p.fills(port))));
-    wanted.find_map(|port| one(observed, declared, port, fates))
+    let wanted = declared.spec.ports.iter().filter(|port| !own.is_some_and(|c| c.ports.iter().any(|p| p.fills(port))));
+    let reasons: Vec<String> = wanted.filter_map(|port| one(observed, declared, port, fates)).collect();
+    (!reasons.is_empty()).then(|| reasons.join("; "))
 }
 
 fn one(observed: &Observed, declared: &DesiredContainer, port: &PortSpec, fates: &Fates) -> Option<String> {

@@ -5,7 +5,8 @@ use std::collections::BTreeSet;
 use super::action::Action;
 use super::build::{Builder, volumes};
 use super::fate::{self, Fate, Fates, Move};
-use crate::desired::{ContainerSpec, NetworkSpec};
+use crate::desired::hash::COMPOSE_LABELS;
+use crate::desired::{ContainerSpec, ImageSpec, NetworkSpec, VolumeSpec};
 use crate::name::ContainerId;
 use crate::observed::{ObservedContainer, ObservedNetwork, State};
 
@@ -19,10 +20,16 @@ impl Builder<'_> {
             if stays || self.is_left_out(declared, name, fates) {
                 continue;
             }
-            for image in declared.spec.images().filter(|image| !self.observed.images.contains(&image.id)) {
+            // One that is not built has no layers that could be missing.
+            let lacks = |image: &&ImageSpec| image.is_unbuilt() || !self.observed.images.contains(&image.id);
+            for image in declared.spec.images().filter(lacks) {
                 if !self.images.contains_key(&image.id) {
-                    let action = Action::PullImage { name: image.name.clone(), id: image.id.clone() };
-                    let step = self.step(action, vec!["layers are missing".to_owned()], Vec::new());
+                    let name = image.name.clone();
+                    let (action, cause) = match image.is_unbuilt() {
+                        true => (Action::BuildImage { name }, "not built yet"),
+                        false => (Action::PullImage { name, id: image.id.clone() }, "layers are missing"),
+                    };
+                    let step = self.step(action, vec![cause.to_owned()], Vec::new());
                     self.images.insert(image.id.clone(), step);
                 }
             }
@@ -126,6 +133,10 @@ impl Builder<'_> {
                     let text = format!("volume {name} was made with other options, and stays as it is");
                     self.plan.warnings.push(text);
                 }
+                Some(there) if spec.project.is_some() && own_labels(&there.spec) != own_labels(spec) => {
+                    let text = format!("volume {name} was made with other labels, and stays as it is");
+                    self.plan.warnings.push(text);
+                }
                 Some(_) => {}
                 // Its users say so.
                 None if spec.project.is_none() => {}
@@ -159,6 +170,11 @@ impl Builder<'_> {
             self.volumes.insert(name.clone(), step);
         }
     }
+}
+
+/// The labels that the user gave it.
+fn own_labels(volume: &VolumeSpec) -> Vec<(&String, &String)> {
+    volume.labels.iter().filter(|(key, _)| !key.starts_with(COMPOSE_LABELS)).collect()
 }
 
 /// What somebody has taken away from a network.

@@ -339,6 +339,13 @@ fn a_volume_is_removed_only_if_somebody_asks() {
     let volume = VolumeSpec { name: "p_data".into(), project: Some("p".into()), ..VolumeSpec::default() };
     up.volumes.insert(volume.name.clone(), volume);
     let observed = reached(&up);
+    let mut labelled = up.clone();
+    let spec = labelled.volumes.get_mut("p_data").unwrap();
+    spec.labels.insert("com.docker.compose.version".into(), "9".into());
+    check(&labelled, &observed, &["nothing to do"]);
+    labelled.volumes.get_mut("p_data").unwrap().labels.insert("keep".into(), "yes".into());
+    let told = plan(&labelled, &observed, &at(100)).warnings;
+    assert_eq!(told, ["volume p_data was made with other labels, and stays as it is"]);
     let mut down = down(&up);
     check(
         &down,

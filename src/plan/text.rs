@@ -58,6 +58,7 @@ impl Action {
     pub fn verb(&self) -> &'static str {
         match self {
             Action::PullImage { .. } => "pull image",
+            Action::BuildImage { .. } => "build image",
             Action::CreateNetwork { .. } => "create network",
             Action::RemoveNetwork { .. } => "remove network",
             Action::CreateVolume { .. } => "create volume",
@@ -78,7 +79,7 @@ impl Action {
     /// What it acts on, by the name that people use.
     pub fn object(&self) -> &str {
         match self {
-            Action::PullImage { name, .. } => name,
+            Action::PullImage { name, .. } | Action::BuildImage { name } => name,
             Action::CreateNetwork { spec } => &spec.name,
             Action::RemoveNetwork { name } => name,
             Action::CreateVolume { spec } => &spec.name,

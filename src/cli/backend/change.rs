@@ -1,6 +1,6 @@
 //! What can be asked for: bring up, and changes of what was brought up.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use crate::desired::Desired;
@@ -35,6 +35,8 @@ pub struct UpWish {
     pub quiet_pull: bool,
     /// Nothing outside may be changed (`plan`): programs that provide services are not run.
     pub rehearsal: bool,
+    /// In a rehearsal, the services whose images would be built before: one that is not there yet is planned unseen.
+    pub builds: BTreeSet<ServiceName>,
     /// How the lock file is used.
     pub lock: LockUse,
     /// In place of the file's grace time.

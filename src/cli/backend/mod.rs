@@ -19,7 +19,7 @@ use std::path::{Path, PathBuf};
 use tokio::sync::mpsc::UnboundedReceiver;
 
 use crate::compose::model::Project;
-use crate::desired::{ContainerSpec, Desired, Stamp};
+use crate::desired::{ContainerSpec, Desired, Stamp, VolumeSpec};
 use crate::host::container::Root;
 use crate::host::sync::Replica;
 use crate::name::{ContainerId, ProjectName, ServiceName};
@@ -217,11 +217,23 @@ pub trait Backend {
     /// When it is not there.
     fn image_inspect(&self, name: &str) -> Result<serde_json::Value, CliError>;
 
+    /// Gives an image one more name.
+    ///
+    /// # Errors
+    /// When it is not there; a name that is none.
+    fn image_tag(&self, image: &str, name: &str) -> Result<(), CliError>;
+
     /// All volumes of this machine.
     ///
     /// # Errors
     /// When the ledger can't be read.
     fn volumes(&self) -> Result<Vec<StoredVolume>, CliError>;
+
+    /// Makes a volume that is of no project; one that is there already is left as it is.
+    ///
+    /// # Errors
+    /// Options that can't be carried out.
+    fn volume_create(&self, spec: &VolumeSpec) -> Result<(), CliError>;
 
     /// Removes a volume and all that is in it.
     ///

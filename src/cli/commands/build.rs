@@ -121,7 +121,7 @@ pub async fn again<B: Backend>(
     build(cx, project, services, &Build { quiet, ..Build::default() }, show).await
 }
 
-/// Builds what containers are about to be made of.
+/// Builds what containers are about to be made of; with `--dry-run`, says whose images would be built.
 ///
 /// # Errors
 /// As [`run`].
@@ -130,21 +130,59 @@ pub async fn before_up<B: Backend>(
     project: &Project,
     quiet: bool,
     when: When,
-) -> Result<(), CliError> {
-    if when == When::Never || cx.settings.dry_run {
-        return Ok(());
-    }
-    let mut services: Vec<Buildable<'_>> = buildable(project).collect();
-    if when == When::Missing && !services.is_empty() {
-        let there: BTreeSet<String> = cx.backend.images()?.into_iter().flat_map(|image| image.names).collect();
-        services.retain(|(name, service, _)| {
-            let image = image_name(project, name, service);
-            let known = there.iter().any(|there| same_image(there, &image));
-            service.pull_policy.as_deref() == Some("build") || (!known && service.image.is_none())
-        });
+) -> Result<BTreeSet<ServiceName>, CliError> {
+    if cx.settings.dry_run {
+        return to_come(cx, project, when);
     }
     let show = if quiet { Show::Nothing } else { Show::Directly };
-    build(cx, project, services, &Build { quiet, ..Build::default() }, show).await
+    let (missing, again) = wanted(cx, project, when)?;
+    let services = missing.into_iter().chain(again).collect();
+    build(cx, project, services, &Build { quiet, ..Build::default() }, show).await?;
+    Ok(BTreeSet::new())
+}
+
+/// The services whose images would be built before a plan is made. Of an image that is there already and would be built again
+/// it is told that the plan can't know what comes of it.
+///
+/// # Errors
+/// When the store can't be read.
+pub fn to_come<B: Backend>(
+    cx: &Context<'_, B>,
+    project: &Project,
+    when: When,
+) -> Result<BTreeSet<ServiceName>, CliError> {
+    let (missing, again) = wanted(cx, project, when)?;
+    for (name, service, _) in again {
+        let image = image_name(project, name, service);
+        cx.output.note(&format!(
+            "note: image {image} is built again first; what comes of it is not known before, and the plan is made of what is there"
+        ))?;
+    }
+    Ok(missing.into_iter().map(|(name, ..)| name.clone()).collect())
+}
+
+/// What is built: the images that are not there, and those that are.
+fn wanted<'a, B: Backend>(
+    cx: &Context<'_, B>,
+    project: &'a Project,
+    when: When,
+) -> Result<(Vec<Buildable<'a>>, Vec<Buildable<'a>>), CliError> {
+    let all: Vec<Buildable<'_>> = buildable(project).collect();
+    if when == When::Never || all.is_empty() {
+        return Ok((Vec::new(), Vec::new()));
+    }
+    let there: BTreeSet<String> = cx.backend.images()?.into_iter().flat_map(|image| image.names).collect();
+    let is_there = |(name, service, _): &Buildable<'_>| {
+        let image = image_name(project, name, service);
+        there.iter().any(|there| same_image(there, &image))
+    };
+    let (mut again, mut missing): (Vec<_>, Vec<_>) = all.into_iter().partition(is_there);
+    if when == When::Missing {
+        let always = |service: &Service| service.pull_policy.as_deref() == Some("build");
+        again.retain(|(_, service, _)| always(service));
+        missing.retain(|(_, service, _)| always(service) || service.image.is_none());
+    }
+    Ok((missing, again))
 }
 
 type Buildable<'a> = (&'a ServiceName, &'a Service, &'a Spec);

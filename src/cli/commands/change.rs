@@ -84,14 +84,14 @@ pub fn finish<B: Backend>(cx: &Context<'_, B>, outcome: &Outcome) -> Result<Exit
     if outcome.failures.is_empty() { Ok(ExitStatus::DONE) } else { Err(CliError::Exit(ExitStatus::FAILED.0)) }
 }
 
-/// Loads the files and decides everything, showing pulls as they go.
+/// Loads the files and decides everything, showing pulls as they go. With `--dry-run` and for a plan, nothing is pulled.
 ///
 /// # Errors
 /// Files that are wrong; images that can't be had.
 pub async fn compile<B: Backend>(cx: &Context<'_, B>, project: &Project, wish: &UpWish) -> Result<Desired, CliError> {
     let wish = &UpWish { rehearsal: wish.rehearsal || cx.settings.dry_run, ..wish.clone() };
     let work = |tell| async move { cx.backend.compile(project, wish, &tell).await };
-    cx.progress().show("Pulling", work).await
+    cx.progress().show(if wish.rehearsal { "Resolving" } else { "Pulling" }, work).await
 }
 
 /// Services named on the command line, each checked to be in the files.

@@ -134,6 +134,7 @@ pub async fn run<B: Backend>(cx: &Context<'_, B>, args: &Config) -> Result<ExitS
     }
     match &args.output {
         _ if args.quiet => {}
+        Some(file) if cx.settings.dry_run => cx.output.line(&format!("write {}", file.display()))?,
         Some(file) => std::fs::write(file, &printed.text)
             .map_err(|e| CliError::failed(format!("can't write {}: {e}", file.display())))?,
         None => cx.output.raw(printed.text.as_bytes())?,

@@ -80,10 +80,11 @@ impl Pull {
 pub async fn run<B: Backend>(cx: &Context<'_, B>, args: &Create) -> Result<ExitStatus, CliError> {
     let project = cx.load(&args.services)?;
     let services = change::services(&project, &args.services)?;
-    build::before_up(cx, &project, false, args.lock.builds(args.build, args.no_build)).await?;
+    let builds = build::before_up(cx, &project, false, args.lock.builds(args.build, args.no_build)).await?;
     let wish = UpWish {
         services,
         no_start: true,
+        builds,
         no_deps: false,
         scale: change::scales(&args.scale)?,
         recreate: recreate(args.force_recreate, args.no_recreate),

@@ -7,7 +7,7 @@ use std::path::Path;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
 use crate::compose::model::Project;
-use crate::desired::{ContainerSpec, Desired, ImageSpec, PortSpec, Protocol, RestartPolicy, Stamp};
+use crate::desired::{ContainerSpec, Desired, ImageSpec, PortSpec, Protocol, RestartPolicy, Stamp, VolumeSpec};
 use crate::diag::{Code, Diagnostic, Diagnostics, SourceMap};
 use crate::host::container::Root;
 use crate::host::sync::Replica;
@@ -232,7 +232,8 @@ impl Backend for &Fake {
 
     async fn compile(&self, _: &Project, wish: &UpWish, _: &Tell) -> Result<Desired, CliError> {
         let services: Vec<&str> = wish.services.iter().map(|name| name.as_str()).collect();
-        self.ask(format!("compile {services:?} {:?} {:?} start={}", wish.scale, wish.recreate, !wish.no_start));
+        let builds = if wish.builds.is_empty() { String::new() } else { format!(" builds={:?}", wish.builds) };
+        self.ask(format!("compile {services:?} {:?} {:?} start={}{builds}", wish.scale, wish.recreate, !wish.no_start));
         Ok(desired())
     }
 
@@ -387,8 +388,18 @@ impl Backend for &Fake {
         Ok(serde_json::json!({"Id": "sha256:aa", "Name": name}))
     }
 
+    fn image_tag(&self, image: &str, name: &str) -> Result<(), CliError> {
+        self.ask(format!("tag {image} {name}"));
+        Ok(())
+    }
+
     fn volumes(&self) -> Result<Vec<StoredVolume>, CliError> {
         Ok(self.volumes.clone())
+    }
+
+    fn volume_create(&self, spec: &VolumeSpec) -> Result<(), CliError> {
+        self.ask(format!("create volume {} {:?} {:?}", spec.name, spec.labels, spec.driver_opts));
+        Ok(())
     }
 
     fn volume_remove(&self, name: &str) -> Result<(), CliError> {

@@ -25,6 +25,8 @@ pub enum Image {
     Rm(ImageRm),
     /// Remove images that have no name
     Prune(ImagePrune),
+    /// Give an image one more name
+    Tag(ImageTag),
     /// Take in an image from an OCI or docker archive
     Load(ImageLoad),
     /// Show all that is known of images
@@ -48,6 +50,11 @@ pub struct ImagePull {
 /// Flags of `image ls`.
 #[derive(Args, Debug)]
 pub struct ImageLs {
+    /// Only those of this name, with a tag or without
+    pub name: Option<String>,
+    /// Nothing is hidden: accepted for docker's sake
+    #[arg(short, long)]
+    pub all: bool,
     /// `table`, `json`, `table TEMPLATE` or a template
     #[arg(long, value_name = "FORM", default_value = "table")]
     pub format: String,
@@ -68,6 +75,15 @@ pub struct ImageRm {
     /// Even if a container uses it
     #[arg(short, long)]
     pub force: bool,
+}
+
+/// Words of `image tag`.
+#[derive(Args, Debug)]
+pub struct ImageTag {
+    /// Name or id of an image
+    pub image: String,
+    /// Its new name
+    pub name: String,
 }
 
 /// Flags of `image prune`.
@@ -140,6 +156,7 @@ pub async fn run<B: Backend>(cx: &Context<'_, B>, verb: &Image) -> Result<ExitSt
         Image::Ls(args) => ls(cx, args),
         Image::Rm(args) => rm(cx, args),
         Image::Prune(args) => prune(cx, args),
+        Image::Tag(args) => tag(cx, args),
         Image::Load(args) => load(cx, args).await,
         Image::Inspect(args) => inspect(cx, args),
     }
@@ -148,6 +165,10 @@ pub async fn run<B: Backend>(cx: &Context<'_, B>, verb: &Image) -> Result<ExitSt
 async fn pull<B: Backend>(cx: &Context<'_, B>, args: &ImagePull) -> Result<ExitStatus, CliError> {
     let wish = |name: &String| PullWish { name: name.clone(), platform: args.platform.clone(), always: true };
     let images: Vec<PullWish> = args.images.iter().map(wish).collect();
+    if cx.settings.dry_run {
+        images.iter().try_for_each(|image| cx.output.line(&format!("pull {}", image.name)))?;
+        return Ok(ExitStatus::DONE);
+    }
     let wanted = &images;
     let work = |tell| async move { Ok(cx.backend.pull(wanted, LockUse::Ignore, &tell).await) };
     let mut progress = if args.quiet { cx.silent() } else { cx.progress() };
@@ -169,6 +190,10 @@ async fn pull<B: Backend>(cx: &Context<'_, B>, args: &ImagePull) -> Result<ExitS
 fn ls<B: Backend>(cx: &Context<'_, B>, args: &ImageLs) -> Result<ExitStatus, CliError> {
     let now = cx.backend.now().wall;
     let mut images = cx.backend.images()?;
+    if let Some(wanted) = &args.name {
+        images.iter_mut().for_each(|image| image.names.retain(|name| goes_by(name, wanted)));
+        images.retain(|image| !image.names.is_empty());
+    }
     images.sort_by_key(|image| std::cmp::Reverse(image.created));
     let id = |image: &StoredImage| {
         if args.no_trunc { image.id.to_string() } else { image.id.hex().get(..12).unwrap_or_default().to_owned() }
@@ -217,6 +242,15 @@ fn rm<B: Backend>(cx: &Context<'_, B>, args: &ImageRm) -> Result<ExitStatus, Cli
     Ok(status)
 }
 
+fn tag<B: Backend>(cx: &Context<'_, B>, args: &ImageTag) -> Result<ExitStatus, CliError> {
+    if cx.settings.dry_run {
+        cx.output.line(&format!("tag {} as {}", args.image, args.name))?;
+        return Ok(ExitStatus::DONE);
+    }
+    cx.backend.image_tag(&args.image, &args.name)?;
+    Ok(ExitStatus::DONE)
+}
+
 fn prune<B: Backend>(cx: &Context<'_, B>, args: &ImagePrune) -> Result<ExitStatus, CliError> {
     let which = if args.all { "all images that no container uses" } else { "all images that have no name" };
     if cx.settings.dry_run {
@@ -263,6 +297,16 @@ pub fn split_name(name: &str) -> (String, String) {
     }
 }
 
+/// Whether a name of the store is what somebody has written, with a tag or without.
+fn goes_by(name: &str, wanted: &str) -> bool {
+    let familiar = |text: &str| {
+        let text = text.strip_prefix("docker.io/").unwrap_or(text);
+        text.strip_prefix("library/").unwrap_or(text).to_owned()
+    };
+    let (name, wanted) = (familiar(name), familiar(wanted));
+    name == wanted || split_name(&name).0 == wanted
+}
+
 /// How long ago something was, from two times in nanoseconds since 1970.
 pub fn since(then: u64, now: u64) -> String {
     human::ago(Duration::from_nanos(now.saturating_sub(then)))
@@ -270,6 +314,16 @@ pub fn since(then: u64, now: u64) -> String {
 
 #[cfg(test)]
 mod tests {
+    #[test]
+    fn an_image_is_listed_by_its_name_with_a_tag_or_without() {
+        for (name, wanted) in [("web:1", "web"), ("web:1", "web:1"), ("docker.io/library/web:1", "web")] {
+            assert!(super::goes_by(name, wanted), "{name} {wanted}");
+        }
+        for (name, wanted) in [("web:1", "web:2"), ("localhost:5000/web:2", "web"), ("web:1", "we")] {
+            assert!(!super::goes_by(name, wanted), "{name} {wanted}");
+        }
+    }
+
     #[test]
     fn a_registrys_port_is_no_tag() {
         let cases = [

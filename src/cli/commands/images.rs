@@ -21,7 +21,7 @@ pub struct Images {
     /// `table`, `json` or a template
     #[arg(long, value_name = "FORM", default_value = "table")]
     pub format: String,
-    /// Ids only
+    /// Ids only, without `sha256:`
     #[arg(short, long)]
     pub quiet: bool,
 }
@@ -73,7 +73,7 @@ pub fn run<B: Backend>(cx: &Context<'_, B>, args: &Images) -> Result<ExitStatus,
     let found = Found::look(cx)?;
     let containers = found.containers(&args.services, false)?;
     if args.quiet {
-        let mut ids: Vec<&str> = containers.iter().map(|container| container.spec.image.id.as_str()).collect();
+        let mut ids: Vec<&str> = containers.iter().map(|container| container.spec.image.id.hex()).collect();
         ids.sort_unstable();
         ids.dedup();
         ids.iter().try_for_each(|id| cx.output.line(id))?;

@@ -6,7 +6,7 @@ use super::super::backend::{Backend, Change, LockUse, UpWish};
 use super::super::context::Context;
 use super::super::error::{CliError, ExitStatus};
 use super::lock::LockFlags;
-use super::{change, create};
+use super::{build, change, create};
 
 /// Flags of `plan`.
 #[derive(Args, Debug)]
@@ -19,6 +19,12 @@ pub struct Plan {
     /// Exit with 2 if there is anything to do, with 0 if not
     #[arg(long)]
     pub detailed_exitcode: bool,
+    /// As `up --build`
+    #[arg(long, conflicts_with = "no_build")]
+    pub build: bool,
+    /// As `up --no-build`
+    #[arg(long)]
+    pub no_build: bool,
     /// As `up --force-recreate`
     #[arg(long, conflicts_with = "no_recreate")]
     pub force_recreate: bool,
@@ -61,9 +67,11 @@ pub async fn run<B: Backend>(cx: &Context<'_, B>, args: &Plan) -> Result<ExitSta
 }
 
 async fn look<B: Backend>(cx: &Context<'_, B>, args: &Plan) -> Result<ExitStatus, CliError> {
+    args.lock.check(args.build, None)?;
     let project = cx.load(&args.services)?;
     let wish = UpWish {
         services: change::services(&project, &args.services)?,
+        builds: build::to_come(cx, &project, args.lock.builds(args.build, args.no_build))?,
         no_deps: args.no_deps,
         scale: change::scales(&args.scale)?,
         recreate: create::recreate(args.force_recreate, args.no_recreate),

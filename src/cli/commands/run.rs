@@ -158,10 +158,12 @@ pub async fn run<B: Backend>(cx: &Context<'_, B>, args: &Run) -> Result<ExitStat
     };
     let project = cx.load(std::slice::from_ref(service))?;
     let services = change::services(&project, std::slice::from_ref(service))?;
-    build::before_up(cx, &project, args.quiet || args.quiet_build, args.lock.builds(args.build, false)).await?;
+    let when = args.lock.builds(args.build, false);
+    let builds = build::before_up(cx, &project, args.quiet || args.quiet_build, when).await?;
     let oneoff = args.wish(&project.name, service, command)?;
     let wish = UpWish {
         services,
+        builds,
         no_deps: args.no_deps,
         remove_orphans: args.remove_orphans,
         pull: args.pull.and_then(Pull::policy),

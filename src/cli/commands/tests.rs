@@ -121,12 +121,62 @@ async fn dry_run_prints_the_plan_and_applies_nothing() {
         let ran = run(&fake, &words).await;
         assert_eq!((ran.code(), ran.out.as_str()), (0, "1 steps\n"), "{words:?}: {}", ran.err);
     }
-    for words in [&["exec", "web", "ls"][..], &["kill", "-s", "HUP"], &["volume", "rm", "v"], &["image", "rm", "i"]] {
+    for words in [
+        &["exec", "web", "ls"][..],
+        &["kill", "-s", "HUP"],
+        &["volume", "rm", "v"],
+        &["image", "rm", "i"],
+        &["image", "pull", "i"],
+        &["image", "prune"],
+        &["image", "load", "-i", "a.tar"],
+        &["pull"],
+        &["build"],
+        &["demo"],
+        &["demo", "--down"],
+        &["config", "-o", "never-written.yaml"],
+    ] {
         let words: Vec<&str> = ["--dry-run"].iter().chain(words).copied().collect();
         assert_eq!(run(&fake, &words).await.code(), 0, "{words:?}");
     }
+    assert!(!std::path::Path::new("never-written.yaml").exists());
     let asked = fake.asked.borrow();
-    assert!(asked.iter().all(|asked| asked.starts_with("load") || asked.starts_with("compile")), "{asked:?}");
+    assert!(
+        asked.iter().all(|asked| ["load", "compile", "config"].iter().any(|read| asked.starts_with(read))),
+        "{asked:?}"
+    );
+}
+
+#[tokio::test]
+async fn a_plan_tells_whose_image_would_be_built() {
+    let mut fake = Fake::shop();
+    for service in fake.project.services.values_mut() {
+        service.build = Some(Default::default());
+    }
+    fake.images = vec![StoredImage { names: vec!["docker.io/library/shop-db:latest".into()], ..Default::default() }];
+    for words in [&["plan"][..], &["--dry-run", "up"], &["--dry-run", "create"], &["--dry-run", "run", "web"]] {
+        fake.asked.borrow_mut().clear();
+        let ran = run(&fake, words).await;
+        assert_eq!((ran.code(), ran.err.contains("is built again first")), (0, false), "{words:?} {}", ran.err);
+        assert!(fake.asked.borrow().iter().any(|asked| asked.ends_with(r#"builds={ServiceName("web")}"#)), "{words:?}");
+    }
+    let ran = run(&fake, &["plan", "--build"]).await;
+    assert!(ran.err.contains("note: image shop-db is built again first"), "{}", ran.err);
+    let ran = run(&fake, &["plan", "--no-build"]).await;
+    assert_eq!(ran.code(), 0, "{}", ran.err);
+    assert!(!fake.asked.borrow().last().is_some_and(|asked| asked.contains("builds=")), "{:?}", fake.asked.borrow());
+}
+
+#[tokio::test]
+async fn up_of_nothing_is_an_error_and_a_number_that_is_not_there_is_told_of() {
+    let mut fake = Fake::shop();
+    for words in [&["exec", "--index", "9", "web", "ls"][..], &["port", "--index", "9", "web", "80"]] {
+        let ran = run(&fake, words).await;
+        assert!(ran.err.contains("it has the numbers 1, 2; `windlass scale` makes more"), "{}", ran.err);
+    }
+    fake.project.services.clear();
+    let ran = run(&fake, &["up", "-d"]).await;
+    assert_eq!(ran.code(), 1);
+    assert!(ran.err.starts_with("error: no service selected\n"), "{}", ran.err);
 }
 
 #[tokio::test]
@@ -321,6 +371,20 @@ async fn images_of_containers_and_of_the_store() {
     web                  1     0123456789ab   10 minutes ago   130MB
     localhost:5000/web   2     0123456789ab   10 minutes ago   130MB
     ");
+    assert_eq!(run(&fake, &["images", "-q", "web"]).await.out.find("sha256:"), None);
+    assert_eq!(run(&fake, &["image", "ls", "-a", "-q", "other"]).await.out, "");
+    assert_eq!(run(&fake, &["image", "ls", "web"]).await.out.lines().count(), 2);
+    assert_eq!(run(&fake, &["image", "tag", "web:1", "web:old"]).await.code(), 0);
+    assert_eq!(run(&fake, &["volume", "create", "v", "--label", "a=b", "-o", "type=tmpfs"]).await.out, "v\n");
+    let asked = fake.asked.borrow().clone();
+    let made = r#"create volume v {"a": "b"} {"type": "tmpfs"}"#;
+    assert!(
+        asked.iter().any(|asked| asked == "tag web:1 web:old") && asked.iter().any(|asked| asked == made),
+        "{asked:?}"
+    );
+    assert_eq!(run(&fake, &["volume", "create", "../v"]).await.code(), 1);
+    assert_eq!(run(&fake, &["volume", "ls", "-q", "--filter", "label=none"]).await.out, "");
+    assert_eq!(run(&fake, &["volume", "ls", "--filter", "colour=red"]).await.code(), 1);
     assert_eq!(run(&fake, &["image", "prune", "-f"]).await.out, "sha256:aa\nTotal reclaimed space: 1.5kB\n");
     assert_eq!(run(&fake, &["image", "inspect", "x", "-f", "{{.Id}}"]).await.out, "sha256:aa\n");
     assert_eq!(run(&fake, &["image", "load", "-i", "/a.tar"]).await.out, "Loaded image: loaded:latest\n");

@@ -149,6 +149,7 @@ impl Up {
             quiet_pull: self.quiet_pull,
             timeout: change::seconds(self.timeout),
             rehearsal: false,
+            builds: BTreeSet::new(),
             lock: self.lock.of(),
             oneoff: None,
         })
@@ -215,13 +216,20 @@ impl Up {
 pub async fn run<'a, B: Backend>(cx: &'a Context<'a, B>, args: &Up) -> Result<ExitStatus, CliError> {
     let loaded = cx.load_with_files(&args.services)?;
     let project = loaded.project.clone();
+    if project.services.is_empty() {
+        return Err(CliError::with_help(
+            "no service selected",
+            "the files declare none, or none whose profile is active: name a service, or give `--profile`",
+        ));
+    }
     let services = change::services(&project, &args.services)?;
     let shown = args.shown(&project)?;
     let wish = args.wish(services)?;
     let watching = args.watching(cx, loaded, &wish)?;
     let prepare = async {
-        build::before_up(cx, &project, args.quiet_build, args.lock.builds(args.build, args.no_build)).await?;
-        change::compile(cx, &project, &wish).await
+        let when = args.lock.builds(args.build, args.no_build);
+        let builds = build::before_up(cx, &project, args.quiet_build, when).await?;
+        change::compile(cx, &project, &UpWish { builds, ..wish }).await
     };
     let desired = unless_interrupted(&mut Interrupts::new()?, prepare).await?;
     let declared = Change::Declare(Box::new(desired.clone()));

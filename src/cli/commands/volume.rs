@@ -12,10 +12,13 @@ use super::super::error::{CliError, ExitStatus};
 use super::super::output::listing::{Listing, row};
 use super::super::output::template::Template;
 use super::super::output::{Output, Tone, human};
+use crate::desired::VolumeSpec;
 
 /// Verbs of `volume`.
 #[derive(Subcommand, Debug)]
 pub enum Volume {
+    /// Make a volume that is of no project
+    Create(VolumeCreate),
     /// List volumes
     #[command(alias = "list")]
     Ls(VolumeLs),
@@ -28,9 +31,29 @@ pub enum Volume {
     Prune(VolumePrune),
 }
 
+/// Flags of `volume create`.
+#[derive(Args, Debug)]
+pub struct VolumeCreate {
+    /// Its name
+    #[arg(value_name = "VOLUME")]
+    pub name: String,
+    /// Its driver: `local` is the only one
+    #[arg(short, long, value_name = "DRIVER", default_value = "local", value_parser = ["local"])]
+    pub driver: String,
+    /// Label
+    #[arg(long, value_name = "KEY=VALUE")]
+    pub label: Vec<String>,
+    /// Option of the driver: `type`, `o`, `device`
+    #[arg(short, long, value_name = "KEY=VALUE")]
+    pub opt: Vec<String>,
+}
+
 /// Flags of `volume ls`.
 #[derive(Args, Debug)]
 pub struct VolumeLs {
+    /// Only those with `name=PART` or `label=KEY[=VALUE]`; of several, all must hold
+    #[arg(short, long, value_name = "KEY=VALUE")]
+    pub filter: Vec<String>,
     /// `table`, `json`, `table TEMPLATE` or a template
     #[arg(long, value_name = "FORM", default_value = "table")]
     pub format: String,
@@ -107,12 +130,58 @@ const COLUMNS: &[(&str, &str)] = &[("DRIVER", "Driver"), ("VOLUME NAME", "Name")
 /// Whatever it could not do.
 pub fn run<B: Backend>(cx: &Context<'_, B>, verb: &Volume) -> Result<ExitStatus, CliError> {
     match verb {
-        Volume::Ls(args) => list(cx.output, &cx.backend.volumes()?, &args.format, args.quiet)?,
+        Volume::Create(args) => create(cx, args)?,
+        Volume::Ls(args) => list(cx.output, &filtered(cx.backend.volumes()?, &args.filter)?, &args.format, args.quiet)?,
         Volume::Rm(args) => return remove(cx, args),
         Volume::Inspect(args) => inspect(cx, args)?,
         Volume::Prune(args) => prune(cx, args)?,
     }
     Ok(ExitStatus::DONE)
+}
+
+fn create<B: Backend>(cx: &Context<'_, B>, args: &VolumeCreate) -> Result<(), CliError> {
+    let name = &args.name;
+    let word = name.starts_with(|c: char| c.is_ascii_alphanumeric())
+        && name.chars().all(|c| c.is_ascii_alphanumeric() || "_.-".contains(c));
+    if !word {
+        return Err(CliError::usage(format!("`{name}` is no name of a volume: letters, digits, `_`, `.` and `-`")));
+    }
+    if cx.settings.dry_run {
+        return cx.output.line(&format!("create volume {name}"));
+    }
+    cx.backend.volume_create(&VolumeSpec {
+        name: name.as_str().into(),
+        driver: args.driver.clone(),
+        labels: args.label.iter().map(|pair| split(pair)).collect(),
+        driver_opts: args.opt.iter().map(|pair| split(pair)).collect(),
+        ..VolumeSpec::default()
+    })?;
+    cx.output.line(name)
+}
+
+/// `key=value`; without `=` the value is empty.
+fn split(pair: &str) -> (String, String) {
+    let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
+    (key.to_owned(), value.to_owned())
+}
+
+/// The volumes that all filters let through.
+fn filtered(mut volumes: Vec<StoredVolume>, filters: &[String]) -> Result<Vec<StoredVolume>, CliError> {
+    for filter in filters {
+        match filter.split_once('=') {
+            Some(("name", part)) => volumes.retain(|volume| volume.spec.name.contains(part)),
+            Some(("label", label)) => volumes.retain(|volume| {
+                let (key, value) = split(label);
+                volume.spec.labels.get(&key).is_some_and(|has| !label.contains('=') || *has == value)
+            }),
+            _ => {
+                return Err(CliError::usage(format!(
+                    "`--filter {filter}`: must be `name=PART` or `label=KEY` or `label=KEY=VALUE`"
+                )));
+            }
+        }
+    }
+    Ok(volumes)
 }
 
 /// Lists volumes, with docker's keys.

@@ -23,8 +23,21 @@ use crate::name::ProjectName;
 /// The hidden verb of the services.
 pub const VERB: &str = "__demo";
 
-const IMAGE: &str = "windlass.local/demo";
-const PROJECT: &str = "windlass-demo";
+/// The image that it is made of.
+pub const IMAGE: &str = "windlass.local/demo";
+/// The project's name.
+pub const PROJECT: &str = "windlass-demo";
+
+/// What takes it down.
+pub fn removal() -> Edit {
+    Edit::Down {
+        services: Default::default(),
+        timeout: None,
+        volumes: true,
+        declared: Default::default(),
+        remove_orphans: true,
+    }
+}
 
 /// Brings the demo up and says where to look; or removes all of it.
 ///
@@ -64,15 +77,8 @@ async fn take_down(
     project: &ProjectName,
     output: &Output,
 ) -> Result<ExitStatus, CliError> {
-    let edit = Edit::Down {
-        services: Default::default(),
-        timeout: None,
-        volumes: true,
-        declared: Default::default(),
-        remove_orphans: true,
-    };
     let mut progress = Progress::new(output, ProgressMode::Auto);
-    let work = |tell| async move { backend.apply(project, Change::Edit(edit), Until::Done, &tell).await };
+    let work = |tell| async move { backend.apply(project, Change::Edit(removal()), Until::Done, &tell).await };
     let outcome = progress.show("Removing", work).await?;
     for warning in &outcome.warnings {
         output.warn(warning)?;

@@ -243,7 +243,8 @@ pub fn extra_hosts(at: &str, service: &Service, problems: &mut Problems) -> Vec<
             }
             _ => Err(format!("`{text}` is not `name=address`")),
         };
-        problems.take(format!("{at}.extra_hosts[{index}]"), result)
+        let help = "write a name and its address, as `db=10.0.0.5`; the address `host-gateway` is this machine";
+        result.map_err(|message| problems.add_with_help(format!("{at}.extra_hosts[{index}]"), message, help)).ok()
     };
     service.extra_hosts.iter().enumerate().filter_map(one).collect()
 }

@@ -8,6 +8,9 @@ use super::{Compiler, Problems};
 use crate::compose::model::{FileGrant, FileObject, Service};
 use crate::desired::{FileSource, FileSpec, Secret};
 
+/// What else there is.
+const ELSE: &str = "use `file:` or `environment:`";
+
 /// The secrets and configs of a service, sorted by target.
 pub fn files(compiler: &Compiler<'_>, at: &str, service: &Service, problems: &mut Problems) -> Vec<FileSpec> {
     let project = compiler.project;
@@ -24,7 +27,13 @@ pub fn files(compiler: &Compiler<'_>, at: &str, service: &Service, problems: &mu
                 continue;
             };
             let declared = format!("{kind}.{}", grant.source);
-            let Some(source) = problems.take(declared, source(compiler, kind, object)) else { continue };
+            let source = match source(compiler, kind, object) {
+                Ok(source) => source,
+                Err(Bad { message, help }) => {
+                    problems.add_with_help(declared, message, help);
+                    continue;
+                }
+            };
             let file = one(&path, below, grant, source, problems);
             if let Some(other) = files.insert(file.target.clone(), file) {
                 problems.add(path, format!("`{}` is there twice: `{}` goes there too", other.target, other.name));
@@ -55,17 +64,29 @@ fn one(
     FileSpec { target, name: grant.source.clone(), source, content, uid, gid, mode: grant.mode }
 }
 
+/// Why the bytes can't be had, and what to do.
+struct Bad {
+    message: String,
+    help: String,
+}
+
+impl Bad {
+    fn new(message: String, help: &str) -> Self {
+        Self { message, help: help.to_owned() }
+    }
+}
+
 /// Where the bytes come from, and their digest.
-fn source(compiler: &Compiler<'_>, kind: &str, object: &FileObject) -> Result<(FileSource, String), String> {
+fn source(compiler: &Compiler<'_>, kind: &str, object: &FileObject) -> Result<(FileSource, String), Bad> {
     let inline = |text: &str| {
         let source = FileSource::Inline { value: Secret(text.to_owned()) };
         (source, super::sha256(text))
     };
     if object.external {
-        return Err(format!("external {kind} need a swarm; use `file:` or `environment:`"));
+        return Err(Bad::new(format!("external {kind} need a swarm"), ELSE));
     }
     if object.driver.is_some() || object.template_driver.is_some() {
-        return Err(format!("drivers of {kind} need a swarm; use `file:` or `environment:`"));
+        return Err(Bad::new(format!("drivers of {kind} need a swarm"), ELSE));
     }
     if let Some(file) = &object.file {
         let path = PathBuf::from(file);
@@ -73,19 +94,26 @@ fn source(compiler: &Compiler<'_>, kind: &str, object: &FileObject) -> Result<(F
         return Ok((FileSource::Host { path }, content));
     }
     if let Some(variable) = &object.environment {
-        let value = object.value.as_ref().ok_or_else(|| format!("the environment variable `{variable}` is not set"))?;
+        let value = object.value.as_ref().ok_or_else(|| {
+            let help = format!("export `{variable}`, or set it in `.env`");
+            Bad { message: format!("the environment variable `{variable}` is not set"), help }
+        })?;
         return Ok(inline(value.reveal()));
     }
     match &object.content {
         Some(text) => Ok(inline(text)),
-        None => Err("says not where its content comes from: `file:` or `environment:`".to_owned()),
+        None => Err(Bad::new("says not where its content comes from".to_owned(), ELSE)),
     }
 }
 
-fn digest(compiler: &Compiler<'_>, path: &Path) -> Result<String, String> {
+fn digest(compiler: &Compiler<'_>, path: &Path) -> Result<String, Bad> {
+    let bad = |why: &str| {
+        let help = "make the file, or correct its path: a relative one is looked for beside the compose file";
+        Bad::new(format!("cannot read {}{why}", path.display()), help)
+    };
     match compiler.request.files.get(path) {
         Some(Ok(bytes)) => Ok(super::sha256(bytes)),
-        Some(Err(error)) => Err(format!("cannot read {}: {error}", path.display())),
-        None => Err(format!("cannot read {}", path.display())),
+        Some(Err(error)) => Err(bad(&format!(": {error}"))),
+        None => Err(bad("")),
     }
 }

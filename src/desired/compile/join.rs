@@ -283,6 +283,10 @@ fn healthless(desired: &Desired, selected: &BTreeSet<ServiceName>, problems: &mu
     }
 }
 
+fn one_is_oneoff(one: &DesiredContainer, other: &DesiredContainer) -> bool {
+    one.spec.oneoff || other.spec.oneoff
+}
+
 /// Tells every port of the host that two containers would publish.
 fn clashes(desired: &Desired, problems: &mut Problems) {
     let mut holders: BTreeMap<(Protocol, u16), Vec<(&DesiredContainer, &PortSpec)>> = BTreeMap::new();
@@ -296,7 +300,13 @@ fn clashes(desired: &Desired, problems: &mut Problems) {
             if let Some((other, _)) = clash {
                 let path = format!("services.{}.ports[{index}]", container.spec.service);
                 let (first, second) = (&other.spec.service, &container.spec.service);
-                if first == second && other.spec.name != container.spec.name {
+                if one_is_oneoff(container, other) {
+                    problems.add_with_help(
+                        path,
+                        format!("host port {} is published by {} already", port(one), other.spec.name),
+                        "leave `-P` (`--service-ports`) out, or publish another port with `-p HOST:CONTAINER`",
+                    );
+                } else if first == second && other.spec.name != container.spec.name {
                     let help = format!(
                         "publish a range to pick from, as `{0}-{1}:{2}`, or only `{2}`",
                         one.published,

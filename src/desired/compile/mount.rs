@@ -82,7 +82,15 @@ fn one(
     anonymous: &mut Vec<VolumeSpec>,
 ) -> Result<MountSpec, String> {
     if !mount.target.starts_with('/') {
-        return Err(format!("`{}` is not an absolute path inside the container", mount.target));
+        let target = &mount.target;
+        let drive = target.get(1..3) == Some(":/") && target.starts_with(|letter: char| letter.is_ascii_alphabetic());
+        return Err(match drive {
+            true => format!(
+                "`{target}` is not an absolute path inside the container: one letter before a colon is taken for a drive \
+                 of Windows; write `./{target}` for a folder, or give a volume a longer name"
+            ),
+            false => format!("`{target}` is not an absolute path inside the container"),
+        });
     }
     let target = clean(&mount.target);
     if target == "/" {

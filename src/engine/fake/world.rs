@@ -48,6 +48,7 @@ impl Inner {
             Action::RemoveContainer { id, name } => self.check_container("removed", id, name, false),
             // It may have ended meanwhile: then the hook fails with it.
             Action::RunHooks { .. } => {}
+            Action::BuildImage { name } => self.breach(format!("{name} is built by nobody here")),
             Action::PullImage { .. } | Action::CreateNetwork { .. } | Action::CreateVolume { .. } => {}
         }
     }

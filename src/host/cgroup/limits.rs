@@ -179,7 +179,14 @@ pub(super) fn refuse(
     value: impl std::fmt::Display,
     result: cgroups_rs::fs::error::Result<()>,
 ) -> Result<()> {
-    result.map_err(|source| Error::Limit { limit, value: value.to_string(), source })
+    result.map_err(|error| Error::Limit { limit, value: value.to_string(), source: kernels(&error) })
+}
+
+/// What the kernel said; the library's own text repeats all causes below it.
+fn kernels(error: &cgroups_rs::fs::error::Error) -> std::io::Error {
+    let causes = std::iter::successors(std::error::Error::source(error), |cause| cause.source());
+    let mut codes = causes.filter_map(|cause| cause.downcast_ref::<std::io::Error>()?.raw_os_error());
+    codes.next().map_or_else(|| std::io::Error::other(error.to_string()), std::io::Error::from_raw_os_error)
 }
 
 fn memory(place: &Place) -> MemController {

@@ -65,7 +65,7 @@ pub enum Error {
         /// The value.
         value: String,
         /// What the kernel said.
-        source: cgroups_rs::fs::error::Error,
+        source: std::io::Error,
     },
     /// A device that a limit or a rule names.
     #[error("{text} is not {expected}")]

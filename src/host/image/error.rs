@@ -58,14 +58,12 @@ pub enum ImageError {
         ids: Vec<String>,
     },
     /// The registry has no such image.
-    #[error("{registry} has no image {name}: check the name and the tag{hint}")]
+    #[error("{registry} has no image {name}: check the name and the tag")]
     NotFound {
         /// As written.
         name: String,
-        /// The registry asked.
+        /// The registry asked, and whose place it has.
         registry: String,
-        /// `; it may also need a login …`, or empty.
-        hint: String,
     },
     /// The image is there, but not for this platform.
     #[error("image {name} is not there for {wanted}; it is for {offered}{hint}", offered = .offered.join(", "))]
@@ -110,6 +108,16 @@ pub enum ImageError {
         what: String,
         /// Why, and what to do.
         reason: String,
+    },
+    /// The registry does not take a user and password.
+    #[error(
+        "registry {registry} does not let {user} in: the user name or the password is wrong (for many registries the password is an access token)"
+    )]
+    WrongLogin {
+        /// The registry.
+        registry: String,
+        /// The user.
+        user: String,
     },
     /// The registry answered something that makes no sense.
     #[error("registry {registry} sent a bad answer for {what}: {reason}")]

@@ -27,7 +27,7 @@ pub enum KeptIn {
 /// Logs in: asks the registry whether it takes user and password, then keeps them.
 ///
 /// # Errors
-/// [`ImageError::Denied`] if it does not; else when they can't be kept.
+/// [`ImageError::WrongLogin`] if it does not; else when they can't be kept.
 pub async fn login(settings: &Settings, registry: &str, user: &str, password: Secret) -> Result<KeptIn, ImageError> {
     let registry = registry_name(registry)?;
     let client = Client::new(settings.clone())?;
@@ -35,7 +35,10 @@ pub async fn login(settings: &Settings, registry: &str, user: &str, password: Se
     let endpoint =
         Endpoint { host: host.to_owned(), repository: String::new(), insecure: client.is_insecure(&registry) };
     let credentials = Credentials::Basic { user: user.to_owned(), password: password.clone() };
-    client.check(&endpoint, &credentials).await?;
+    client.check(&endpoint, &credentials).await.map_err(|error| match error {
+        ImageError::Denied { .. } => ImageError::WrongLogin { registry: registry.clone(), user: user.to_owned() },
+        other => other,
+    })?;
     let config = DockerConfig::load(settings)?;
     let key = config_key(&registry);
     if let Some(helper) = config.helper(&registry) {

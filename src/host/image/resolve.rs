@@ -78,6 +78,16 @@ fn duration(text: &str) -> Option<Duration> {
     (number.is_none() && total > 0).then(|| Duration::from_secs(total))
 }
 
+/// What a name means.
+enum Meaning {
+    /// An image of the store; nobody was asked.
+    Local(ResolvedImage),
+    /// The image of the store that it meant before: its registry says so still.
+    Still(Ref, ResolvedImage),
+    /// What a registry has now.
+    Remote(Reference, Box<Found>),
+}
+
 /// What was found under a name.
 struct Found {
     manifest: Manifest,
@@ -102,13 +112,49 @@ impl Store {
         policy: PullPolicy,
         progress: &Watcher,
     ) -> Result<ResolvedImage, ImageError> {
+        match self.meaning(client, name, platform, policy, progress).await? {
+            Meaning::Local(image) => Ok(image),
+            Meaning::Still(entry, image) => {
+                self.promote(&Ref { pulled_at: super::store::now(), ..entry })?;
+                Ok(image)
+            }
+            Meaning::Remote(reference, found) => self.keep(name, &reference, &found),
+        }
+    }
+
+    /// As [`Store::resolve`], but no name of the store changes its meaning, and nothing is noted down to be fetched.
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn look_up(
+        &self,
+        client: &Arc<Client>,
+        name: &str,
+        platform: Option<&str>,
+        policy: PullPolicy,
+        progress: &Watcher,
+    ) -> Result<ResolvedImage, ImageError> {
+        Ok(match self.meaning(client, name, platform, policy, progress).await? {
+            Meaning::Local(image) | Meaning::Still(_, image) => image,
+            Meaning::Remote(_, found) => found.config.resolved(name, &found.manifest.config.digest, &found.digest),
+        })
+    }
+
+    async fn meaning(
+        &self,
+        client: &Arc<Client>,
+        name: &str,
+        platform: Option<&str>,
+        policy: PullPolicy,
+        progress: &Watcher,
+    ) -> Result<Meaning, ImageError> {
         let local = self.local_ref(name, platform)?;
         match (&local, policy) {
-            (Some((_, image)), PullPolicy::Never | PullPolicy::Missing) => return Ok(image.clone()),
+            (Some((_, image)), PullPolicy::Never | PullPolicy::Missing) => return Ok(Meaning::Local(image.clone())),
             (Some((entry, image)), PullPolicy::Every(time))
                 if super::store::now().saturating_sub(entry.pulled_at) < time.as_secs() =>
             {
-                return Ok(image.clone());
+                return Ok(Meaning::Local(image.clone()));
             }
             (None, PullPolicy::Never) => return Err(ImageError::NotLocal { name: name.to_owned() }),
             _ => {}
@@ -116,7 +162,7 @@ impl Store {
         if digest::parse(name).is_ok() {
             return match local {
                 // An id is no name that a registry knows, and means the same image for ever.
-                Some((_, image)) => Ok(image),
+                Some((_, image)) => Ok(Meaning::Local(image)),
                 None => Err(ImageError::NoSuchImage { name: name.to_owned() }),
             };
         }
@@ -134,11 +180,10 @@ impl Store {
         if let Some((entry, image)) = local
             && search.unchanged(&entry).await
         {
-            self.promote(&Ref { pulled_at: super::store::now(), ..entry })?;
-            return Ok(image);
+            return Ok(Meaning::Still(entry, image));
         }
         let found = search.everywhere().await?;
-        self.keep(name, &reference, &found)
+        Ok(Meaning::Remote(reference, Box::new(found)))
     }
 
     /// Writes down what a name was resolved to.
@@ -213,10 +258,21 @@ impl Search<'_> {
         for endpoint in self.client.endpoints(self.reference)? {
             match self.at(&endpoint).await {
                 Ok(found) => return Ok(found),
-                Err(error) => last = Some(error),
+                Err(error) => last = Some(self.in_place(error)),
             }
         }
         Err(last.unwrap_or_else(|| ImageError::NotLocal { name: self.reference.familiar() }))
+    }
+
+    /// Says of a mirror whose place it has: the user has written that one's name.
+    fn in_place(&self, error: ImageError) -> ImageError {
+        let own = &self.reference.registry;
+        match error {
+            ImageError::NotFound { name, registry } if registry != *own => {
+                ImageError::NotFound { name, registry: format!("{registry} (in place of {own}, by registries.conf)") }
+            }
+            other => other,
+        }
     }
 
     async fn at(&self, endpoint: &Endpoint) -> Result<Found, ImageError> {

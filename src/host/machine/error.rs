@@ -39,6 +39,9 @@ pub enum MachineError {
     /// There is no safe copy of the program.
     #[error(transparent)]
     Executable(#[from] container::executable::ExecutableError),
+    /// The plan of a rehearsal was meant.
+    #[error("image {0} is not built yet: `windlass build` builds it")]
+    NotBuilt(String),
     /// The container is not there.
     #[error("container {0} is not there any more")]
     Gone(ContainerName),

@@ -107,6 +107,7 @@ impl Machine {
     async fn act(&self, action: &Action) -> Result<Vec<String>, MachineError> {
         match action {
             Action::PullImage { name, id } => self.pull(name, id).await?,
+            Action::BuildImage { name } => return Err(MachineError::NotBuilt(name.clone())),
             Action::CreateNetwork { spec } => {
                 for told in self.net.create(spec).await? {
                     tracing::info!(network = %spec.name, "{told}");

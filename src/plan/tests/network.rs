@@ -70,6 +70,12 @@ fn a_port_that_somebody_has_is_an_obstacle() {
                  or publish another port";
     check(&desired, &observed, &[error]);
     assert_eq!(plan(&desired, &observed, &at(100)).obstacles().count(), 1);
+    change(&mut desired, "web", |spec| spec.ports = vec![port(8080, 8080), port(9090, 9090)]);
+    observed.ports.push(taken(port(9090, 9090), &[9090]));
+    let told = plan(&desired, &observed, &at(100)).to_string();
+    assert!(told.contains("port 8080/tcp") && told.contains("; port 9090/tcp on 0.0.0.0 is already in use"), "{told}");
+    change(&mut desired, "web", |spec| spec.ports = vec![port(8080, 8080)]);
+    observed.ports.truncate(1);
     // What is only to be made takes no port yet.
     desired.containers.get_mut("p-web-1").unwrap().target = Target::Created;
     check(&desired, &observed, &["create container  p-web-1  missing"]);

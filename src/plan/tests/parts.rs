@@ -33,6 +33,22 @@ fn the_old_one_runs_until_the_new_image_is_there() {
 }
 
 #[test]
+fn an_image_that_is_not_built_yet_is_built_first() {
+    let mut desired = desired([replica("web", 1)]);
+    let mut observed = reached(&desired);
+    observed.containers.clear();
+    observed.networks.values_mut().for_each(|n| n.endpoints.clear());
+    change(&mut desired, "web", |spec| spec.image = ResolvedImage::unbuilt("p-web").spec);
+    observed.images.extend(desired.containers["p-web-1"].spec.images().map(|image| image.id.clone()));
+    let steps = [
+        "build image       p-web    not built yet",
+        "create container  p-web-1  missing",
+        "start container   p-web-1  missing",
+    ];
+    check(&desired, &observed, &steps);
+}
+
+#[test]
 fn an_image_that_is_mounted_is_fetched_too() {
     let mut desired = desired([replica("web", 1)]);
     let mut observed = reached(&desired);

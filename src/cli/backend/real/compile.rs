@@ -8,10 +8,10 @@ use std::sync::Arc;
 use super::super::super::error::CliError;
 use super::super::super::progress::{Kind, Phase, Report, Tell};
 use super::super::{LockUse, PullPolicy, Recreate, UpWish};
-use super::{Real, failed, oneoff, pull};
+use super::{Real, failed, lacking, oneoff, pull};
 use crate::compose;
 use crate::compose::model::{Project, Service};
-use crate::desired::compile::{self, Request, Verb, compile};
+use crate::desired::compile::{self, CompileError, Request, Verb, compile};
 use crate::desired::{Desired, EndpointLease, Leases, MountSpec, NetworkLease, ResolvedImage, Source};
 use crate::diag::Diagnostics;
 use crate::graph::Graph;
@@ -42,7 +42,11 @@ impl Real {
         if let Some(previous) = &request.previous {
             leases = leases.with_previous(previous);
         }
-        let mut desired = compile(project, &images, &leases, &request).map_err(|errors| self.point(&errors))?;
+        let lacking = lacking::of(project, &touched);
+        let mut desired = match compile(project, &images, &leases, &request) {
+            Ok(desired) if lacking.is_empty() => desired,
+            wrong => return Err(self.point(&[wrong.err().unwrap_or_default(), lacking].concat())),
+        };
         let generation = request.previous.as_ref().map_or(0, |previous| previous.generation);
         desired.generation = generation + 1;
         desired.providers = provided;
@@ -153,7 +157,8 @@ impl Real {
         Ok(leases)
     }
 
-    /// The image of every service that is touched: found here, or by its registry; its layers are here afterwards.
+    /// The image of every service that is touched: found here, or by its registry; its layers are here afterwards, but in a
+    /// rehearsal.
     async fn resolve(
         &self,
         project: &Project,
@@ -179,38 +184,72 @@ impl Real {
         let references = lock::wanted(project);
         let used = references.iter().filter(|(_, users)| users.iter().any(|user| touched.contains(user)));
         self.tell_unlocked(lock, used.map(|(name, _)| name.as_str()), tell);
-        let found = self.obtain(&store, wanted.values().cloned().collect(), tell).await?;
-        let images = wanted.into_iter().map(|(name, wanted)| (name, found[&wanted].clone())).collect();
+        let extent = if wish.rehearsal { pull::Extent::Identity } else { pull::Extent::Whole };
+        let unbuilt = |name: &ServiceName, one: &pull::Wanted| {
+            wish.rehearsal && wish.builds.contains(name) && matches!(one.local(&store), Ok(None))
+        };
+        let (built, wanted): (BTreeMap<_, _>, BTreeMap<_, _>) =
+            wanted.into_iter().partition(|(name, one)| unbuilt(name, one));
+        let found = self.obtain(&store, wanted.values().cloned().collect(), extent, tell).await?;
+        let mut images: BTreeMap<_, _> =
+            built.into_iter().map(|(name, one)| (name, ResolvedImage::unbuilt(&one.name))).collect();
+        images.extend(self.each_at_its_place(wanted, &found)?);
         let policy = if wish.lock == LockUse::Frozen { image::PullPolicy::Never } else { image::PullPolicy::Missing };
         let mounts = compile::wanted_images(project).into_iter();
         let mounts = mounts.map(|image| locked(pull::Wanted::new(image, None, policy)));
-        let mounted = self.obtain(&store, mounts.collect::<Result<_, CliError>>()?, tell).await?;
-        Ok((images, mounted.into_iter().map(|(wanted, image)| (wanted.name, image)).collect()))
+        let mounted = self.obtain(&store, mounts.collect::<Result<_, CliError>>()?, extent, tell).await?;
+        let mounted = mounted.into_iter().map(|(wanted, image)| Ok((wanted.name, image?)));
+        Ok((images, mounted.collect::<Result<_, CliError>>()?))
     }
 
-    /// Resolves images and fetches their layers, each once, side by side.
+    /// The images of services; those that can't be had are all told, each where its service names it.
+    fn each_at_its_place(
+        &self,
+        wanted: BTreeMap<ServiceName, pull::Wanted>,
+        found: &BTreeMap<pull::Wanted, Result<ResolvedImage, CliError>>,
+    ) -> Result<BTreeMap<ServiceName, ResolvedImage>, CliError> {
+        let (mut images, mut problems) = (BTreeMap::new(), Vec::new());
+        for (name, one) in wanted {
+            match &found[&one] {
+                Ok(image) => drop(images.insert(name, image.clone())),
+                Err(error) => problems.push(CompileError {
+                    path: format!("services.{name}.image"),
+                    message: format!("service `{name}`: {error}"),
+                    help: error.help(),
+                }),
+            }
+        }
+        if problems.is_empty() { Ok(images) } else { Err(self.point(&problems)) }
+    }
+
+    /// Resolves images and fetches their layers (where they are wanted whole), each once, side by side.
     pub(super) async fn obtain(
         &self,
         store: &Store,
         wanted: BTreeSet<pull::Wanted>,
+        extent: pull::Extent,
         tell: &Tell,
-    ) -> Result<BTreeMap<pull::Wanted, ResolvedImage>, CliError> {
+    ) -> Result<BTreeMap<pull::Wanted, Result<ResolvedImage, CliError>>, CliError> {
         let mut found = BTreeMap::new();
         let mut missing = Vec::new();
         for one in wanted {
-            match one.local(store).map_err(|e| failed(&e))? {
-                Some(image) if one.is_satisfied() && store.layers_present(&image.spec) => {
-                    found.insert(one, image);
+            match one.local(store) {
+                Err(error) => drop(found.insert(one, Err(failed(&error)))),
+                Ok(Some(image))
+                    if one.is_satisfied()
+                        && (extent == pull::Extent::Identity || store.layers_present(&image.spec)) =>
+                {
+                    found.insert(one, Ok(image));
                 }
-                _ => missing.push(one),
+                Ok(_) => missing.push(one),
             }
         }
         if missing.is_empty() {
             return Ok(found);
         }
         let client = Arc::new(Client::new(image::Settings::from_env()).map_err(|e| failed(&e))?);
-        for (one, result) in pull::side_by_side(store, &client, missing, self.parallel, tell).await {
-            found.insert(one, result?);
+        for (one, result) in pull::side_by_side(store, &client, (missing, extent), self.parallel, tell).await {
+            found.insert(one, result);
         }
         Ok(found)
     }

@@ -6,6 +6,7 @@ mod context;
 mod digests;
 mod environment;
 mod evidence;
+mod lacking;
 mod load;
 mod locking;
 mod logs;
@@ -34,7 +35,7 @@ use super::{
 use crate::compose;
 use crate::compose::model::Project;
 use crate::desired::compile::CompileError;
-use crate::desired::{ContainerSpec, Desired, Stamp};
+use crate::desired::{ContainerSpec, Desired, Stamp, VolumeSpec};
 use crate::host::clock;
 use crate::host::container::Root;
 use crate::host::image::Store;
@@ -43,6 +44,7 @@ use crate::host::machine::{observe, with_causes};
 use crate::host::net::Net;
 use crate::host::paths::Paths;
 use crate::host::sync::Replica;
+use crate::host::volume;
 use crate::name::{ContainerId, ProjectName, ServiceName};
 use crate::observed::Observed;
 
@@ -263,8 +265,16 @@ impl Backend for Real {
         Real::images(self)?.inspect(name).map_err(|e| failed(&e))
     }
 
+    fn image_tag(&self, image: &str, name: &str) -> Result<(), CliError> {
+        Real::images(self)?.tag(image, name).map_err(|e| failed(&e))
+    }
+
     fn volumes(&self) -> Result<Vec<StoredVolume>, CliError> {
         Ok(self.list_volumes())
+    }
+
+    fn volume_create(&self, spec: &VolumeSpec) -> Result<(), CliError> {
+        volume::create(&self.paths, spec).map_err(|e| failed(&e))
     }
 
     fn volume_remove(&self, name: &str) -> Result<(), CliError> {

@@ -102,6 +102,15 @@ impl Wanted {
     }
 }
 
+/// How much of an image is got.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Extent {
+    /// What it is, for a plan: the store keeps its names, and no layer is fetched.
+    Identity,
+    /// All of it.
+    Whole,
+}
+
 /// Passes the steps of a pull on as lines of progress.
 struct Shown {
     name: String,
@@ -134,19 +143,42 @@ impl Watch for Shown {
 pub async fn side_by_side(
     store: &Store,
     client: &Arc<Client>,
-    wanted: Vec<Wanted>,
+    (wanted, extent): (Vec<Wanted>, Extent),
     parallel: Option<usize>,
     tell: &Tell,
 ) -> Vec<(Wanted, Result<ResolvedImage, CliError>)> {
     let at_once = parallel.unwrap_or(8).max(1);
     stream::iter(wanted)
         .map(|one| async move {
-            let result = obtain(store, client, &one, tell).await;
+            let result = match extent {
+                Extent::Identity => look_up(store, client, &one, tell).await,
+                Extent::Whole => obtain(store, client, &one, tell).await,
+            };
             (one, result)
         })
         .buffer_unordered(at_once)
         .collect()
         .await
+}
+
+async fn look_up(store: &Store, client: &Arc<Client>, one: &Wanted, tell: &Tell) -> Result<ResolvedImage, CliError> {
+    let report = |phase, text: &str| tell.report(Report::new(Kind::Image, &one.name, phase, text));
+    report(Phase::Working, "Resolving");
+    let work = async {
+        let names = one.names()?;
+        let (name, quiet): (_, Watcher) = (names.first().unwrap_or(&one.name), Arc::new(image::Quiet));
+        store.look_up(client, name, one.platform.as_deref(), one.policy(), &quiet).await
+    };
+    match work.await {
+        Ok(image) => {
+            report(Phase::Done, "Resolved");
+            Ok(one.under_its_name(image))
+        }
+        Err(error) => {
+            report(Phase::Failed, "Error");
+            Err(locked_failure(one, &error))
+        }
+    }
 }
 
 async fn obtain(store: &Store, client: &Arc<Client>, one: &Wanted, tell: &Tell) -> Result<ResolvedImage, CliError> {
@@ -221,7 +253,7 @@ impl Real {
         let mut unique = wanted.to_vec();
         unique.sort();
         unique.dedup();
-        let results = side_by_side(store, client, unique, self.parallel, tell).await;
+        let results = side_by_side(store, client, (unique, Extent::Whole), self.parallel, tell).await;
         wanted
             .iter()
             .map(|one| match results.iter().find(|(other, _)| other == one) {

@@ -247,6 +247,7 @@ configs: {c: {content: hello}}
     request.files.insert("/s/a".into(), Err("no such file".into()));
     let errors = compile(&project, &images(&project), &Leases::default(), &request).unwrap_err();
     assert_eq!(errors[0].to_string(), "secrets.a: cannot read /s/a: no such file");
+    assert!(errors.iter().all(|error| error.help.is_some()), "{errors:?}");
     project.secrets.get_mut("b").unwrap().value = None;
     let errors = compile(&project, &images(&project), &Leases::default(), &request).unwrap_err();
     assert!(errors.iter().any(|error| error.path == "secrets.b" && error.message.contains("`B` is not set")));
@@ -390,6 +391,7 @@ fn hosts_and_resolvers() {
     assert_eq!(spec.extra_hosts[1], ("b".to_owned(), "::1".to_owned()));
     assert_eq!(spec.extra_hosts[2].1, "host-gateway");
     assert!(error("    extra_hosts: ['a=b']").starts_with("extra_hosts[0]: "));
+    assert!(error("    volumes: [{type: volume, target: 'd:/d'}]").contains("write `./d:/d` for a folder"));
     assert!(error("    dns: [x]").starts_with("dns[0]: "));
 }
 

@@ -184,6 +184,18 @@ fn run_leaves_the_service_alone_and_up_leaves_its_container() {
 }
 
 #[test]
+fn run_that_publishes_a_port_of_its_service_is_told_what_to_leave_out() {
+    let yaml = "services:\n  api: {ports: [{target: 80, published: '80'}]}";
+    let project = project(yaml);
+    let first = compile(&project, &images(&project), &Leases::default(), &request()).unwrap();
+    let again = Run { service_ports: true, ..run() };
+    let request = Request { verb: Verb::Run(Box::new(again)), previous: Some(first), ..request() };
+    let errors = compile(&project, &images(&project), &Leases::default(), &request).unwrap_err();
+    assert_eq!(errors[0].to_string(), "services.api.ports[0]: host port 80:80 is published by shop-api-1 already");
+    assert!(errors[0].help.as_deref().unwrap().starts_with("leave `-P`"), "{errors:?}");
+}
+
+#[test]
 fn a_circle_is_told_and_not_walked() {
     let errors =
         errors("services: {a: {depends_on: {b: {}}, volumes_from: [b]}, b: {depends_on: {a: {}}, volumes_from: [a]}}");

@@ -174,6 +174,8 @@ fn what_the_kernel_lacks_is_a_warning_and_what_it_refuses_an_error() {
     let refused = Resources { cpuset: Some("4000".into()), ..Resources::default() };
     let error = world.layout.container("two", &refused, &Devices::All).expect_err("no such processor");
     assert!(error.to_string().contains("cpuset to 4000"), "{error}");
+    let cause = std::error::Error::source(&error).expect("the kernel's answer").to_string();
+    assert!(cause.contains("os error") && !cause.contains("Uncategorized"), "{cause}");
     assert!(world.layout.existing("two").expect("it").is_missing());
 }
 

@@ -197,14 +197,11 @@ impl Client {
         let registry = endpoint.login_name().to_owned();
         match status.as_u16() {
             401 | 403 => Err(Failure::Final(self.denied(endpoint, ask, &detail).await)),
-            404 => {
-                let hint = String::new();
-                Err(Failure::Final(if ask.path.starts_with("manifests/") {
-                    ImageError::NotFound { name: ask.image.clone(), registry, hint }
-                } else {
-                    ImageError::Status { registry, what: ask.what.clone(), status: 404, detail }
-                }))
-            }
+            404 => Err(Failure::Final(if ask.path.starts_with("manifests/") {
+                ImageError::NotFound { name: ask.image.clone(), registry }
+            } else {
+                ImageError::Status { registry, what: ask.what.clone(), status: 404, detail }
+            })),
             code => {
                 let error = ImageError::Status { registry, what: ask.what.clone(), status: code, detail };
                 match code {
