@@ -31,7 +31,7 @@ pub use change::{Change, Outcome, PullPolicy, Recreate, RunWish, Until, UpWish};
 pub use config::{ConfigOutput, ConfigPart, ConfigWish};
 pub use environment::{Environment, Side};
 pub use lock::{LockCheck, LockUse, LockWish, Relocked};
-pub use process::{Event, ExecWish, LogLine, LogQuery, Session, Stdio, Usage};
+pub use process::{Event, ExecWish, Lines, LogLine, LogQuery, Session, Stdio, Usage};
 pub use store::{LoginResult, Pruned, PullWish, StoredImage, StoredVolume};
 
 use super::error::{CliError, ExitStatus};
@@ -121,11 +121,11 @@ pub trait Backend {
     ) -> impl Future<Output = Result<Session, CliError>>;
 
     /// What containers have printed, oldest first, and with `follow` what they print from now on. The stream ends
-    /// when all is told; with `follow`, when no container of the project is left to wait for.
+    /// when all is told; with `follow`, once it is finished ([`Lines::finish`]) or the project is taken down.
     ///
     /// # Errors
     /// When the log files can't be read.
-    fn logs(&self, project: &ProjectName, query: LogQuery) -> Result<UnboundedReceiver<LogLine>, CliError>;
+    fn logs(&self, project: &ProjectName, query: LogQuery) -> Result<Lines, CliError>;
 
     /// What happens to the containers of a project from now on.
     ///

@@ -27,8 +27,8 @@ use super::super::output::Output;
 use super::super::progress::Tell;
 use super::super::settings::{ProjectFiles, Settings};
 use super::{
-    Backend, Change, ConfigOutput, ConfigWish, Environment, Event, ExecWish, Loaded, LockCheck, LockUse, LockWish,
-    LogLine, LogQuery, LoginResult, Outcome, Planned, Pruned, PullWish, Relocked, Session, Side, StoredImage,
+    Backend, Change, ConfigOutput, ConfigWish, Environment, Event, ExecWish, Lines, Loaded, LockCheck, LockUse,
+    LockWish, LogQuery, LoginResult, Outcome, Planned, Pruned, PullWish, Relocked, Session, Side, StoredImage,
     StoredVolume, Until, UpWish,
 };
 use crate::compose;
@@ -184,7 +184,7 @@ impl Backend for Real {
         self.run_oneoff(project, desired, name, tell).await
     }
 
-    fn logs(&self, project: &ProjectName, query: LogQuery) -> Result<UnboundedReceiver<LogLine>, CliError> {
+    fn logs(&self, project: &ProjectName, query: LogQuery) -> Result<Lines, CliError> {
         logs::read(&self.paths, project, query)
     }
 
