@@ -160,6 +160,10 @@ fn scale_stop_start_restart_pause_and_rm() {
     assert_eq!(count(&world, &["-a"]), 1);
     world.windlass(&folder, &["pause"]).ok();
     world.windlass(&folder, &["ps"]).ok().says("(Paused)");
+    world
+        .windlass(&folder, &["exec", "-T", "web", "true"])
+        .code(1)
+        .says("container verbs-web-1 is paused, unpause it first");
     world.windlass(&folder, &["unpause"]).ok();
     world.windlass(&folder, &["stop"]).ok();
     assert_eq!((count(&world, &[]), count(&world, &["-a"])), (0, 1));
