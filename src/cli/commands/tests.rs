@@ -458,4 +458,8 @@ async fn a_paused_container_takes_no_command_and_one_that_has_ended_no_files() {
     assert_eq!(ran.code(), 1);
     assert!(ran.err.contains("container shop-web-1 is paused, unpause it first"), "{}", ran.err);
     assert!(!fake.asked.borrow().iter().any(|asked| asked.starts_with("exec")));
+    let ran = run(&fake, &["cp", "--index", "2", "web:/a", "."]).await;
+    assert!(ran.err.contains("shop-web-2: the container does not run"), "{}", ran.err);
+    let ran = run(&fake, &["cp", "db:/a", "."]).await;
+    assert!(ran.err.contains("shop-db-1: no root here"), "{}", ran.err);
 }
