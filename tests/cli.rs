@@ -307,3 +307,11 @@ fn orphans_are_not_told_of_and_progress_goes_where_it_is_wanted() {
     world.windlass(&folder, &["down", "-t", "0"]).ok();
     world.assert_clean();
 }
+
+#[test]
+fn a_question_that_nobody_answers_fails_and_names_the_flag() {
+    let world = World::new();
+    for words in [&["image", "prune"][..], &["volume", "prune"]] {
+        world.windlass(world.path(), words).code(1).says("`-f` does it without asking");
+    }
+}
