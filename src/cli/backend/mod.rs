@@ -48,11 +48,11 @@ pub trait Backend {
     /// All that is wrong in them, as [`CliError::Diagnostics`].
     fn load(&self, files: &ProjectFiles, services: &[String]) -> Result<Loaded, CliError>;
 
-    /// The project's name without a model, from `-p`, `COMPOSE_PROJECT_NAME` or the files.
+    /// The project's name, from `-p`, `COMPOSE_PROJECT_NAME` or the files.
     ///
     /// # Errors
-    /// When there is neither a name nor a file.
-    fn project_name(&self, files: &ProjectFiles) -> Result<ProjectName, CliError>;
+    /// When there is neither a name nor a file; files that are wrong, unless `-p` names the project.
+    fn project_name(&self, files: &ProjectFiles) -> Result<Named, CliError>;
 
     /// Prints the project as `config` does, by its own rules of printing.
     ///
@@ -256,6 +256,15 @@ pub struct Loaded {
     pub warnings: Vec<String>,
     /// Every file that it is made of: compose files, env files, files of secrets and configs.
     pub files: BTreeSet<PathBuf>,
+}
+
+/// A project that is known by its name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Named {
+    /// The name.
+    pub name: ProjectName,
+    /// What there is to warn of.
+    pub warning: Option<String>,
 }
 
 /// A plan and its canonical text.

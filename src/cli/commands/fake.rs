@@ -214,8 +214,8 @@ impl Backend for &Fake {
         Ok(Loaded { project: self.project.clone(), ..Loaded::default() })
     }
 
-    fn project_name(&self, files: &ProjectFiles) -> Result<ProjectName, CliError> {
-        Ok(files.name.as_deref().unwrap_or("shop").into())
+    fn project_name(&self, files: &ProjectFiles) -> Result<Named, CliError> {
+        Ok(Named { name: files.name.as_deref().unwrap_or("shop").into(), warning: None })
     }
 
     async fn config(&self, _: &ProjectFiles, wish: &ConfigWish) -> Result<ConfigOutput, CliError> {
