@@ -6,15 +6,16 @@
 //!      └──────────────────────────────────▶ stop           └▶ kill
 //! ```
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::pin::pin;
 use std::time::Duration;
 
 use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::time::Interval;
 
-use crate::desired::Desired;
-use crate::name::{ProjectName, ServiceName};
+use crate::desired::{Desired, Stamp};
+use crate::name::{ContainerId, ProjectName, ServiceName};
+use crate::observed::State;
 
 use super::super::super::backend::{Backend, Change, Edit, Event, Lines, LogLine, LogQuery, Outcome, Until};
 use super::super::super::context::Context;
@@ -49,6 +50,9 @@ pub struct Attached<'a, B> {
     stage: Stage<'a>,
     interrupts: Interrupts,
     early: Option<Watched>,
+    begun: Stamp,
+    /// When the last end of a container was heard of.
+    heard: BTreeMap<ContainerId, Stamp>,
     /// `--watch`.
     pub watching: Option<Session<'a, B>>,
 }
@@ -97,12 +101,8 @@ impl<'a, B: Backend> Attached<'a, B> {
         if !labels.is_empty() {
             cx.output.note(&format!("Attaching to {}", labels.join(", ")))?;
         }
-        let query = LogQuery {
-            services: shown.clone(),
-            follow: true,
-            since: Some(cx.backend.now().wall),
-            ..LogQuery::default()
-        };
+        let begun = cx.backend.now();
+        let query = LogQuery { services: shown.clone(), follow: true, since: Some(begun.wall), ..LogQuery::default() };
         // First the supervisor, which makes the project's folder: without one, there would be no log to wait for.
         let events = Some(cx.backend.events(project)?);
         let lines = if shown.is_empty() { None } else { Some(cx.backend.logs(project, query)?) };
@@ -115,7 +115,18 @@ impl<'a, B: Backend> Attached<'a, B> {
             events,
             frames: tokio::time::interval(Duration::from_millis(100)),
         };
-        Ok(Self { cx, project: project.clone(), ends, timeout, stage, interrupts, early: None, watching: None })
+        Ok(Self {
+            cx,
+            project: project.clone(),
+            ends,
+            timeout,
+            stage,
+            interrupts,
+            early: None,
+            begun,
+            heard: BTreeMap::new(),
+            watching: None,
+        })
     }
 
     /// Brings the project up, and stays until it ends.
@@ -153,7 +164,13 @@ impl<'a, B: Backend> Attached<'a, B> {
                 result = &mut work => break result,
                 () = self.interrupts.next() => return Ok(None),
                 Some(report) = reports.recv() => self.stage.progress.take(&report)?,
-                heard = self.stage.next() => self.early = self.early.take().or(self.ending(heard?)),
+                heard = self.stage.next() => {
+                    let heard = heard?;
+                    if let Heard::Ended(event) = &heard {
+                        self.hear(event);
+                    }
+                    self.early = self.early.take().or(self.ending(heard));
+                }
             }
         };
         self.stage.drain(&mut reports)?;
@@ -179,6 +196,9 @@ impl<'a, B: Backend> Attached<'a, B> {
             };
             // What `--watch` ends and starts again has not ended.
             let is_busy = self.watching.as_ref().is_some_and(Session::is_busy);
+            if let Heard::Ended(event) = &heard {
+                self.hear(event);
+            }
             let may_be_over = self.watching.is_none() && matches!(heard, Heard::Ended(_) | Heard::Deafness);
             self.early = self.ending(heard).filter(|_| !is_busy);
             if may_be_over && self.early.is_none() {
@@ -194,11 +214,29 @@ impl<'a, B: Backend> Attached<'a, B> {
         Ok(Some(first.map_or(watched, Watched::Ended)))
     }
 
+    fn hear(&mut self, ended: &Event) {
+        self.heard.insert(ended.id.clone(), self.cx.backend.now());
+    }
+
     /// Once all that is shown has ended and nothing starts it again, only what was printed until then is still told.
     fn finish_if_over(&mut self) -> Result<(), CliError> {
         let shown = &self.stage.shown;
         let found = Found::look(self.cx)?;
-        if !found.is_over(|spec| shown.is_empty() || shown.contains(&spec.service)) {
+        let is_shown = |service: &ServiceName| shown.is_empty() || shown.contains(service);
+        if !found.is_over(|spec| is_shown(&spec.service)) {
+            return Ok(());
+        }
+        // An end is recorded before it is told: what is still to be told ends nothing yet.
+        let untold = |(id, at): (&ContainerId, &Stamp)| {
+            let since = |then: &Stamp| at.boot == then.boot && at.nanos >= then.nanos;
+            since(&self.begun) && self.heard.get(id).is_none_or(since)
+        };
+        let containers = found.observed.containers.iter().filter(|(_, container)| is_shown(&container.spec.service));
+        let mut ends = containers.filter_map(|(id, container)| match &container.state {
+            State::Exited(exit) if !container.spec.oneoff => Some((id, &exit.at)),
+            _ => None,
+        });
+        if self.stage.events.is_some() && ends.any(untold) {
             return Ok(());
         }
         match &mut self.stage.lines {
