@@ -307,3 +307,25 @@ fn orphans_are_not_told_of_and_progress_goes_where_it_is_wanted() {
     world.windlass(&folder, &["down", "-t", "0"]).ok();
     world.assert_clean();
 }
+
+#[test]
+fn a_question_that_nobody_answers_fails_and_names_the_flag() {
+    let world = World::new();
+    for words in [&["image", "prune"][..], &["volume", "prune"]] {
+        world.windlass(world.path(), words).code(1).says("`-f` does it without asking");
+    }
+}
+
+#[test]
+fn files_that_do_not_load_fail_verbs_that_need_only_the_name() {
+    let world = World::new();
+    let folder = project(&world, "m", "name: foo\nservices: [\n");
+    for verb in ["ps", "logs", "stop", "down"] {
+        world.windlass(&folder, &[verb]).code(1).says("compose.yaml:");
+        let ran = world.windlass(&folder, &["-p", "foo", verb]).ok();
+        assert_eq!(ran.stderr.matches("goes on by its name").count(), 1, "{}", ran.stderr);
+    }
+    let none = world.project("none", &[]);
+    std::fs::create_dir_all(&none).unwrap();
+    assert_eq!(world.windlass(&none, &["-p", "foo", "logs"]).ok().stderr, "");
+}

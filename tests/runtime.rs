@@ -114,7 +114,7 @@ fn exec_logs_top_stats_cp_and_pause() {
     assert_eq!(stack.read("back"), "copied\n");
     stack.run(&["pause"]).ok();
     stack.run(&["ps", "-a"]).ok().says("Paused");
-    stack.inside("web", "true").code(125).says("paused");
+    stack.inside("web", "true").code(1).says("paused, unpause it first");
     stack.run(&["unpause"]).ok();
     stack.inside("web", "true").ok();
     stack.run(&["pause"]).ok();

@@ -145,6 +145,21 @@ fn a_second_ctrl_c_kills() {
     world.assert_clean();
 }
 
+#[test]
+fn the_board_of_an_attached_up_stays_once_above_the_logs() {
+    let world = world();
+    let script = "sleep 0.5; for i in 1 2 3; do echo line $$i; sleep 0.3; done";
+    let folder = project(&world, "p", &format!("services:\n  web: {{image: test, command: [sh, -c, \"{script}\"]}}\n"));
+    let mut terminal = world.on_terminal(&folder, &["up"], SIZE);
+    let (code, shown) = terminal.end();
+    assert_eq!(code, 0, "{shown}");
+    let (board, logs) = shown.split_once("line 1").unwrap();
+    assert!(board.contains("[+] Running"), "{shown}");
+    assert!(logs.contains("line 3") && !logs.contains("[+]"), "it is drawn again under the logs:\n{shown}");
+    world.windlass(&folder, &["down"]).ok();
+    world.assert_clean();
+}
+
 /// The numbers of lines that the cursor was moved up by.
 fn climbs(shown: &str) -> Vec<usize> {
     shown

@@ -160,6 +160,10 @@ fn scale_stop_start_restart_pause_and_rm() {
     assert_eq!(count(&world, &["-a"]), 1);
     world.windlass(&folder, &["pause"]).ok();
     world.windlass(&folder, &["ps"]).ok().says("(Paused)");
+    world
+        .windlass(&folder, &["exec", "-T", "web", "true"])
+        .code(1)
+        .says("container verbs-web-1 is paused, unpause it first");
     world.windlass(&folder, &["unpause"]).ok();
     world.windlass(&folder, &["stop"]).ok();
     assert_eq!((count(&world, &[]), count(&world, &["-a"])), (0, 1));
@@ -482,6 +486,43 @@ fn what_can_not_be_had_is_told_at_its_place() {
 }
 
 #[test]
+fn an_attached_up_and_followed_logs_end_with_the_last_container() {
+    let world = world();
+    let text = r#"
+services:
+  count: {image: test, command: [sh, -c, "for i in 1 2 3; do echo line $$i; done; exit 3"]}
+  again: {image: test, command: [sh, -c, "echo more >> /out/times; test $$(wc -l < /out/times) -ge 2"], volumes: ["./:/out"], restart: on-failure}
+"#;
+    let folder = project(&world, "ends", text);
+    let ran = world.windlass(&folder, &["up"]).ok();
+    assert!(ran.stdout.contains("line 3") && ran.stdout.contains("exited with code 3"), "{}", ran.stdout);
+    assert_eq!(fs::read_to_string(folder.join("times")).unwrap(), "more\nmore\n", "it has waited for the restart");
+    world.windlass(&folder, &["logs", "-f", "count"]).ok().says("line 3");
+    world.windlass(&folder, &["up", "--abort-on-container-failure", "again"]).ok();
+    world.windlass(&folder, &["up", "--abort-on-container-failure"]).code(3).says("line 3");
+    world.windlass(&folder, &["down"]).ok();
+    world.assert_clean();
+}
+
+#[test]
+fn followed_logs_end_when_the_project_is_stopped() {
+    let world = world();
+    let folder = project(
+        &world,
+        "tail",
+        "services:\n  web: {image: test, command: [sh, -c, \"trap 'echo bye; exit 0' TERM; echo ready; while :; do sleep 0.01; done\"]}\n",
+    );
+    world.windlass(&folder, &["up", "-d"]).ok();
+    let mut following = world.on_terminal(&folder, &["logs", "-f"], (24, 80));
+    following.expect("ready");
+    world.windlass(&folder, &["stop"]).ok();
+    following.expect("bye");
+    assert_eq!(following.end().0, 0);
+    world.windlass(&folder, &["down"]).ok();
+    world.assert_clean();
+}
+
+#[test]
 fn what_this_machine_lacks_is_told_at_once_and_before_anything_is_made() {
     let world = world();
     let text = "services:\n  a:\n    image: test\n    cpuset: '4000'\n    devices: [/dev/nosuch]\n    secrets: [s]\n    volumes: [{type: bind, source: /nosuch, target: /d}]\nsecrets: {s: {file: ./nosuch}}\n";
@@ -496,5 +537,15 @@ fn what_this_machine_lacks_is_told_at_once_and_before_anything_is_made() {
     ] {
         assert!(ran.stderr.contains(said), "{said}: {}", ran.stderr);
     }
+    world.assert_clean();
+}
+
+#[test]
+fn followed_logs_of_a_project_that_is_not_there_end_and_leave_nothing() {
+    let world = world();
+    let folder = project(&world, "p", "services:\n  web: {image: test}\n");
+    let ran = world.windlass(&folder, &["-p", "typo", "logs", "-f"]).ok();
+    assert_eq!(ran.stdout, "");
+    assert!(world.sh("find . -name typo").ok().stdout.is_empty());
     world.assert_clean();
 }

@@ -43,9 +43,13 @@ impl<B: Backend> Context<'_, B> {
     /// The project's name, without a model.
     ///
     /// # Errors
-    /// When there is neither a name nor a file.
+    /// When there is neither a name nor a file; files that are wrong, unless `-p` names the project.
     pub fn project(&self) -> Result<ProjectName, CliError> {
-        self.backend.project_name(&self.settings.project)
+        let named = self.backend.project_name(&self.settings.project)?;
+        if let Some(warning) = &named.warning {
+            self.output.warn(warning)?;
+        }
+        Ok(named.name)
     }
 
     /// A progress display as the flags ask for.

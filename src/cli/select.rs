@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::desired::{ContainerSpec, Desired, Stamp, Target};
+use crate::desired::{ContainerSpec, Desired, DesiredContainer, Stamp, Target};
 use crate::diag::nearest;
 use crate::name::{ProjectName, ServiceName};
 use crate::observed::{Health, Observed, ObservedContainer, State};
@@ -135,6 +135,26 @@ impl Found {
     pub fn is_orphan(&self, container: &ObservedContainer) -> bool {
         !container.spec.oneoff
             && self.applied.as_ref().is_some_and(|desired| !desired.services.contains(&container.spec.service))
+    }
+
+    /// Whether nothing runs of the containers wanted, nor will: all have ended, and none is about to be started (again).
+    pub fn is_over(&self, wanted: impl Fn(&ContainerSpec) -> bool) -> bool {
+        let ours = |spec: &ContainerSpec| !spec.oneoff && wanted(spec);
+        let lives = |container: &ObservedContainer| ours(&container.spec) && container.is_running();
+        let declared = self.applied.iter().flat_map(|desired| desired.containers.values());
+        let mut to_run = declared.filter(|declared| declared.target == Target::Running && ours(&declared.spec));
+        let comes = |declared: &DesiredContainer| {
+            let name = &declared.spec.name;
+            match self.observed.containers.values().find(|container| container.spec.name == *name) {
+                // What was stopped to be started again has not ended.
+                Some(container) => match &container.state {
+                    State::Exited(exit) => exit.stopped || self.restarts(container),
+                    _ => true,
+                },
+                None => true,
+            }
+        };
+        !self.observed.containers.values().any(lives) && !to_run.any(comes)
     }
 
     /// The state in one word, as docker has it.

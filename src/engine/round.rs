@@ -61,7 +61,11 @@ impl Round {
 
     /// Steps that wait for a condition of another container and for nothing else.
     pub fn waiting(&self) -> impl Iterator<Item = &Step> {
-        self.steps.iter().map(Arc::as_ref).filter(|step| !step.waits.is_empty() && !self.begun.contains(&step.id))
+        self.steps
+            .iter()
+            .map(Arc::as_ref)
+            .filter(|step| !step.waits.is_empty() && !self.begun.contains(&step.id))
+            .filter(|step| step.after.iter().all(|id| self.done.contains(id)))
     }
 
     /// Whether anything has been done.
@@ -138,5 +142,30 @@ impl Claims {
         }
         let meet = |one: &BTreeSet<String>, two: &BTreeSet<String>| !one.is_disjoint(two);
         meet(&self.alone, &other.alone) || meet(&self.alone, &other.shared) || meet(&self.shared, &other.alone)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::desired::Condition;
+    use crate::plan::Wait;
+
+    #[test]
+    fn a_step_waits_once_all_that_comes_before_it_is_done() {
+        let step = |id, after: &[usize], waits: &[Wait]| Step {
+            id: StepId(id),
+            action: Action::RemoveVolume { name: "v".into() },
+            causes: Vec::new(),
+            after: after.iter().copied().map(StepId).collect(),
+            waits: waits.to_vec(),
+        };
+        let wait = Wait { service: "db".into(), container: "app-db-1".into(), condition: Condition::ServiceHealthy };
+        let steps = vec![step(0, &[], &[]), step(1, &[0], &[wait])];
+        let mut round = Round::new(&Plan { steps, ..Plan::default() });
+        assert_eq!(round.waiting().count(), 0, "its network is not there yet");
+        round.begin(StepId(0));
+        round.done(StepId(0));
+        assert_eq!(round.waiting().count(), 1);
     }
 }

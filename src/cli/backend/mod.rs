@@ -31,7 +31,7 @@ pub use change::{Change, Outcome, PullPolicy, Recreate, RunWish, Until, UpWish};
 pub use config::{ConfigOutput, ConfigPart, ConfigWish};
 pub use environment::{Environment, Side};
 pub use lock::{LockCheck, LockUse, LockWish, Relocked};
-pub use process::{Event, ExecWish, LogLine, LogQuery, Session, Stdio, Usage};
+pub use process::{Event, ExecWish, Lines, LogLine, LogQuery, Session, Stdio, Usage};
 pub use store::{LoginResult, Pruned, PullWish, StoredImage, StoredVolume};
 
 use super::error::{CliError, ExitStatus};
@@ -48,11 +48,11 @@ pub trait Backend {
     /// All that is wrong in them, as [`CliError::Diagnostics`].
     fn load(&self, files: &ProjectFiles, services: &[String]) -> Result<Loaded, CliError>;
 
-    /// The project's name without a model, from `-p`, `COMPOSE_PROJECT_NAME` or the files.
+    /// The project's name, from `-p`, `COMPOSE_PROJECT_NAME` or the files.
     ///
     /// # Errors
-    /// When there is neither a name nor a file.
-    fn project_name(&self, files: &ProjectFiles) -> Result<ProjectName, CliError>;
+    /// When there is neither a name nor a file; files that are wrong, unless `-p` names the project.
+    fn project_name(&self, files: &ProjectFiles) -> Result<Named, CliError>;
 
     /// Prints the project as `config` does, by its own rules of printing.
     ///
@@ -121,11 +121,11 @@ pub trait Backend {
     ) -> impl Future<Output = Result<Session, CliError>>;
 
     /// What containers have printed, oldest first, and with `follow` what they print from now on. The stream ends
-    /// when all is told; with `follow`, when no container of the project is left to wait for.
+    /// when all is told; with `follow`, once it is finished ([`Lines::finish`]) or the project is taken down.
     ///
     /// # Errors
     /// When the log files can't be read.
-    fn logs(&self, project: &ProjectName, query: LogQuery) -> Result<UnboundedReceiver<LogLine>, CliError>;
+    fn logs(&self, project: &ProjectName, query: LogQuery) -> Result<Lines, CliError>;
 
     /// What happens to the containers of a project from now on.
     ///
@@ -268,6 +268,15 @@ pub struct Loaded {
     pub warnings: Vec<String>,
     /// Every file that it is made of: compose files, env files, files of secrets and configs.
     pub files: BTreeSet<PathBuf>,
+}
+
+/// A project that is known by its name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Named {
+    /// The name.
+    pub name: ProjectName,
+    /// What there is to warn of.
+    pub warning: Option<String>,
 }
 
 /// A plan and its canonical text.

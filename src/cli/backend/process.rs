@@ -4,6 +4,9 @@ use std::future::Future;
 use std::os::fd::OwnedFd;
 use std::pin::Pin;
 
+use tokio::sync::mpsc::UnboundedReceiver;
+use tokio::sync::oneshot;
+
 use crate::name::{ContainerId, ServiceName};
 
 use super::super::error::CliError;
@@ -38,6 +41,43 @@ pub struct LogLine {
     pub time: u64,
     /// What, without the line's end.
     pub text: Vec<u8>,
+}
+
+/// Lines as they come.
+pub struct Lines {
+    lines: UnboundedReceiver<LogLine>,
+    finish: Option<oneshot::Sender<()>>,
+}
+
+impl Lines {
+    /// Lines that end by themselves, or once `finish` is sent and what was printed until then has come.
+    pub fn new(lines: UnboundedReceiver<LogLine>, finish: Option<oneshot::Sender<()>>) -> Self {
+        Self { lines, finish }
+    }
+
+    /// The next; `None`: no line will come any more.
+    pub async fn next(&mut self) -> Option<LogLine> {
+        self.lines.recv().await
+    }
+
+    /// The next that has come already.
+    pub fn come(&mut self) -> Option<LogLine> {
+        self.lines.try_recv().ok()
+    }
+
+    /// Whether none has come that was not taken.
+    pub fn is_empty(&self) -> bool {
+        self.lines.is_empty()
+    }
+
+    /// Nobody prints any more: the stream ends with what was printed until now.
+    pub fn finish(&mut self) {
+        match self.finish.take() {
+            // One that has ended already needs no word.
+            Some(finish) => drop(finish.send(())),
+            None => self.lines.close(),
+        }
+    }
 }
 
 /// Something that happened to a container.

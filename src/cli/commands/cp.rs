@@ -87,7 +87,7 @@ pub fn run<B: Backend>(cx: &Context<'_, B>, args: &Cp) -> Result<ExitStatus, Cli
                 cx.output.line(&format!("copy {}:{source} to {target}", container.spec.name))?;
                 return Ok(ExitStatus::DONE);
             }
-            copy_out(cx, container, source, target, args)?;
+            copy_out(cx, container, source, target, args).map_err(about(container))?;
         }
         Way::In { service, source, target } => {
             let containers = all(&found, service, args)?;
@@ -99,7 +99,7 @@ pub fn run<B: Backend>(cx: &Context<'_, B>, args: &Cp) -> Result<ExitStatus, Cli
                     cx.output.line(&format!("copy {source} to {}:{target}", container.spec.name))?;
                     continue;
                 }
-                copy_in(cx, container, source, target, args)?;
+                copy_in(cx, container, source, target, args).map_err(about(container))?;
             }
         }
     }
@@ -127,6 +127,25 @@ fn all<'a>(found: &'a Found, service: &str, args: &Cp) -> Result<Vec<&'a Observe
     Ok(containers)
 }
 
+/// Says of a failure which container it is about.
+fn about(container: &ObservedContainer) -> impl Fn(CliError) -> CliError {
+    move |error| match error {
+        CliError::Failed { message, help } => {
+            CliError::Failed { message: format!("{}: {message}", container.spec.name), help }
+        }
+        error => error,
+    }
+}
+
+/// The files of a container, as its process sees them.
+fn files<B: Backend>(cx: &Context<'_, B>, container: &ObservedContainer) -> Result<Tree, CliError> {
+    if !container.is_running() {
+        let help = format!("its files are mounted while it runs only: `windlass start {}`", container.spec.service);
+        return Err(CliError::with_help("the container does not run", help));
+    }
+    cx.backend.root(&container.id).map(Tree::Container)
+}
+
 fn copy_out<B: Backend>(
     cx: &Context<'_, B>,
     container: &ObservedContainer,
@@ -134,7 +153,7 @@ fn copy_out<B: Backend>(
     target: &str,
     args: &Cp,
 ) -> Result<(), CliError> {
-    let tree = Tree::Container(cx.backend.root(&container.id)?);
+    let tree = files(cx, container)?;
     let source = rooted(source);
     if target != "-" {
         copy(&tree, &source, &Tree::Machine, target, args.follow_link, args.keep())?;
@@ -156,7 +175,7 @@ fn copy_in<B: Backend>(
     target: &str,
     args: &Cp,
 ) -> Result<(), CliError> {
-    let tree = Tree::Container(cx.backend.root(&container.id)?);
+    let tree = files(cx, container)?;
     let target = rooted(target);
     if source == "-" {
         unpack(io::stdin().lock(), &tree, std::path::Path::new(&target), args.keep())?;

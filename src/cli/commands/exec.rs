@@ -4,6 +4,8 @@ use std::io::IsTerminal;
 
 use clap::{ArgAction, Args};
 
+use crate::observed::{ObservedContainer, State};
+
 use super::super::backend::{Backend, ExecWish, Stdio};
 use super::super::context::Context;
 use super::super::error::{CliError, ExitStatus};
@@ -87,12 +89,13 @@ pub fn wants_terminal(no_tty: Option<bool>, tty: Option<bool>) -> bool {
 /// Runs a command in a running container; its code is ours.
 ///
 /// # Errors
-/// A service that is not there or does not run; a command that can't be started (126, 127).
+/// A service that is not there, does not run or is paused; a command that can't be started (126, 127).
 pub async fn run<B: Backend>(cx: &Context<'_, B>, args: &Exec) -> Result<ExitStatus, CliError> {
     let Some((service, argv)) = args.words.split_first() else {
         return Err(CliError::usage("`exec` needs a service and a command"));
     };
     let container = Found::look_at(cx, service, args.index)?;
+    refuse_paused(&container)?;
     if cx.settings.dry_run {
         cx.output.line(&format!("exec in {}: {}", container.spec.name, argv.join(" ")))?;
         return Ok(ExitStatus::DONE);
@@ -112,6 +115,17 @@ pub async fn run<B: Backend>(cx: &Context<'_, B>, args: &Exec) -> Result<ExitSta
     }
     let options = Relay { input: args.interactive, detach_keys: Vec::new() };
     Ok(status(relay(session, options).await.map_err(start_failed)?))
+}
+
+/// A frozen cgroup would freeze the command too, and it would never answer.
+fn refuse_paused(container: &ObservedContainer) -> Result<(), CliError> {
+    if !matches!(container.state, State::Paused { .. }) {
+        return Ok(());
+    }
+    Err(CliError::with_help(
+        format!("container {} is paused, unpause it first", container.spec.name),
+        format!("`windlass unpause {}` does", container.spec.service),
+    ))
 }
 
 /// A command that could not be started has docker's code (125, 126, 127).

@@ -214,8 +214,8 @@ impl Backend for &Fake {
         Ok(Loaded { project: self.project.clone(), ..Loaded::default() })
     }
 
-    fn project_name(&self, files: &ProjectFiles) -> Result<ProjectName, CliError> {
-        Ok(files.name.as_deref().unwrap_or("shop").into())
+    fn project_name(&self, files: &ProjectFiles) -> Result<Named, CliError> {
+        Ok(Named { name: files.name.as_deref().unwrap_or("shop").into(), warning: None })
     }
 
     async fn config(&self, _: &ProjectFiles, wish: &ConfigWish) -> Result<ConfigOutput, CliError> {
@@ -290,10 +290,10 @@ impl Backend for &Fake {
         Ok(session(7))
     }
 
-    fn logs(&self, _: &ProjectName, query: LogQuery) -> Result<UnboundedReceiver<LogLine>, CliError> {
+    fn logs(&self, _: &ProjectName, query: LogQuery) -> Result<Lines, CliError> {
         let services: Vec<&str> = query.services.iter().map(|name| name.as_str()).collect();
         self.ask(format!("logs {services:?} follow={} tail={:?}", query.follow, query.tail));
-        Ok(self.lines.borrow_mut().take().unwrap_or_else(|| unbounded_channel().1))
+        Ok(Lines::new(self.lines.borrow_mut().take().unwrap_or_else(|| unbounded_channel().1), None))
     }
 
     fn events(&self, _: &ProjectName) -> Result<UnboundedReceiver<Event>, CliError> {

@@ -1,8 +1,11 @@
 //! `windlass logs`.
 
 use clap::Args;
+use tokio::sync::mpsc::UnboundedReceiver;
 
-use super::super::backend::{Backend, LogQuery};
+use crate::desired::ContainerSpec;
+
+use super::super::backend::{Backend, Event, LogQuery};
 use super::super::context::Context;
 use super::super::error::{CliError, ExitStatus};
 use super::super::output::human;
@@ -62,7 +65,7 @@ pub fn moment(flag: &str, text: Option<&str>, now: u64) -> Result<Option<u64>, C
     parsed.map_err(|message| CliError::usage(format!("`{flag}`: {message}")))
 }
 
-/// Prints what containers have printed.
+/// Prints what containers have printed; with `--follow`, until none of them runs any more.
 ///
 /// # Errors
 /// A service that is not there; logs that can't be read.
@@ -71,10 +74,21 @@ pub async fn run<B: Backend>(cx: &Context<'_, B>, args: &Logs) -> Result<ExitSta
     let now = cx.backend.now().wall;
     let containers = found.containers(&args.services, false)?;
     let labels: Vec<String> = containers.iter().map(|container| label(&container.spec)).collect();
+    let services = found.services(&args.services)?;
+    let index = args.index.filter(|index| *index > 0);
+    let wanted = |spec: &ContainerSpec| {
+        (services.is_empty() || services.contains(&spec.service)) && index.is_none_or(|index| spec.number == index)
+    };
+    let mut events = None;
+    if args.follow && !found.is_over(wanted) {
+        // Before the next look, so that no end between the two is missed.
+        let coming = cx.backend.events(&found.project)?;
+        events = (!Found::look(cx)?.is_over(wanted)).then_some(coming);
+    }
     let query = LogQuery {
-        services: found.services(&args.services)?.into_iter().collect(),
-        index: args.index.filter(|index| *index > 0),
-        follow: args.follow,
+        services: services.iter().cloned().collect(),
+        index,
+        follow: events.is_some(),
         since: moment("--since", args.since.as_deref(), now)?,
         until: moment("--until", args.until.as_deref(), now)?,
         tail: args.tail.0,
@@ -82,12 +96,37 @@ pub async fn run<B: Backend>(cx: &Context<'_, B>, args: &Logs) -> Result<ExitSta
     let style = LogStyle { no_prefix: args.no_log_prefix, no_color: args.no_color, timestamps: args.timestamps };
     let mut printer = LogPrinter::new(cx.output, style, labels.iter().map(String::as_str));
     let mut lines = cx.backend.logs(&found.project, query)?;
-    while let Some(line) = lines.recv().await {
+    loop {
+        let line = tokio::select! {
+            biased;
+            line = lines.next() => line,
+            is_open = next_end(&mut events) => {
+                if !is_open {
+                    events = None;
+                }
+                if Found::look(cx)?.is_over(wanted) {
+                    events = None;
+                    lines.finish();
+                }
+                continue;
+            }
+        };
+        let Some(line) = line else { return Ok(ExitStatus::DONE) };
         printer.print(&line)?;
         // What has come so far is seen at once, but a flood is not written line by line.
         if lines.is_empty() {
             cx.output.flush()?;
         }
     }
-    Ok(ExitStatus::DONE)
+}
+
+/// Waits for the next end of a container; `false`: nobody tells of any more. Nothing, ever, where nobody is asked.
+async fn next_end(events: &mut Option<UnboundedReceiver<Event>>) -> bool {
+    let Some(events) = events else { return std::future::pending().await };
+    loop {
+        match events.recv().await {
+            Some(event) if event.exit_code.is_none() => {}
+            event => return event.is_some(),
+        }
+    }
 }

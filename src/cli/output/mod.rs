@@ -223,15 +223,22 @@ impl Output {
         self.err.writer.borrow_mut().flush().map_err(|e| write_error(&e))
     }
 
-    /// Asks a yes-or-no question on standard error; the answer comes from standard input, and its end means no.
+    /// Asks a yes-or-no question on standard error; the answer comes from standard input.
     ///
     /// # Errors
-    /// When it can't be written or read.
+    /// When it can't be written or read; when nobody answers.
     pub fn confirm(&self, question: &str) -> Result<bool, CliError> {
         self.flush()?;
         self.err.write(&[question.as_bytes(), b" [yN] "])?;
         let mut answer = String::new();
-        io::stdin().read_line(&mut answer).map_err(|e| CliError::failed(format!("can't read the answer: {e}")))?;
+        let read = io::stdin().read_line(&mut answer);
+        if read.map_err(|e| CliError::failed(format!("can't read the answer: {e}")))? == 0 {
+            self.err.write(&[b"\n"])?;
+            return Err(CliError::with_help(
+                "nobody is there to answer: nothing was removed",
+                "`-f` does it without asking",
+            ));
+        }
         Ok(matches!(answer.trim(), "y" | "Y" | "yes" | "Yes"))
     }
 }

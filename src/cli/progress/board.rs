@@ -52,6 +52,12 @@ impl Board {
         }
     }
 
+    /// What was last told of the same resource.
+    pub fn last(&self, report: &Report) -> Option<&Report> {
+        let place = self.places.get(&(report.kind, report.name.clone()))?;
+        self.rows.get(*place).map(|row| &row.last)
+    }
+
     /// Whether nothing was told.
     pub fn is_empty(&self) -> bool {
         self.rows.is_empty()

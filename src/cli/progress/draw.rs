@@ -112,13 +112,10 @@ fn one_line(text: &str) -> String {
     text.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
-/// A change as a line of its own; `None` where only an amount has grown.
-pub fn plain(report: &Report) -> Option<String> {
-    if report.phase == Phase::Working && report.amount.is_some_and(|(done, _)| done > 0) {
-        return None;
-    }
+/// A change as a line of its own, whatever its amount.
+pub fn plain(report: &Report) -> String {
     let detail = report.detail.as_deref().map(|text| format!(": {text}")).unwrap_or_default();
-    Some(format!(" {} {}  {}{detail}", report.kind.word(), report.name, report.text))
+    format!(" {} {}  {}{detail}", report.kind.word(), report.name, report.text)
 }
 
 /// A change as JSON, with docker compose's keys.

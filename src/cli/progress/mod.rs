@@ -180,30 +180,29 @@ impl<'a> Progress<'a> {
     /// # Errors
     /// Output that can't be written.
     pub fn take(&mut self, report: &Report) -> Result<(), CliError> {
+        let before = self.board.last(report).map(draw::plain);
         if !self.board.update(report, self.begun.elapsed()) {
             return Ok(());
         }
+        let line = draw::plain(report);
         match self.mode {
             ProgressMode::Json => self.output.status_line(&draw::json(report)),
-            ProgressMode::Plain | ProgressMode::Auto => match draw::plain(report) {
-                Some(line) => self.output.status_line(&line),
-                None => Ok(()),
-            },
-            ProgressMode::Quiet if report.phase == Phase::Failed => {
-                self.output.status_line(&draw::plain(report).unwrap_or_default())
-            }
+            // An amount that has grown is no line of its own.
+            ProgressMode::Plain | ProgressMode::Auto if before.as_ref() == Some(&line) => Ok(()),
+            ProgressMode::Plain | ProgressMode::Auto => self.output.status_line(&line),
+            ProgressMode::Quiet if report.phase == Phase::Failed => self.output.status_line(&line),
             ProgressMode::Quiet => Ok(()),
             // The next picture shows it.
             ProgressMode::Tty => Ok(()),
         }
     }
 
-    /// Draws the next picture.
+    /// Draws the next picture; none while there is nothing to show.
     ///
     /// # Errors
     /// Output that can't be written.
     pub fn tick(&mut self) -> Result<(), CliError> {
-        if self.mode != ProgressMode::Tty {
+        if self.mode != ProgressMode::Tty || self.board.is_empty() {
             return Ok(());
         }
         self.frame = self.frame.wrapping_add(1);
@@ -226,15 +225,14 @@ impl<'a> Progress<'a> {
         self.screen.is_drawn()
     }
 
-    /// Draws the last picture, and leaves it there.
+    /// Draws the last picture, and leaves it there: what is told next begins a new one.
     ///
     /// # Errors
     /// Output that can't be written.
     pub fn end(&mut self) -> Result<(), CliError> {
-        if !self.board.is_empty() {
-            self.tick()?;
-        }
+        self.tick()?;
         self.screen.leave();
+        self.board = Board::new(&self.board.title);
         Ok(())
     }
 }

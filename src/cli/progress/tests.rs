@@ -92,6 +92,7 @@ fn off_a_terminal_each_change_is_a_line_and_nothing_is_told_twice() {
     }
     assert_eq!(out.text(), "");
     insta::assert_snapshot!(err.text(), @r"
+     Image postgres:17  Pulling
      Network shop_default  Created
      Container shop-db-1  Starting
      Container shop-web-1  Error: port 80 is held by
@@ -124,4 +125,38 @@ async fn what_is_told_last_is_shown_before_the_end() {
     };
     assert!(progress.show("Running", work).await.is_err());
     assert_eq!(err.text(), " Network n  Created\n");
+}
+
+#[test]
+fn off_a_terminal_a_pull_is_one_line_however_much_of_it_is_known() {
+    let (output, _, err) = Output::captured(false);
+    let mut progress = Progress::new(&output, ProgressMode::Plain);
+    for amount in [None, Some((0, 10)), Some((0, 30)), Some((5, 30)), Some((5, 60)), Some((60, 60))] {
+        let pull = Report { amount, ..report(Kind::Image, "nginx:alpine", Phase::Working, "Pulling") };
+        progress.take(&pull).expect("written");
+    }
+    progress.take(&report(Kind::Image, "nginx:alpine", Phase::Done, "Pulled")).expect("written");
+    assert_eq!(err.text(), " Image nginx:alpine  Pulling\n Image nginx:alpine  Pulled\n");
+}
+
+#[test]
+fn a_board_that_has_ended_is_not_drawn_again_and_an_empty_one_never() {
+    let (output, _, err) = Output::captured(false);
+    let mut progress = Progress::new(&output, ProgressMode::Tty);
+    progress.begin("Running");
+    progress.tick().expect("drawn");
+    progress.end().expect("ended");
+    assert_eq!(err.text(), "", "nothing was told");
+    progress.begin("Running");
+    progress.take(&report(Kind::Network, "shop_default", Phase::Done, "Created")).expect("taken");
+    progress.end().expect("ended");
+    let drawn = err.text();
+    assert_eq!(drawn.matches("[+] Running 1/1").count(), 1, "{drawn}");
+    // As an attached `up` does for as long as it stays.
+    for _ in 0..3 {
+        progress.hide().expect("hidden");
+        progress.tick().expect("drawn");
+    }
+    progress.end().expect("ended");
+    assert_eq!(err.text(), drawn);
 }

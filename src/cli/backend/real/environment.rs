@@ -20,7 +20,7 @@ impl Real {
         match side {
             Side::Files(files) => self.declared(files),
             Side::Running => {
-                let project = self.name_of(common)?;
+                let project = self.name_of(common)?.name;
                 Ok(Environment { model: self.running(&project)?, warnings: Vec::new() })
             }
         }

@@ -7,7 +7,7 @@ use std::rc::Rc;
 use super::super::super::error::CliError;
 use super::super::super::settings::ProjectFiles;
 use super::super::config::Digests;
-use super::super::{ConfigOutput, ConfigPart, ConfigWish, Loaded};
+use super::super::{ConfigOutput, ConfigPart, ConfigWish, Loaded, Named};
 use super::{Real, digests, failed, ledger};
 use crate::compose::model::Project;
 use crate::compose::{self, LoadOptions, config};
@@ -86,8 +86,24 @@ impl Real {
         once.map(|warning| render(warning, &loaded.sources)).collect()
     }
 
-    pub(super) fn name_of(&self, files: &ProjectFiles) -> Result<ProjectName, CliError> {
-        compose::project_name(&options(files, &[])?).map(ProjectName::from).map_err(diagnostics)
+    /// The name alone would be another where a file can't be read: it is that of the folder then. So all is loaded.
+    pub(super) fn name_of(&self, files: &ProjectFiles) -> Result<Named, CliError> {
+        if let Some(name) = self.named.get() {
+            return Ok(Named { name: name.clone(), warning: None });
+        }
+        let options = options(files, &[])?;
+        let name = compose::project_name(&options).map(ProjectName::from).map_err(diagnostics)?;
+        let warning = match compose::load(&options) {
+            Ok(_) => None,
+            Err(found) if found.list.iter().any(|one| one.code == Code::NoFile) => None,
+            Err(found) if is_named(&options) => Some(format!(
+                "the files can't be loaded, so project `{name}` goes on by its name:\n{}",
+                found.to_string().trim_end()
+            )),
+            Err(found) => return Err(diagnostics(found)),
+        };
+        let name = self.named.get_or_init(|| name).clone();
+        Ok(Named { name, warning })
     }
 
     /// What is wrong only now that images and addresses are known, at its place in the files.
@@ -100,6 +116,12 @@ impl Real {
         let sources = loaded.as_ref().map(|loaded| loaded.sources.clone()).unwrap_or_default();
         diagnostics(Diagnostics::new(told.collect(), sources))
     }
+}
+
+/// Whether `-p` or the variable of this process names the project.
+fn is_named(options: &LoadOptions) -> bool {
+    let variable = options.env.get("COMPOSE_PROJECT_NAME");
+    [options.project_name.as_ref(), variable].into_iter().flatten().any(|name| !name.is_empty())
 }
 
 /// `DOCKER_DEFAULT_PLATFORM` is the platform of services that name none.

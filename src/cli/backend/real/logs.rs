@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::os::fd::AsFd;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
 use nix::errno::Errno;
@@ -11,11 +12,11 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::eventfd::{EfdFlags, EventFd};
 use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify};
 use tokio::runtime::Handle;
-use tokio::sync::mpsc::{self, UnboundedReceiver, UnboundedSender};
+use tokio::sync::mpsc::{self, UnboundedSender};
 use tokio::sync::oneshot;
 
 use super::super::super::error::CliError;
-use super::super::{LogLine, LogQuery};
+use super::super::{Lines, LogLine, LogQuery};
 use super::failed;
 use crate::host::ledger::project::names;
 use crate::host::logs::{Entry, Error, Follow, FollowAll, Options, Reader, Stream, merge};
@@ -46,20 +47,22 @@ impl Source {
     }
 }
 
-/// Reads the logs that a query asks for; with `follow`, goes on until nobody listens or the project is taken down.
-pub fn read(paths: &Paths, project: &ProjectName, query: LogQuery) -> Result<UnboundedReceiver<LogLine>, CliError> {
+/// Reads the logs that a query asks for; with `follow`, goes on until nobody listens, it is finished, or the project is
+/// taken down.
+pub fn read(paths: &Paths, project: &ProjectName, query: LogQuery) -> Result<Lines, CliError> {
     let folder = paths.project_logs(project);
     let options =
         Options { tail: query.tail.map(|lines| lines as u64), since: query.since, until: query.until, stream: None };
     let (sender, receiver) = mpsc::unbounded_channel();
     if query.follow {
         let following = Following::open(folder, query, options).map_err(|e| failed(&e))?;
+        let (finish, finished) = oneshot::channel();
         thread::spawn(move || {
-            if let Err(error) = follow(following, sender) {
+            if let Err(error) = follow(following, sender, finished) {
                 tracing::warn!(%error, "a log is not followed any more");
             }
         });
-        return Ok(receiver);
+        return Ok(Lines::new(receiver, Some(finish)));
     }
     let sources = sources(&folder, &query);
     let readers = sources.iter().map(|source| Reader::open(&source.folder, &options));
@@ -74,7 +77,7 @@ pub fn read(paths: &Paths, project: &ProjectName, query: LogQuery) -> Result<Unb
             }
         }
     });
-    Ok(receiver)
+    Ok(Lines::new(receiver, None))
 }
 
 /// The folders below a project's logs, `<service>-<replica>`, that a query asks for.
@@ -172,23 +175,39 @@ impl Following {
     }
 }
 
-/// Sends lines until nobody listens or the logs are removed. The kernel tells of what is new; nothing is looked at in vain.
-fn follow(mut following: Following, sender: UnboundedSender<LogLine>) -> Result<(), Error> {
+/// Sends lines until nobody listens, all is sent after `finished`, or the logs are removed. The kernel tells of what is new;
+/// nothing is looked at in vain.
+fn follow(
+    mut following: Following,
+    sender: UnboundedSender<LogLine>,
+    finished: oneshot::Receiver<()>,
+) -> Result<(), Error> {
     let folder = following.folder.clone();
     let failed = |errno: Errno| Error::file("watch", &folder, errno.into());
-    let hung_up = Arc::new(EventFd::from_flags(EfdFlags::EFD_CLOEXEC).map_err(failed)?);
+    let told = Arc::new(EventFd::from_flags(EfdFlags::EFD_CLOEXEC).map_err(failed)?);
+    let last = Arc::new(AtomicBool::new(false));
     // Ends with this function, since its own sender would keep the receiver waiting.
     let (_until, ended) = oneshot::channel::<()>();
-    let (listener, tell) = (sender.clone(), hung_up.clone());
+    let (listener, tell, finish) = (sender.clone(), told.clone(), last.clone());
     let watch = async move {
         tokio::select! {
             () = listener.closed() => drop(tell.write(1)),
+            Ok(()) = finished => {
+                finish.store(true, Ordering::SeqCst);
+                let _ = tell.write(1);
+            }
             _ = ended => {}
         }
     };
     following.runtime.spawn(watch);
-    while following.send(&sender)? {
-        let sources = [following.logs.fd(), following.folders.as_fd(), hung_up.as_fd()];
+    loop {
+        // Before the look: what was printed before it was finished is seen by that.
+        let is_last = last.load(Ordering::SeqCst);
+        following.look()?;
+        if !following.send(&sender)? || is_last {
+            return Ok(());
+        }
+        let sources = [following.logs.fd(), following.folders.as_fd(), told.as_fd()];
         let mut set = sources.map(|fd| PollFd::new(fd, PollFlags::POLLIN));
         match poll(&mut set, PollTimeout::NONE) {
             Ok(_) | Err(Errno::EINTR) => {}
@@ -197,7 +216,5 @@ fn follow(mut following: Following, sender: UnboundedSender<LogLine>) -> Result<
         if sender.is_closed() {
             return Ok(());
         }
-        following.look()?;
     }
-    Ok(())
 }

@@ -17,7 +17,7 @@ mod pull;
 mod session;
 mod store;
 
-use std::cell::RefCell;
+use std::cell::{OnceCell, RefCell};
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
@@ -28,8 +28,8 @@ use super::super::output::Output;
 use super::super::progress::Tell;
 use super::super::settings::{ProjectFiles, Settings};
 use super::{
-    Backend, Change, ConfigOutput, ConfigWish, Environment, Event, ExecWish, Loaded, LockCheck, LockUse, LockWish,
-    LogLine, LogQuery, LoginResult, Outcome, Planned, Pruned, PullWish, Relocked, Session, Side, StoredImage,
+    Backend, Change, ConfigOutput, ConfigWish, Environment, Event, ExecWish, Lines, Loaded, LockCheck, LockUse,
+    LockWish, LogQuery, LoginResult, Named, Outcome, Planned, Pruned, PullWish, Relocked, Session, Side, StoredImage,
     StoredVolume, Until, UpWish,
 };
 use crate::compose;
@@ -58,6 +58,8 @@ pub struct Real {
     lock_file: Option<PathBuf>,
     /// What was loaded last: later errors point into its files.
     loaded: RefCell<Option<Rc<compose::Loaded>>>,
+    /// The project's name, once the files were looked at for it.
+    named: OnceCell<ProjectName>,
     /// What was compiled last, to compile it anew when somebody else was faster.
     wished: RefCell<Option<Rc<(Project, UpWish)>>>,
     /// How that was loaded.
@@ -78,6 +80,7 @@ impl Real {
             ignore_orphans: settings.project.ignore_orphans,
             lock_file: settings.lock_file.clone(),
             loaded: RefCell::new(None),
+            named: OnceCell::new(),
             wished: RefCell::new(None),
             options: RefCell::default(),
             cache: observe::Cache::default(),
@@ -114,7 +117,7 @@ impl Backend for Real {
         self.load_files(files, services)
     }
 
-    fn project_name(&self, files: &ProjectFiles) -> Result<ProjectName, CliError> {
+    fn project_name(&self, files: &ProjectFiles) -> Result<Named, CliError> {
         self.name_of(files)
     }
 
@@ -186,7 +189,7 @@ impl Backend for Real {
         self.run_oneoff(project, desired, name, tell).await
     }
 
-    fn logs(&self, project: &ProjectName, query: LogQuery) -> Result<UnboundedReceiver<LogLine>, CliError> {
+    fn logs(&self, project: &ProjectName, query: LogQuery) -> Result<Lines, CliError> {
         logs::read(&self.paths, project, query)
     }
 

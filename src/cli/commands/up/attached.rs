@@ -6,22 +6,23 @@
 //!      └──────────────────────────────────▶ stop           └▶ kill
 //! ```
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::pin::pin;
 use std::time::Duration;
 
 use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::time::Interval;
 
-use crate::desired::Desired;
-use crate::name::{ProjectName, ServiceName};
+use crate::desired::{Desired, Stamp};
+use crate::name::{ContainerId, ProjectName, ServiceName};
+use crate::observed::State;
 
-use super::super::super::backend::{Backend, Change, Edit, Event, LogLine, LogQuery, Outcome, Until};
+use super::super::super::backend::{Backend, Change, Edit, Event, Lines, LogLine, LogQuery, Outcome, Until};
 use super::super::super::context::Context;
 use super::super::super::error::{CliError, ExitStatus};
 use super::super::super::output::logs::{LogPrinter, LogStyle};
 use super::super::super::progress::{Progress, Report, Tell};
-use super::super::super::select::label;
+use super::super::super::select::{Found, label};
 use super::super::super::signals::Interrupts;
 use super::super::watch::{Said, Session};
 use super::change;
@@ -49,6 +50,9 @@ pub struct Attached<'a, B> {
     stage: Stage<'a>,
     interrupts: Interrupts,
     early: Option<Watched>,
+    begun: Stamp,
+    /// When the last end of a container was heard of.
+    heard: BTreeMap<ContainerId, Stamp>,
     /// `--watch`.
     pub watching: Option<Session<'a, B>>,
 }
@@ -59,7 +63,7 @@ struct Stage<'a> {
     printer: LogPrinter<'a>,
     project: ProjectName,
     shown: Vec<ServiceName>,
-    lines: Option<UnboundedReceiver<LogLine>>,
+    lines: Option<Lines>,
     events: Option<UnboundedReceiver<Event>>,
     frames: Interval,
 }
@@ -68,6 +72,8 @@ struct Stage<'a> {
 enum Heard {
     /// A container has ended.
     Ended(Event),
+    /// Nobody tells any more which containers end.
+    Deafness,
     /// No line will come any more.
     Silence,
     /// Something else, which was shown.
@@ -95,12 +101,8 @@ impl<'a, B: Backend> Attached<'a, B> {
         if !labels.is_empty() {
             cx.output.note(&format!("Attaching to {}", labels.join(", ")))?;
         }
-        let query = LogQuery {
-            services: shown.clone(),
-            follow: true,
-            since: Some(cx.backend.now().wall),
-            ..LogQuery::default()
-        };
+        let begun = cx.backend.now();
+        let query = LogQuery { services: shown.clone(), follow: true, since: Some(begun.wall), ..LogQuery::default() };
         // First the supervisor, which makes the project's folder: without one, there would be no log to wait for.
         let events = Some(cx.backend.events(project)?);
         let lines = if shown.is_empty() { None } else { Some(cx.backend.logs(project, query)?) };
@@ -113,7 +115,18 @@ impl<'a, B: Backend> Attached<'a, B> {
             events,
             frames: tokio::time::interval(Duration::from_millis(100)),
         };
-        Ok(Self { cx, project: project.clone(), ends, timeout, stage, interrupts, early: None, watching: None })
+        Ok(Self {
+            cx,
+            project: project.clone(),
+            ends,
+            timeout,
+            stage,
+            interrupts,
+            early: None,
+            begun,
+            heard: BTreeMap::new(),
+            watching: None,
+        })
     }
 
     /// Brings the project up, and stays until it ends.
@@ -127,8 +140,9 @@ impl<'a, B: Backend> Attached<'a, B> {
             }
             None => return self.interrupted().await,
         }
-        if let Some(session) = &mut self.watching {
-            session.begin()?;
+        match &mut self.watching {
+            Some(session) => session.begin()?,
+            None => self.finish_if_over()?,
         }
         let Some(first) = self.watch().await? else { return self.interrupted().await };
         let Watched::Ended(event) = first else { return Ok(ExitStatus::DONE) };
@@ -150,7 +164,13 @@ impl<'a, B: Backend> Attached<'a, B> {
                 result = &mut work => break result,
                 () = self.interrupts.next() => return Ok(None),
                 Some(report) = reports.recv() => self.stage.progress.take(&report)?,
-                heard = self.stage.next() => self.early = self.early.take().or(self.ending(heard?)),
+                heard = self.stage.next() => {
+                    let heard = heard?;
+                    if let Heard::Ended(event) = &heard {
+                        self.hear(event);
+                    }
+                    self.early = self.early.take().or(self.ending(heard));
+                }
             }
         };
         self.stage.drain(&mut reports)?;
@@ -176,7 +196,14 @@ impl<'a, B: Backend> Attached<'a, B> {
             };
             // What `--watch` ends and starts again has not ended.
             let is_busy = self.watching.as_ref().is_some_and(Session::is_busy);
+            if let Heard::Ended(event) = &heard {
+                self.hear(event);
+            }
+            let may_be_over = self.watching.is_none() && matches!(heard, Heard::Ended(_) | Heard::Deafness);
             self.early = self.ending(heard).filter(|_| !is_busy);
+            if may_be_over && self.early.is_none() {
+                self.finish_if_over()?;
+            }
         };
         // The last lines may be told before the last ends are.
         let mut ended = Vec::new();
@@ -187,12 +214,44 @@ impl<'a, B: Backend> Attached<'a, B> {
         Ok(Some(first.map_or(watched, Watched::Ended)))
     }
 
+    fn hear(&mut self, ended: &Event) {
+        self.heard.insert(ended.id.clone(), self.cx.backend.now());
+    }
+
+    /// Once all that is shown has ended and nothing starts it again, only what was printed until then is still told.
+    fn finish_if_over(&mut self) -> Result<(), CliError> {
+        let shown = &self.stage.shown;
+        let found = Found::look(self.cx)?;
+        let is_shown = |service: &ServiceName| shown.is_empty() || shown.contains(service);
+        if !found.is_over(|spec| is_shown(&spec.service)) {
+            return Ok(());
+        }
+        // An end is recorded before it is told: what is still to be told ends nothing yet.
+        let untold = |(id, at): (&ContainerId, &Stamp)| {
+            let since = |then: &Stamp| at.boot == then.boot && at.nanos >= then.nanos;
+            since(&self.begun) && self.heard.get(id).is_none_or(since)
+        };
+        let containers = found.observed.containers.iter().filter(|(_, container)| is_shown(&container.spec.service));
+        let mut ends = containers.filter_map(|(id, container)| match &container.state {
+            State::Exited(exit) if !container.spec.oneoff => Some((id, &exit.at)),
+            _ => None,
+        });
+        if self.stage.events.is_some() && ends.any(untold) {
+            return Ok(());
+        }
+        match &mut self.stage.lines {
+            Some(lines) => lines.finish(),
+            None => self.early = self.early.take().or(Some(Watched::AllEnded)),
+        }
+        Ok(())
+    }
+
     /// Whether what was heard ends the watch.
     fn ending(&self, heard: Heard) -> Option<Watched> {
         match heard {
             Heard::Ended(event) if self.ends_with(&event) => Some(Watched::Ended(event)),
             Heard::Silence => Some(Watched::AllEnded),
-            Heard::Ended(_) | Heard::Shown => None,
+            Heard::Ended(_) | Heard::Deafness | Heard::Shown => None,
         }
     }
 
@@ -235,6 +294,7 @@ impl<'a, B: Backend> Attached<'a, B> {
                 self.act("Killing", kill, &mut ended).await?
             }
         };
+        self.stage.tell_out().await?;
         if let Some(outcome) = outcome {
             change::finish(self.cx, &outcome)?;
         }
@@ -291,8 +351,8 @@ impl Stage<'_> {
     /// Shows the next thing. Without lines or events left, only the frames go on.
     async fn next(&mut self) -> Result<Heard, CliError> {
         tokio::select! {
-            line = receive(&mut self.lines) => self.line(line),
-            event = receive(&mut self.events) => self.event(event),
+            line = next_line(&mut self.lines) => self.line(line),
+            event = next_event(&mut self.events) => self.event(event),
             _ = self.frames.tick() => self.progress.tick().map(|()| Heard::Shown),
         }
     }
@@ -304,7 +364,7 @@ impl Stage<'_> {
         };
         self.progress.hide()?;
         self.printer.print(&line)?;
-        if self.lines.as_ref().is_none_or(UnboundedReceiver::is_empty) {
+        if self.lines.as_ref().is_none_or(Lines::is_empty) {
             self.printer.flush()?;
         }
         Ok(Heard::Shown)
@@ -314,7 +374,7 @@ impl Stage<'_> {
         let Some(event) = event else {
             self.events = None;
             // With nothing shown there is no line to wait for either.
-            return Ok(if self.lines.is_none() { Heard::Silence } else { Heard::Shown });
+            return Ok(if self.lines.is_none() { Heard::Silence } else { Heard::Deafness });
         };
         let Some(code) = event.exit_code else { return Ok(Heard::Shown) };
         self.catch_up()?;
@@ -329,8 +389,20 @@ impl Stage<'_> {
 
     /// The lines that have come already stand before what is said next.
     fn catch_up(&mut self) -> Result<(), CliError> {
-        while let Some(Ok(line)) = self.lines.as_mut().map(UnboundedReceiver::try_recv) {
+        while let Some(line) = self.lines.as_mut().and_then(Lines::come) {
             self.line(Some(line))?;
+        }
+        Ok(())
+    }
+
+    /// What was printed until now is told to its end.
+    async fn tell_out(&mut self) -> Result<(), CliError> {
+        if let Some(lines) = &mut self.lines {
+            lines.finish();
+        }
+        while self.lines.is_some() {
+            let line = next_line(&mut self.lines).await;
+            self.line(line)?;
         }
         Ok(())
     }
@@ -353,10 +425,18 @@ impl Stage<'_> {
     }
 }
 
-/// The next of a stream; nothing, ever, where there is none.
-async fn receive<T>(stream: &mut Option<UnboundedReceiver<T>>) -> Option<T> {
-    match stream {
-        Some(stream) => stream.recv().await,
+/// The next line; nothing, ever, where none are shown.
+async fn next_line(lines: &mut Option<Lines>) -> Option<LogLine> {
+    match lines {
+        Some(lines) => lines.next().await,
+        None => std::future::pending().await,
+    }
+}
+
+/// The next event; nothing, ever, where nobody tells of any.
+async fn next_event(events: &mut Option<UnboundedReceiver<Event>>) -> Option<Event> {
+    match events {
+        Some(events) => events.recv().await,
         None => std::future::pending().await,
     }
 }

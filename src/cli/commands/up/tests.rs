@@ -1,6 +1,6 @@
 //! What Ctrl-C does to an attached `up`.
 
-use super::super::fake::{Fake, context};
+use super::super::fake::{Fake, always_restart, context, exited};
 use super::*;
 use crate::cli::output::Output;
 
@@ -39,4 +39,21 @@ async fn the_second_kills() {
     let asked = fake.asked.borrow();
     assert_eq!(asked[2..], ["Stop { services: {}, timeout: None }", "Kill { services: {} }"]);
     assert!(err.contains("Killing"), "{err}");
+}
+
+#[tokio::test]
+async fn it_ends_once_all_that_is_shown_has_ended() {
+    let mut fake = Fake::shop();
+    for container in fake.observed.containers.values_mut().filter(|c| c.spec.service == "web".into()) {
+        container.state = exited(4);
+    }
+    // Nobody closes it: the containers' end is what ends it.
+    let _lines = fake.logs_from();
+    let (status, err) = up(&fake, 0).await;
+    assert_eq!(status, ExitStatus::DONE, "{err}");
+    // A container that its policy starts again has not ended.
+    always_restart(&mut fake, "shop-web-1");
+    let _lines = fake.logs_from();
+    let waiting = tokio::time::timeout(Duration::from_millis(300), up(&fake, 0)).await;
+    assert!(waiting.is_err(), "it has not waited for the restart");
 }
