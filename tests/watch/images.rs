@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use serde_json::json;
 
 use super::support::image::{busybox, load_as, load_bare};
-use super::support::world::World;
+use super::support::world::{Ran, WINDLASS, World};
 use super::{Watching, arrives, ids, root, world};
 
 /// A builder that makes an image of the archive in its context, or fails as buildah does.
@@ -68,6 +68,24 @@ fn rebuild_makes_the_service_anew_and_a_failed_one_leaves_it_alone() {
     world.windlass(&folder, &["exec", "-T", "web", "env"]).ok().says("V=2");
     arrives(&world, &root(&world, &folder, "web").join("app/x"), "synced");
     drop(watching);
+    world.windlass(&folder, &["down"]).ok();
+    world.assert_clean();
+}
+
+#[test]
+fn an_image_that_no_registry_has_is_built() {
+    let world = world();
+    // Nobody listens there.
+    let compose = "services:\n  web: {image: '127.0.0.1:9/app:1', build: ctx, stop_signal: SIGKILL}\n";
+    let folder = world.project("both", &[("compose.yaml", compose), ("ctx/Makefile", "")]);
+    let programs = builder(&world);
+    load_as(&world, "base:1", &json!({ "Cmd": ["sleep", "100000"], "Env": ["PATH=/bin", "V=built"] }));
+    fs::copy(world.path().join("test-image.tar"), folder.join("ctx/image.tar")).unwrap();
+    let path = format!("{}:/usr/sbin:/usr/bin:/sbin:/bin", programs.display());
+    let ran = world.command(WINDLASS, &folder).env("PATH", path).args(["up", "-d"]).output().unwrap();
+    Ran::new("windlass up -d".into(), &ran).ok();
+    world.windlass(&folder, &["exec", "-T", "web", "env"]).ok().says("V=built");
+    world.windlass(&folder, &["plan"]).ok().says("nothing to do");
     world.windlass(&folder, &["down"]).ok();
     world.assert_clean();
 }

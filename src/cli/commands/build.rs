@@ -10,7 +10,7 @@ use tokio::io::{AsyncBufReadExt, AsyncRead, BufReader};
 use crate::compose::model::{Build as Spec, Project, Service};
 use crate::name::ServiceName;
 
-use super::super::backend::Backend;
+use super::super::backend::{Backend, LockUse, PullWish};
 use super::super::build::{Builder, Wish, commands, failed_step, find};
 use super::super::context::Context;
 use super::super::error::{CliError, ExitStatus};
@@ -136,9 +136,46 @@ pub async fn before_up<B: Backend>(
     }
     let show = if quiet { Show::Nothing } else { Show::Directly };
     let (missing, again) = wanted(cx, project, when)?;
+    let missing = not_pulled(cx, project, missing, when, quiet).await?;
     let services = missing.into_iter().chain(again).collect();
     build(cx, project, services, &Build { quiet, ..Build::default() }, show).await?;
     Ok(BTreeSet::new())
+}
+
+/// Fetches those of the missing images that have a name of their own, as a registry may have them; the others are left, to be
+/// built (spec.md, `image` beside `build`).
+async fn not_pulled<'a, B: Backend>(
+    cx: &Context<'_, B>,
+    project: &Project,
+    missing: Vec<Buildable<'a>>,
+    when: When,
+    quiet: bool,
+) -> Result<Vec<Buildable<'a>>, CliError> {
+    let (named, mut left): (Vec<_>, Vec<_>) =
+        missing.into_iter().partition(|(_, service, _)| when == When::Missing && may_be_pulled(service));
+    if named.is_empty() {
+        return Ok(left);
+    }
+    let wishes: Vec<PullWish> = named
+        .iter()
+        .map(|(name, service, _)| PullWish {
+            name: image_name(project, name, service),
+            platform: service.platform.clone(),
+            always: false,
+        })
+        .collect();
+    let wishes = &wishes;
+    let work = |tell| async move { Ok(cx.backend.pull(wishes, LockUse::IfThere, &tell).await) };
+    let mut progress = if quiet { cx.silent() } else { cx.progress() };
+    let results = progress.show("Pulling", work).await?;
+    left.extend(named.into_iter().zip(results).filter(|(_, result)| result.is_err()).map(|(service, _)| service));
+    Ok(left)
+}
+
+/// Whether an image that can be built is looked for in a registry first.
+fn may_be_pulled(service: &Service) -> bool {
+    let policy = service.pull_policy.as_deref().unwrap_or("missing");
+    service.image.is_some() && matches!(policy, "missing" | "if_not_present")
 }
 
 /// The services whose images would be built before a plan is made. Of an image that is there already and would be built again
@@ -180,7 +217,7 @@ fn wanted<'a, B: Backend>(
     if when == When::Missing {
         let always = |service: &Service| service.pull_policy.as_deref() == Some("build");
         again.retain(|(_, service, _)| always(service));
-        missing.retain(|(_, service, _)| always(service) || service.image.is_none());
+        missing.retain(|(_, service, _)| always(service) || service.image.is_none() || may_be_pulled(service));
     }
     Ok((missing, again))
 }
