@@ -46,6 +46,19 @@ fn supervisor(world: &World) -> i32 {
     found[0]
 }
 
+/// Waits for the supervisor that comes after another one. The processes that lead to it have its command line for a moment:
+/// it is the one that says it holds the project.
+fn next_supervisor(world: &World, old: i32) -> i32 {
+    let mut next = 0;
+    world.wait_for("a new supervisor", || {
+        let log =
+            world.sh("grep -ho 'holding the project pid=[0-9]*' root/projects/*/supervisor.log | tail -n 1").stdout;
+        next = log.trim().rsplit('=').next().and_then(|pid| pid.parse().ok()).unwrap_or(0);
+        next != old && processes(world, "__supervisor") == [next]
+    });
+    next
+}
+
 /// The body of a record of the container whose name ends so.
 fn record(world: &World, container: &str, name: &str) -> Option<serde_json::Value> {
     let all = fs::read_dir(world.path().join("root/containers")).ok()?.flatten();
@@ -190,11 +203,7 @@ fn another_build_of_the_program_replaces_the_supervisor_and_nothing_else() {
     assert_eq!(main_process(&world, "web-1"), Some(process), "the container did not notice");
     // The new one is the one that comes back.
     signal(new, Signal::SIGKILL);
-    world.wait_for("a new supervisor", || {
-        let now = processes(&world, "__supervisor");
-        now.len() == 1 && now[0] != new
-    });
-    let revived = supervisor(&world);
+    let revived = next_supervisor(&world, new);
     run(&["ps"]);
     run(&["up", "-d"]);
     assert_eq!(supervisor(&world), revived, "it is of the same build");
@@ -296,11 +305,7 @@ services:
     let mut old = supervisor(&world);
     for _ in 0..2 {
         signal(old, Signal::SIGKILL);
-        world.wait_for("a new supervisor", || {
-            let now = processes(&world, "__supervisor");
-            now.len() == 1 && now[0] != old
-        });
-        old = supervisor(&world);
+        old = next_supervisor(&world, old);
     }
     world.windlass(&folder, &["ps"]).ok().says("(healthy)");
     world.wait_for("the old probes to go, and one of the new supervisor's", || probes() == 2);
@@ -333,10 +338,7 @@ configs: { two: { content: "inline-7d1" } }
     }
     let (old, process) = (supervisor(&world), main_process(&world, "web-1").unwrap());
     signal(old, Signal::SIGKILL);
-    world.wait_for("a new supervisor", || {
-        let now = processes(&world, "__supervisor");
-        now.len() == 1 && now[0] != old
-    });
+    next_supervisor(&world, old);
     signal(process, Signal::SIGKILL);
     world.wait_for("a new process", || main_process(&world, "web-1").is_some_and(|pid| pid != process));
     let inside = ["exec", "-T", "web", "cat", "/run/secrets/one", "/two"];
