@@ -29,9 +29,9 @@ use Fate::{But, NoEffect, Only, Refused, Untested};
 
 /// Paths (`*`: any key or item) and what becomes of what stands there.
 pub const FATES: &[(&str, Fate)] = &[
-    ("services.*.credential_spec", Refused("credential specs are of Windows only")),
-    ("services.*.cpu_count", Refused("it is of Windows only; use `cpus`")),
-    ("services.*.cpu_percent", Refused("it is of Windows only; use `cpus`")),
+    ("services.*.credential_spec", NoEffect("credential specs are of Windows only")),
+    ("services.*.cpu_count", NoEffect("it is of Windows only; use `cpus`")),
+    ("services.*.cpu_percent", NoEffect("it is of Windows only; use `cpus`")),
     ("services.*.isolation", Only(&["", "default"], "isolation is of Windows only")),
     ("services.*.use_api_socket", Refused("there is no API socket yet")),
     (

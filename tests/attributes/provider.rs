@@ -105,8 +105,6 @@ fn models_without_a_program_that_runs_them_are_told() {
 fn what_only_windows_and_swarms_have_is_refused_at_its_place() {
     for (line, says) in [
         ("isolation: hyperv", "Windows"),
-        ("cpu_count: 2", "use `cpus`"),
-        ("credential_spec: {file: x.json}", "Windows"),
         ("use_api_socket: true", "no API socket"),
         ("volumes: [{type: npipe, source: 'x', target: /x}]", "Windows"),
         ("volumes: [{type: cluster, source: x, target: /x}]", "swarm"),
@@ -116,4 +114,13 @@ fn what_only_windows_and_swarms_have_is_refused_at_its_place() {
         stack.world.assert_clean();
     }
     refused("services:\n  web: {image: test, ulimits: {nofiles: 5}}\n", &["nofiles", "nofile"]);
+}
+
+#[test]
+fn what_only_windows_heeds_is_told_and_nothing_else() {
+    for (line, says) in [("cpu_count: 2", "use `cpus`"), ("credential_spec: {file: x.json}", "Windows")] {
+        let stack = Stack::new(&format!("services:\n  web:\n    image: test\n    {line}\n"));
+        stack.run(&["up", "-d"]).ok().says("compose.yaml:4:").says(says);
+        stack.down();
+    }
 }

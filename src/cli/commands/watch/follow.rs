@@ -4,7 +4,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::rc::Rc;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tokio::sync::mpsc::UnboundedSender;
@@ -32,8 +31,8 @@ pub struct Work {
     /// Files that asked for it, by service.
     rebuild: BTreeMap<ServiceName, usize>,
     restart: BTreeMap<ServiceName, (usize, Action)>,
-    /// Rules by their index.
-    exec: BTreeMap<usize, usize>,
+    /// The rules themselves: by the time it is done, the session may have others.
+    exec: Vec<(Rule, usize)>,
     services: BTreeSet<ServiceName>,
     files: BTreeSet<PathBuf>,
     since: Option<Instant>,
@@ -53,7 +52,7 @@ impl Work {
     }
 
     /// `count` files of a rule have changed.
-    pub fn add(&mut self, index: usize, rule: &Rule, count: usize, since: Instant) {
+    pub fn add(&mut self, rule: &Rule, count: usize, since: Instant) {
         let service = rule.service.clone();
         match rule.action {
             Action::Sync => return,
@@ -61,10 +60,19 @@ impl Work {
             Action::Restart | Action::SyncRestart => {
                 self.restart.entry(service.clone()).or_insert((0, rule.action)).0 += count;
             }
-            Action::SyncExec => *self.exec.entry(index).or_default() += count,
+            Action::SyncExec => self.add_exec(rule, count),
         }
         self.services.insert(service);
         self.heard(since);
+    }
+
+    fn add_exec(&mut self, rule: &Rule, count: usize) {
+        let same =
+            |known: &Rule| (&known.service, &known.path, &known.target) == (&rule.service, &rule.path, &rule.target);
+        match self.exec.iter_mut().find(|(known, _)| same(known)) {
+            Some((_, sum)) => *sum += count,
+            None => self.exec.push((rule.clone(), count)),
+        }
     }
 
     /// A file of the project itself has changed.
@@ -102,7 +110,6 @@ struct Follow<'a, B> {
 pub async fn follow<B: Backend>(
     cx: &Context<'_, B>,
     project: Rc<Project>,
-    rules: Arc<Vec<Rule>>,
     mut work: Work,
     options: Options,
     say: UnboundedSender<Said>,
@@ -113,8 +120,8 @@ pub async fn follow<B: Backend>(
     work.restart.retain(|service, _| !work.rebuild.contains_key(service));
     follow.rebuild(&work.rebuild).await;
     follow.restart(&work.restart).await;
-    for (index, count) in &work.exec {
-        follow.exec(&rules[*index], *count).await;
+    for (rule, count) in &work.exec {
+        follow.exec(rule, *count).await;
     }
     let mut followed = Followed::default();
     if !work.files.is_empty() {

@@ -82,6 +82,7 @@ struct Part {
 
 /// What became of a job.
 pub struct Finished {
+    rules: Arc<Vec<Rule>>,
     parts: Vec<(Part, Result<Outcome, SyncError>)>,
     since: Instant,
     ended: Instant,
@@ -200,17 +201,20 @@ impl Replicas {
     pub fn take(&mut self, finished: Finished) -> (Vec<String>, Vec<String>) {
         let mut done: BTreeMap<(ServiceName, &'static str), BTreeSet<PathBuf>> = BTreeMap::new();
         let mut warnings = Vec::new();
+        // Under other rules than now, nothing need be kept: all that was ever told is compared again ([`Self::succeed`]).
+        let current = Arc::ptr_eq(&finished.rules, &self.rules);
         for (part, result) in finished.parts {
-            let rule = &self.rules[part.rule];
+            let rule = &finished.rules[part.rule];
             match result {
                 Ok(outcome) => {
                     let paths = outcome.written.iter().chain(&outcome.removed).map(|path| rule.path.join(path));
                     done.entry((rule.service.clone(), rule.action.word())).or_default().extend(paths);
                     warnings.extend(outcome.refused.iter().map(|(_, why)| format!("{}: {why}", part.replica.name)));
-                    if !outcome.links.is_empty() {
+                    if current && !outcome.links.is_empty() {
                         Arc::make_mut(&mut self.links[part.rule]).extend(outcome.links);
                     }
-                    if let Some(container) = self.containers.get_mut(&part.id)
+                    if current
+                        && let Some(container) = self.containers.get_mut(&part.id)
                         && !outcome.left.is_empty()
                     {
                         container.todo.entry(part.rule).or_default().changed.extend(outcome.left);
@@ -218,7 +222,7 @@ impl Replicas {
                 }
                 Err(error) => {
                     warnings.push(with_causes(&error));
-                    if let Some(container) = self.containers.get_mut(&part.id) {
+                    if current && let Some(container) = self.containers.get_mut(&part.id) {
                         container.todo.entry(part.rule).or_default().add(part.todo);
                         container.again = Some(Instant::now() + AGAIN);
                     }
@@ -260,7 +264,7 @@ impl Job {
             }
             done
         });
-        Finished { parts, since: self.since, ended: Instant::now() }
+        Finished { rules: self.rules, parts, since: self.since, ended: Instant::now() }
     }
 }
 

@@ -270,10 +270,10 @@ impl<'a, B: Backend> Session<'a, B> {
 
     fn batch(&mut self, batch: &Batch) {
         self.replicas.changed(batch);
-        for (index, rule) in self.rules.iter().enumerate().filter(|(_, rule)| rule.action != Action::Sync) {
+        for rule in self.rules.iter().filter(|rule| rule.action != Action::Sync) {
             let count = batch.paths.iter().filter(|path| rule.takes(path).is_some()).count();
             if count > 0 {
-                self.work.add(index, rule, count, batch.since);
+                self.work.add(rule, count, batch.since);
             }
         }
         for file in self.files.intersection(&batch.paths) {
@@ -296,8 +296,8 @@ impl<'a, B: Backend> Session<'a, B> {
 
     fn begin_following(&mut self) {
         let work = std::mem::take(&mut self.work);
-        let (cx, project, rules) = (self.cx, self.project.clone(), self.rules.clone());
-        self.following = Some(Box::pin(follow(cx, project, rules, work, self.options.clone(), self.say.clone())));
+        let (cx, project) = (self.cx, self.project.clone());
+        self.following = Some(Box::pin(follow(cx, project, work, self.options.clone(), self.say.clone())));
     }
 
     fn followed(&mut self, followed: Followed) -> Result<(), CliError> {
