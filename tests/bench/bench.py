@@ -212,7 +212,7 @@ def part_config(lab):
                 f"    ports: ['127.0.0.1::80']\n    volumes:\n      - data:/data\n      - type: tmpfs\n        target: /tmp\n"
                 f"    healthcheck:\n      test: [CMD, 'true']\n      interval: 10s\n    networks:\n      default:\n        aliases: [alias-{i}]\n"
                 for i in range(n)) + "volumes: {data: {}}\n"
-    for n, aim in ((10, "C 5"), (500, "C 80")):
+    for n, aim in ((10, "C 5"), (500, "C 40")):
         folder = lab.project(f"config{n}", text(n))
         lab.row(f"config, {n} services ({text(n).count(chr(10))} lines)", told(lab.timed("config", cwd=folder, n=10)), aim=aim)
 
