@@ -6,6 +6,7 @@
 //!   │              ├─ parent        networks that stand on a link of the machine
 //!   │              ├─ link, address, route, inside, sysctl, forwarding           what the kernel is told by netlink
 //!   │              └─ rules ── nft  the rule sets: pure; as text; as one transaction
+//!   ├─── shared                     what the clones of a Net share: a publisher a project
 //!   ├─── publish ──── conntrack     connections that must be decided anew
 //!   ├─── hold, owner                the listener that reserves a port; who else has it
 //!   ├─── relay                      what reaches that listener
@@ -45,6 +46,7 @@ mod record;
 pub mod relay;
 mod route;
 mod rules;
+mod shared;
 mod survey;
 mod sweep;
 mod sysctl;
@@ -52,12 +54,12 @@ mod sysctl;
 mod tests;
 mod watch;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard};
 
-use crate::desired::{Driver, EndpointSpec, NetworkSpec, PortSpec, Protocol};
+use crate::desired::{Driver, EndpointSpec, NetworkSpec, PortSpec};
 use crate::name::{ContainerId, NetworkName, ProjectName};
 use crate::observed::ObservedNetwork;
 pub use error::{NetError, Result};
@@ -70,14 +72,12 @@ pub use owner::Owner;
 pub use route::HostRoute;
 pub use survey::Survey;
 
-use conntrack::Place;
 use error::Context;
 use firewall::Firewall;
 use machine::Machine;
-use publish::Publisher;
 use relay::keeper::{Keeper, Port};
 use rules::{Publication, Relayed};
-use tokio::task::JoinHandle;
+use shared::{Shared, Watched};
 
 /// The networks of one state folder, in the network namespace of the process.
 #[derive(Clone)]
@@ -94,29 +94,6 @@ pub struct Endpoint {
     pub project: ProjectName,
     /// What was asked for.
     pub spec: EndpointSpec,
-}
-
-struct Shared {
-    machine: Machine,
-    publishers: Mutex<BTreeMap<ProjectName, Publisher>>,
-    keepers: Mutex<BTreeMap<ProjectName, Watched>>,
-    /// Where connections lead that must be forgotten.
-    stale: Mutex<BTreeSet<Place>>,
-    forgetting: Mutex<()>,
-    /// The executable that is started as relay.
-    program: PathBuf,
-}
-
-/// A project's keeper and the task that runs it.
-struct Watched {
-    keeper: Arc<Keeper>,
-    task: JoinHandle<()>,
-}
-
-impl Drop for Watched {
-    fn drop(&mut self) {
-        self.task.abort();
-    }
 }
 
 impl Net {
@@ -465,44 +442,6 @@ impl Net {
                 Err(_) => Err(std::io::Error::other("windlass is ending")).context("run", "a network operation"),
             },
         }
-    }
-}
-
-impl Shared {
-    /// Takes ports back; says whether there was UDP among them, whose flows must be decided anew before anything else.
-    fn withdraw(&self, project: &ProjectName, containers: &[ContainerId]) -> Result<bool> {
-        let (places, left) = self.with_publisher(project, |publisher| {
-            Ok((publisher.withdraw(&self.machine, containers)?, publisher.publications().len()))
-        })?;
-        let urgent = places.iter().any(|(_, protocol, _)| *protocol == Protocol::Udp);
-        lock(&self.stale).extend(places);
-        let keeper = lock(&self.keepers).get(project).map(|watched| Arc::clone(&watched.keeper));
-        if let Some(keeper) = &keeper {
-            containers.iter().for_each(|container| keeper.remove(container));
-        }
-        if left == 0 {
-            lock(&self.publishers).remove(project);
-            lock(&self.keepers).remove(project);
-            keeper.inspect(|keeper| keeper.close());
-        }
-        Ok(urgent)
-    }
-
-    /// Forgets the connections to all that was withdrawn since the last time, in one pass.
-    fn forget(&self) -> Result<()> {
-        let _one_at_a_time = lock(&self.forgetting);
-        let places = std::mem::take(&mut *lock(&self.stale));
-        publish::forget(&places)
-    }
-
-    fn with_publisher<T>(&self, project: &ProjectName, work: impl FnOnce(&mut Publisher) -> Result<T>) -> Result<T> {
-        let mut publishers = lock(&self.publishers);
-        if !publishers.contains_key(project) {
-            publishers.insert(project.clone(), Publisher::open(&self.machine, project, relayed())?);
-        }
-        // It was put in just now, under the same lock.
-        let publisher = publishers.get_mut(project);
-        publisher.map_or_else(|| Err(std::io::Error::other("lost")).context("find", "the publisher"), work)
     }
 }
 

@@ -1,0 +1,50 @@
+//! Attached `up` and followed logs: when they end.
+
+use super::*;
+
+#[test]
+fn an_attached_up_and_followed_logs_end_with_the_last_container() {
+    let world = world();
+    let text = r#"
+services:
+  count: {image: test, command: [sh, -c, "for i in 1 2 3; do echo line $$i; done; exit 3"]}
+  again: {image: test, command: [sh, -c, "echo more >> /out/times; test $$(wc -l < /out/times) -ge 2"], volumes: ["./:/out"], restart: on-failure}
+"#;
+    let folder = project(&world, "ends", text);
+    let ran = world.windlass(&folder, &["up"]).ok();
+    assert!(ran.stdout.contains("line 3") && ran.stdout.contains("exited with code 3"), "{}", ran.stdout);
+    assert_eq!(fs::read_to_string(folder.join("times")).unwrap(), "more\nmore\n", "it has waited for the restart");
+    world.windlass(&folder, &["logs", "-f", "count"]).ok().says("line 3");
+    world.windlass(&folder, &["up", "--abort-on-container-failure", "again"]).ok();
+    world.windlass(&folder, &["up", "--abort-on-container-failure"]).code(3).says("line 3");
+    world.windlass(&folder, &["down"]).ok();
+    world.assert_clean();
+}
+
+#[test]
+fn followed_logs_end_when_the_project_is_stopped() {
+    let world = world();
+    let folder = project(
+        &world,
+        "tail",
+        "services:\n  web: {image: test, command: [sh, -c, \"trap 'echo bye; exit 0' TERM; echo ready; while :; do sleep 0.01; done\"]}\n",
+    );
+    world.windlass(&folder, &["up", "-d"]).ok();
+    let mut following = world.on_terminal(&folder, &["logs", "-f"], (24, 80));
+    following.expect("ready");
+    world.windlass(&folder, &["stop"]).ok();
+    following.expect("bye");
+    assert_eq!(following.end().0, 0);
+    world.windlass(&folder, &["down"]).ok();
+    world.assert_clean();
+}
+
+#[test]
+fn followed_logs_of_a_project_that_is_not_there_end_and_leave_nothing() {
+    let world = world();
+    let folder = project(&world, "p", "services:\n  web: {image: test}\n");
+    let ran = world.windlass(&folder, &["-p", "typo", "logs", "-f"]).ok();
+    assert_eq!(ran.stdout, "");
+    assert!(world.sh("find . -name typo").ok().stdout.is_empty());
+    world.assert_clean();
+}
