@@ -1,7 +1,7 @@
 // The small programs of the measurements, on the host and in the container: servers that cost next to nothing, and clients.
 //   load accept PORT            takes connections, answers one byte, closes
 //   load stream PORT            takes connections, sends zeros until the other end closes
-//   load connect ADDR PORT S    new connections, one after another, for S seconds: prints how many a second
+//   load connect ADDR PORT N    N new connections, one after another: prints how many a second
 //   load receive ADDR PORT S    one stream for S seconds: prints Gbit/s
 //   load echo PORT              a UDP echo
 //   load query ADDR PORT NAME S N   DNS queries (A) with N outstanding, for S seconds: prints how many a second
@@ -60,18 +60,18 @@ static _Noreturn void serve(const char *port, int stream) {
   }
 }
 
-// A reset instead of TIME_WAIT: the ports of one address pair would run out within seconds.
-static int connections(const place *a, double seconds) {
+// A reset instead of TIME_WAIT: the server's side would keep the port. A number of them, not a time: once a port comes again
+// to the same address, the kernel's connection tracking may still hold the old one, and the connection waits a second.
+static int connections(const place *a, long number) {
   struct linger hard = {1, 0};
-  double begin = now(), end = begin + seconds;
-  long n = 0;
-  for (; now() < end; n++) {
+  double begin = now();
+  for (long n = 0; n < number; n++) {
     int s = connected(a);
     if (read(s, buffer, 1) != 1) fail("read");
     setsockopt(s, SOL_SOCKET, SO_LINGER, &hard, sizeof hard);
     close(s);
   }
-  return printf("%.1f\n", n / (now() - begin)) < 0;
+  return printf("%.1f\n", number / (now() - begin)) < 0;
 }
 
 static int receive(const place *a, double seconds) {
@@ -137,7 +137,7 @@ int main(int n, char **v) {
   if (n == 3 && !strcmp(v[1], "stamp")) stamp(v[2]);
   if (n >= 5) {
     place a = address(v[2], v[3]);
-    if (!strcmp(v[1], "connect")) return connections(&a, atof(v[4]));
+    if (!strcmp(v[1], "connect")) return connections(&a, atol(v[4]));
     if (!strcmp(v[1], "receive")) return receive(&a, atof(v[4]));
     if (n == 7 && !strcmp(v[1], "query")) return queries(&a, v[4], atof(v[5]), atoi(v[6]));
   }
