@@ -166,10 +166,18 @@ impl Layout {
             None => Ok(self.path.join(id)),
             Some(parent) => {
                 let path = parent::path(parent, &self.project(), id);
+                self.note_elsewhere()?;
                 self.with_elsewhere(|all| all.insert(id.to_owned(), path.clone()))?;
                 Ok(path)
             }
         }
+    }
+
+    /// Leaves word at the project's own group, which outlives a killed supervisor, that not all containers are in it.
+    fn note_elsewhere(&self) -> Result<()> {
+        let Some(hierarchy) = self.hierarchies().next() else { return Ok(()) };
+        make_path(hierarchy, &self.path, true)?;
+        parent::note(&hierarchy.top.join(&self.path))
     }
 
     fn project(&self) -> String {
@@ -182,7 +190,9 @@ impl Layout {
             return Ok(work(all));
         }
         let mut all = Elsewhere::new();
-        if self.unit.is_none() {
+        // Few projects have any, and a whole hierarchy is a long walk.
+        if self.unit.is_none() && self.hierarchies().any(|hierarchy| parent::is_noted(&hierarchy.top.join(&self.path)))
+        {
             for hierarchy in self.hierarchies() {
                 all.extend(parent::search(&hierarchy.top, &self.project())?);
             }
