@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 
 use registry::{Image, Registry, file, symlink};
 use serde_json::{Value, json};
-use support::image::{busybox, load, project};
+use support::image::{busybox, load, load_as, project};
 use support::world::World;
 use tokio::runtime::Runtime;
 
@@ -324,7 +324,7 @@ fn environments_are_compared_with_each_other_and_with_what_runs() {
     let folder = world.project("envs", &files);
     let windlass = |arguments: &[&str]| world.windlass(&folder, arguments);
     let ran = windlass(&["-f", "compose.yaml", "diff", "dev.yaml,profile=mail", "prod.yaml,env=prod.env"]).code(2);
-    let expected = "--- dev.yaml,profile=mail\n+++ prod.yaml,env=prod.env\n- services.mail\n~ services.web.environment.LEVEL\n\
+    let expected = "--- dev.yaml,profile=mail\n+++ prod.yaml,env=prod.env\n- services.mail: image=test\n~ services.web.environment.LEVEL\n\
                     + services.web.environment.PASSWORD\n+ services.web.mem_limit: 67108864\n- services.web.ports[80]: mode=ingress";
     assert!(ran.stdout.starts_with(expected), "{}", ran.stdout);
     assert!(ran.stdout.contains("services.web.volumes[/src]") && !ran.stdout.contains("hunter2"), "{}", ran.stdout);
@@ -334,6 +334,10 @@ fn environments_are_compared_with_each_other_and_with_what_runs() {
     assert_eq!(json["differences"][0]["path"], "services.web.environment.LEVEL");
     assert_eq!((&json["differences"][0]["a"], &json["differences"][0]["b"]), (&json!("info"), &json!("warn")));
     windlass(&["diff", "compose.yaml", "compose.yaml"]).ok().says("the same");
+    fs::write(folder.join("windlass.lock"), "broken").unwrap();
+    windlass(&["diff", "compose.yaml", "compose.yaml"]).code(1).says("windlass.lock:1:");
+    windlass(&["diff", "--no-lock", "compose.yaml", "compose.yaml"]).ok().says("the same");
+    fs::remove_file(folder.join("windlass.lock")).unwrap();
     windlass(&["diff", "compose.yaml", "nothing.yaml"]).code(1);
     windlass(&["diff", "compose.yaml", "running"]).code(1).says("nothing of project `envs` is up");
     windlass(&["-f", "compose.yaml", "up", "-d"]).ok();
@@ -344,6 +348,84 @@ fn environments_are_compared_with_each_other_and_with_what_runs() {
     windlass(&["diff", "compose.yaml,prod.yaml", "running"]).code(2).says("- services.web.mem_limit: 67108864");
     windlass(&["down"]).ok();
     world.assert_clean();
+}
+
+#[test]
+fn what_configs_hold_and_images_are_built_from_is_compared_too() {
+    let world = quiet();
+    let text = "services:\n  web: {build: ./web, configs: [site]}\nconfigs: {site: {file: ./site.conf}}\n";
+    let files = |site: &'static str, page: &'static str| {
+        [("compose.yaml", text), ("site.conf", site), ("web/Dockerfile", "FROM scratch\n"), ("web/page", page)]
+    };
+    world.project("one", &files("listen 80\n", "old"));
+    let folder = world.project("two", &files("listen 81\n", "old"));
+    let diff = || world.windlass(&folder, &["-p", "same", "diff", "../one", "."]);
+    let ran = diff().code(2).says("~ configs.site.digest: sha256:");
+    assert_eq!(ran.stdout.lines().count(), 3, "{}", ran.stdout);
+    fs::write(folder.join("web/page"), "new").unwrap();
+    diff().code(2).says("~ services.web.build.digest: sha256:");
+    fs::write(folder.join("compose.yaml"), "services:\n  web: {build: ./web}\n").unwrap();
+    diff().code(2).says("- configs.site: ").says("file=./site.conf");
+    world.assert_clean();
+}
+
+#[test]
+fn an_image_that_may_be_built_is_locked_where_a_registry_has_it() {
+    let shop = Shop::new();
+    let (index, manifest) = shop.push("team/app", "1", "one");
+    let text = APP.replace("stop_signal", "build: ./src, stop_signal")
+        + "  own: {image: 'HOST/team/own:1', build: ./src, profiles: [own]}\n";
+    let folder = shop.project(&text);
+    let sleeping = json!({ "Cmd": ["sleep", "100000"], "Env": ["PATH=/bin"] });
+    let windlass = |arguments: &[&str]| shop.world.windlass(&folder, arguments);
+    fs::create_dir(folder.join("src")).unwrap();
+    fs::write(folder.join("src/Dockerfile"), "FROM scratch\nRUN no-such-program\n").unwrap();
+    let locked = windlass(&["lock"]).ok().says(&index).says("1 image").says("team/own:1");
+    assert!(locked.stderr.contains("not locked, but what it is built from is"), "{}", locked.stderr);
+    windlass(&["lock", "--check"]).ok();
+    // Neither is it built, which would fail, nor is it what the tag means by now.
+    let (moved, _) = shop.push("team/app", "1", "two");
+    windlass(&["up", "-d"]).ok();
+    assert_eq!(shop.runs(&folder), format!("{manifest} one"));
+    windlass(&["up", "-d", "--frozen"]).ok();
+    windlass(&["down"]).ok();
+    windlass(&["up", "-d", "--locked", "--build"]).code(1).says(&format!("{index} → {moved}"));
+    // Built ones have their name for themselves, unless nothing but what is locked will do.
+    load_as(&shop.world, &format!("{}/team/app:1", shop.host), &sleeping);
+    windlass(&["up", "-d"]).ok();
+    windlass(&["exec", "-T", "app", "cat", "/etc/motd"]).code(1);
+    windlass(&["up", "-d", "--frozen"]).ok();
+    assert_eq!(shop.runs(&folder), format!("{manifest} one"));
+    windlass(&["down"]).ok();
+    shop.world.assert_clean();
+}
+
+#[test]
+fn nothing_is_built_before_the_lock_file_is_seen_to_hold_and_only_what_comes_up() {
+    let mut shop = Shop::new();
+    shop.push("team/app", "1", "one");
+    let folder = shop.project(&format!("{APP}  built: {{build: ./src, network_mode: none}}\n"));
+    fs::create_dir(folder.join("src")).unwrap();
+    fs::write(folder.join("src/Dockerfile"), "FROM scratch\nRUN no-such-program\n").unwrap();
+    let sleeping = json!({ "Cmd": ["sleep", "100000"], "Env": ["PATH=/bin"] });
+    let windlass = |shop: &Shop, arguments: &[&str]| shop.world.windlass(&folder, arguments);
+    windlass(&shop, &["lock"]).ok();
+    fs::write(folder.join("src/more"), "").unwrap();
+    let refused = windlass(&shop, &["up", "-d", "--locked"]).code(1).says("build built has changed");
+    assert!(!refused.stderr.contains("Building"), "{}", refused.stderr);
+    // A registry that is silent hides nothing of what has changed here.
+    shop.stop_registry();
+    for verb in [&["up", "-d", "--locked"][..], &["lock", "--check"]] {
+        windlass(&shop, verb).code(1).says("build built has changed").says("can't be reached");
+    }
+    let frozen = windlass(&shop, &["up", "-d", "--frozen", "app"]).code(1).says("without `--frozen`");
+    assert!(!frozen.stderr.contains("Pulling"), "{}", frozen.stderr);
+    windlass(&shop, &["lock"]).ok();
+    windlass(&shop, &["up", "-d", "--frozen", "app"]).code(1).says("neither pulls nor builds").says("compose.yaml:2:");
+    load_as(&shop.world, &format!("{}/team/app:1", shop.host), &sleeping);
+    windlass(&shop, &["up", "-d", "--no-lock", "app"]).ok();
+    windlass(&shop, &["down"]).ok();
+    shop.world.assert_clean();
 }
 
 #[test]

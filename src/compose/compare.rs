@@ -13,7 +13,8 @@ pub struct Difference {
     pub path: String,
     /// On which side it is.
     pub change: Change,
-    /// The first side's value; none where it is not there, hidden, or a whole service.
+    /// The first side's value; none where it is not there, hidden, or too large; of a whole
+    /// service, its plain members.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub a: Option<Value>,
     /// The second side's value.
@@ -113,12 +114,16 @@ impl Walk<'_> {
     }
 }
 
-/// What is shown of a value: all of a plain one, the plain members of an item of a list, nothing of a whole service.
+/// What is shown of a value: all of a plain one, the plain members of an item of a list, a service, a config.
 fn plain(path: &[String], value: &Value) -> Option<Value> {
     let Value::Object(map) = value else { return Some(value.clone()) };
-    let is_item = path.last().is_some_and(|last| last.starts_with('['));
-    let members = map.iter().filter(|(_, value)| !value.is_object() && !value.is_array());
-    is_item.then(|| Value::Object(members.map(|(key, value)| (key.clone(), value.clone())).collect()))
+    let may_be_seen = |key: &String| {
+        let place = [path, std::slice::from_ref(key)].concat();
+        !HIDDEN.contains(&key.as_str()) || names_a_variable(&place)
+    };
+    let members = map.iter().filter(|(key, value)| !value.is_object() && !value.is_array() && may_be_seen(key));
+    let members: Map<String, Value> = members.map(|(key, value)| (key.clone(), value.clone())).collect();
+    (!members.is_empty()).then_some(Value::Object(members))
 }
 
 /// `secrets.x.environment` is a name.

@@ -5,7 +5,7 @@ use std::fmt;
 
 use futures_util::stream::{self, StreamExt};
 
-use super::{Inputs, Lock, Pin, Registry, RegistryError};
+use super::{Inputs, Lock, Pin, Registry, RegistryError, Wanted};
 
 /// Registries asked at the same time.
 pub(super) const AT_ONCE: usize = 8;
@@ -51,10 +51,11 @@ impl fmt::Display for Drift {
     }
 }
 
-/// What the lock says of references that are used, and of others.
-pub fn references_drift<'a>(lock: &Lock, wanted: impl IntoIterator<Item = &'a String>) -> Vec<Drift> {
-    let wanted: BTreeSet<&String> = wanted.into_iter().collect();
-    keys("image", &lock.images.keys().collect(), &wanted)
+/// What the lock says of references that are used, and of others. One that may be built is missed by nobody.
+pub fn references_drift(lock: &Lock, wanted: &BTreeMap<String, Wanted>) -> Vec<Drift> {
+    let is_missed = |name: &String, one: &Wanted| !one.may_be_built || lock.images.contains_key(name);
+    let used = wanted.iter().filter(|(name, one)| is_missed(name, one)).map(|(name, _)| name).collect();
+    keys("image", &lock.images.keys().collect(), &used)
 }
 
 /// What differs of all but images.

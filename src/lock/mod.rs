@@ -25,9 +25,9 @@ use crate::name::Digest;
 
 pub use drift::{Drift, Move, inputs_drift, moved, references_drift};
 pub use file::{parse, render};
-pub use registry::{Registry, RegistryError};
-pub use renew::renew;
-pub use wanted::wanted;
+pub use registry::{Registry, RegistryError, lines};
+pub use renew::{Renewed, renew};
+pub use wanted::{Wanted, wanted};
 
 /// The name of the file, beside the first compose file.
 pub const FILE: &str = "windlass.lock";

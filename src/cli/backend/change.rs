@@ -3,8 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use crate::compose::model::Project;
 use crate::desired::Desired;
 use crate::desired::edit::Edit;
+use crate::graph::Graph;
 use crate::name::ServiceName;
 use crate::plan::Failure;
 
@@ -43,6 +45,20 @@ pub struct UpWish {
     pub timeout: Option<Duration>,
     /// One more container beside them (`run`).
     pub oneoff: Option<Box<RunWish>>,
+}
+
+impl UpWish {
+    /// The services that are brought up: those named and what they depend on, or all.
+    pub fn touched(&self, project: &Project) -> BTreeSet<ServiceName> {
+        let named: BTreeSet<ServiceName> = self.services.iter().cloned().collect();
+        if named.is_empty() {
+            return project.services.keys().cloned().collect();
+        }
+        if self.no_deps {
+            return named;
+        }
+        Graph::of(project).dependencies(&named).into_iter().chain(named).collect()
+    }
 }
 
 /// Whether containers that exist are made anew.

@@ -19,6 +19,13 @@ pub enum LockUse {
     Frozen,
 }
 
+impl LockUse {
+    /// Whether nothing may differ from the lock file.
+    pub fn is_strict(self) -> bool {
+        matches!(self, Self::Locked | Self::Frozen)
+    }
+}
+
 /// What `windlass lock` is to do.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct LockWish {
@@ -48,4 +55,6 @@ pub struct LockCheck {
     pub path: PathBuf,
     /// What differs.
     pub drift: Vec<Drift>,
+    /// Which tags no registry could be asked about, and why: lines for people.
+    pub unanswered: Vec<String>,
 }

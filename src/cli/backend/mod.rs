@@ -64,7 +64,7 @@ pub trait Backend {
     ///
     /// # Errors
     /// As [`Backend::load`]; a project that is not up.
-    fn environment(&self, side: &Side, common: &ProjectFiles) -> Result<Environment, CliError>;
+    fn environment(&self, side: &Side, common: &ProjectFiles, lock: LockUse) -> Result<Environment, CliError>;
 
     /// Resolves images (by the network, where it must) and decides everything.
     fn compile(&self, project: &Project, wish: &UpWish, tell: &Tell)
@@ -182,6 +182,10 @@ pub trait Backend {
 
     /// Compares the project with its lock file; registries are asked whether tags have moved.
     fn check_lock(&self, files: &ProjectFiles) -> impl Future<Output = Result<LockCheck, CliError>>;
+
+    /// Holds the project that was loaded last to its lock file, as far as that is asked for, before anything is built, pulled or
+    /// made of it; the references that the file has.
+    fn hold_lock(&self, how: LockUse) -> impl Future<Output = Result<BTreeSet<String>, CliError>>;
 
     /// The locked references of these services (none named: all) that mean something else in their registries by now,
     /// for people; of the project loaded last. Says so where nobody could be asked.

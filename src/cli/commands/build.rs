@@ -10,7 +10,7 @@ use tokio::io::{AsyncBufReadExt, AsyncRead, BufReader};
 use crate::compose::model::{Build as Spec, Project, Service};
 use crate::name::ServiceName;
 
-use super::super::backend::{Backend, LockUse, PullWish};
+use super::super::backend::{Backend, LockUse, PullWish, UpWish};
 use super::super::build::{Builder, Wish, commands, failed_step, find};
 use super::super::context::Context;
 use super::super::error::{CliError, ExitStatus};
@@ -124,19 +124,22 @@ pub async fn again<B: Backend>(
 /// Builds what containers are about to be made of; with `--dry-run`, says whose images would be built.
 ///
 /// # Errors
-/// As [`run`].
+/// As [`run`]; a project that is not as it is locked, where it must be.
 pub async fn before_up<B: Backend>(
     cx: &Context<'_, B>,
     project: &Project,
     quiet: bool,
     when: When,
+    wish: &UpWish,
 ) -> Result<BTreeSet<ServiceName>, CliError> {
     if cx.settings.dry_run {
-        return to_come(cx, project, when);
+        return to_come(cx, project, when, wish).await;
     }
     let show = if quiet { Show::Nothing } else { Show::Directly };
-    let (missing, again) = wanted(cx, project, when)?;
-    let missing = not_pulled(cx, project, missing, when, quiet).await?;
+    let (missing, again) = wanted(cx, project, when, wish).await?;
+    // What may only be as it is locked is either not among them, or not locked.
+    let pulls = when == When::Missing && !wish.lock.is_strict();
+    let missing = if pulls { not_pulled(cx, project, missing, wish.lock, quiet).await? } else { missing };
     let services = missing.into_iter().chain(again).collect();
     build(cx, project, services, &Build { quiet, ..Build::default() }, show).await?;
     Ok(BTreeSet::new())
@@ -148,11 +151,10 @@ async fn not_pulled<'a, B: Backend>(
     cx: &Context<'_, B>,
     project: &Project,
     missing: Vec<Buildable<'a>>,
-    when: When,
+    lock: LockUse,
     quiet: bool,
 ) -> Result<Vec<Buildable<'a>>, CliError> {
-    let (named, mut left): (Vec<_>, Vec<_>) =
-        missing.into_iter().partition(|(_, service, _)| when == When::Missing && may_be_pulled(service));
+    let (named, mut left): (Vec<_>, Vec<_>) = missing.into_iter().partition(|(_, service, _)| may_be_pulled(service));
     if named.is_empty() {
         return Ok(left);
     }
@@ -165,7 +167,7 @@ async fn not_pulled<'a, B: Backend>(
         })
         .collect();
     let wishes = &wishes;
-    let work = |tell| async move { Ok(cx.backend.pull(wishes, LockUse::IfThere, &tell).await) };
+    let work = |tell| async move { Ok(cx.backend.pull(wishes, lock, &tell).await) };
     let mut progress = if quiet { cx.silent() } else { cx.progress() };
     let results = progress.show("Pulling", work).await?;
     left.extend(named.into_iter().zip(results).filter(|(_, result)| result.is_err()).map(|(service, _)| service));
@@ -182,13 +184,14 @@ fn may_be_pulled(service: &Service) -> bool {
 /// it is told that the plan can't know what comes of it.
 ///
 /// # Errors
-/// When the store can't be read.
-pub fn to_come<B: Backend>(
+/// When the store can't be read; a project that is not as it is locked, where it must be.
+pub async fn to_come<B: Backend>(
     cx: &Context<'_, B>,
     project: &Project,
     when: When,
+    wish: &UpWish,
 ) -> Result<BTreeSet<ServiceName>, CliError> {
-    let (missing, again) = wanted(cx, project, when)?;
+    let (missing, again) = wanted(cx, project, when, wish).await?;
     for (name, service, _) in again {
         let image = image_name(project, name, service);
         cx.output.note(&format!(
@@ -198,13 +201,19 @@ pub fn to_come<B: Backend>(
     Ok(missing.into_iter().map(|(name, ..)| name.clone()).collect())
 }
 
-/// What is built: the images that are not there, and those that are.
-fn wanted<'a, B: Backend>(
+/// What is built of the services that are brought up: the images that are not there, and those that are. Where nothing may
+/// differ from the lock file, a registry's image that it has is not built.
+async fn wanted<'a, B: Backend>(
     cx: &Context<'_, B>,
     project: &'a Project,
     when: When,
+    wish: &UpWish,
 ) -> Result<(Vec<Buildable<'a>>, Vec<Buildable<'a>>), CliError> {
-    let all: Vec<Buildable<'_>> = buildable(project).collect();
+    let (locked, touched) = (cx.backend.hold_lock(wish.lock).await?, wish.touched(project));
+    let is_pinned = |(name, service, _): &Buildable<'_>| {
+        wish.lock.is_strict() && locked.contains(&image_name(project, name, service))
+    };
+    let all: Vec<Buildable<'_>> = buildable(project).filter(|one| touched.contains(one.0) && !is_pinned(one)).collect();
     if when == When::Never || all.is_empty() {
         return Ok((Vec::new(), Vec::new()));
     }

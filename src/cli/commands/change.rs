@@ -8,7 +8,7 @@ use crate::compose::model::Project;
 use crate::desired::Desired;
 use crate::name::{ProjectName, ServiceName};
 
-use super::super::backend::{Backend, Change, Edit, Outcome, Until, UpWish};
+use super::super::backend::{Backend, Change, Edit, LockUse, Outcome, Until, UpWish};
 use super::super::context::Context;
 use super::super::error::{CliError, ExitStatus};
 use super::super::output::Tone;
@@ -91,7 +91,8 @@ pub fn finish<B: Backend>(cx: &Context<'_, B>, outcome: &Outcome) -> Result<Exit
 pub async fn compile<B: Backend>(cx: &Context<'_, B>, project: &Project, wish: &UpWish) -> Result<Desired, CliError> {
     let wish = &UpWish { rehearsal: wish.rehearsal || cx.settings.dry_run, ..wish.clone() };
     let work = |tell| async move { cx.backend.compile(project, wish, &tell).await };
-    cx.progress().show(if wish.rehearsal { "Resolving" } else { "Pulling" }, work).await
+    let pulls = !wish.rehearsal && wish.lock != LockUse::Frozen;
+    cx.progress().show(if pulls { "Pulling" } else { "Resolving" }, work).await
 }
 
 /// Services named on the command line, each checked to be in the files.

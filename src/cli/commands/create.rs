@@ -80,11 +80,9 @@ impl Pull {
 pub async fn run<B: Backend>(cx: &Context<'_, B>, args: &Create) -> Result<ExitStatus, CliError> {
     let project = cx.load(&args.services)?;
     let services = change::services(&project, &args.services)?;
-    let builds = build::before_up(cx, &project, false, args.lock.builds(args.build, args.no_build)).await?;
     let wish = UpWish {
         services,
         no_start: true,
-        builds,
         no_deps: false,
         scale: change::scales(&args.scale)?,
         recreate: recreate(args.force_recreate, args.no_recreate),
@@ -94,7 +92,9 @@ pub async fn run<B: Backend>(cx: &Context<'_, B>, args: &Create) -> Result<ExitS
         lock: args.lock.of(),
         ..UpWish::default()
     };
-    let desired = change::compile(cx, &project, &wish).await?;
+    let when = args.lock.builds(args.build, args.no_build);
+    let builds = build::before_up(cx, &project, false, when, &wish).await?;
+    let desired = change::compile(cx, &project, &UpWish { builds, ..wish }).await?;
     change::apply(cx, &project.name, "Creating", Change::Declare(Box::new(desired)), Until::Done).await
 }
 

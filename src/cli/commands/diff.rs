@@ -1,12 +1,14 @@
 //! `windlass diff`: two environments, field by field.
 
+use std::collections::BTreeSet;
+
 use clap::{Args, ValueEnum};
 use serde::Serialize;
 use serde_json::Value;
 
 use crate::compose::compare::{Change, Difference, compare};
 
-use super::super::backend::{Backend, Side};
+use super::super::backend::{Backend, LockUse, Side};
 use super::super::context::Context;
 use super::super::error::{CliError, ExitStatus};
 
@@ -31,6 +33,9 @@ pub struct Diff {
     /// How it is printed
     #[arg(long, value_enum, default_value_t, value_name = "FORM")]
     pub format: Form,
+    /// Leave lock files aside
+    #[arg(long)]
+    pub no_lock: bool,
     /// Show the values of environment variables, labels and build arguments too
     #[arg(long)]
     pub show_values: bool,
@@ -71,9 +76,10 @@ pub struct Told<'a> {
 /// Files that are wrong; a project that is not up.
 pub fn run<B: Backend>(cx: &Context<'_, B>, args: &Diff) -> Result<ExitStatus, CliError> {
     let common = &cx.settings.project;
+    let lock = if args.no_lock { LockUse::Ignore } else { LockUse::IfThere };
     let mut models = Vec::new();
     for text in [&args.a, &args.b] {
-        let environment = cx.backend.environment(&Side::parse(text, common)?, common)?;
+        let environment = cx.backend.environment(&Side::parse(text, common)?, common, lock)?;
         environment.warnings.iter().try_for_each(|warning| cx.output.note(warning.trim_end()))?;
         models.push(environment.model);
     }
@@ -90,21 +96,37 @@ pub fn run<B: Backend>(cx: &Context<'_, B>, args: &Diff) -> Result<ExitStatus, C
     Ok(if differences.is_empty() { ExitStatus::DONE } else { ExitStatus::CHANGES })
 }
 
-/// Which content an image has is compared where both sides know it: by lock file, or because it runs.
+/// Which content an image, a config or a build context has is compared where both sides know it: from a file, a lock file, or
+/// because it runs.
 fn comparable_digests(models: &mut [Value]) {
-    let known = |model: &Value, service: &str| model["services"][service].get("digest").is_some();
-    let names: Vec<String> =
-        models.iter().filter_map(|model| model["services"].as_object()).flat_map(|map| map.keys().cloned()).collect();
-    for name in names {
-        if models.iter().all(|model| known(model, &name)) {
+    let places: BTreeSet<Vec<String>> = models.iter().flat_map(digests).collect();
+    for place in places {
+        let pointer = |key: &str| place.iter().map(|part| format!("/{}", escape(part))).collect::<String>() + key;
+        if models.iter().all(|model| model.pointer(&pointer("/digest")).is_some()) {
             continue;
         }
-        for model in models.iter_mut() {
-            if let Some(service) = model["services"].get_mut(&name).and_then(Value::as_object_mut) {
-                service.remove("digest");
-            }
+        for holder in models.iter_mut().filter_map(|model| model.pointer_mut(&pointer(""))?.as_object_mut()) {
+            holder.remove("digest");
         }
     }
+}
+
+/// What of a model has a digest.
+fn digests(model: &Value) -> Vec<Vec<String>> {
+    let names = |section: &str| -> Vec<String> {
+        model[section].as_object().map(|map| map.keys().cloned().collect()).unwrap_or_default()
+    };
+    let services = names("services").into_iter().flat_map(|name| {
+        let own = vec!["services".to_owned(), name];
+        let build = [own.as_slice(), &["build".to_owned()]].concat();
+        [own, build]
+    });
+    services.chain(names("configs").into_iter().map(|name| vec!["configs".to_owned(), name])).collect()
+}
+
+/// A part of a JSON pointer.
+fn escape(part: &str) -> String {
+    part.replace('~', "~0").replace('/', "~1")
 }
 
 fn line(one: &Difference) -> String {

@@ -1,7 +1,7 @@
 //! A back end in memory: what exists is given, what is asked for is written down.
 
 use std::cell::RefCell;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
@@ -224,7 +224,7 @@ impl Backend for &Fake {
         Ok(ConfigOutput { text: "name: shop\n".into(), warnings: old })
     }
 
-    fn environment(&self, side: &Side, _: &ProjectFiles) -> Result<Environment, CliError> {
+    fn environment(&self, side: &Side, _: &ProjectFiles, _: LockUse) -> Result<Environment, CliError> {
         let image = if *side == Side::Running { "web:1" } else { "web:2" };
         let model = serde_json::json!({ "services": { "web": { "image": image, "environment": { "A": image } } } });
         Ok(Environment { model, warnings: Vec::new() })
@@ -351,7 +351,11 @@ impl Backend for &Fake {
 
     async fn check_lock(&self, _: &ProjectFiles) -> Result<LockCheck, CliError> {
         let drift = crate::lock::Drift { kind: "image", name: "db:1".into(), moved: crate::lock::Move::Added };
-        Ok(LockCheck { path: "windlass.lock".into(), drift: vec![drift] })
+        Ok(LockCheck { path: "windlass.lock".into(), drift: vec![drift], ..LockCheck::default() })
+    }
+
+    async fn hold_lock(&self, _: LockUse) -> Result<BTreeSet<String>, CliError> {
+        Ok(BTreeSet::new())
     }
 
     async fn moved_upstream(&self, _: &[ServiceName]) -> Result<Vec<String>, CliError> {

@@ -90,6 +90,10 @@ pub async fn run<B: Backend>(cx: &Context<'_, B>, args: &Lock) -> Result<ExitSta
     if args.check {
         let check = cx.backend.check_lock(files).await?;
         check.drift.iter().try_for_each(|drift| cx.output.line(&drift.to_string()))?;
+        if !check.unanswered.is_empty() {
+            let help = "all else of the lock file was compared; try again when its registries answer";
+            return Err(CliError::with_help(check.unanswered.join("\n"), help));
+        }
         return Ok(if check.drift.is_empty() { ExitStatus::DONE } else { ExitStatus::FAILED });
     }
     let services = args.services.iter().map(|name| name.as_str().into()).collect();

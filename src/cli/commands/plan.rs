@@ -71,7 +71,6 @@ async fn look<B: Backend>(cx: &Context<'_, B>, args: &Plan) -> Result<ExitStatus
     let project = cx.load(&args.services)?;
     let wish = UpWish {
         services: change::services(&project, &args.services)?,
-        builds: build::to_come(cx, &project, args.lock.builds(args.build, args.no_build))?,
         no_deps: args.no_deps,
         scale: change::scales(&args.scale)?,
         recreate: create::recreate(args.force_recreate, args.no_recreate),
@@ -80,6 +79,8 @@ async fn look<B: Backend>(cx: &Context<'_, B>, args: &Plan) -> Result<ExitStatus
         lock: args.lock.of(),
         ..UpWish::default()
     };
+    let builds = build::to_come(cx, &project, args.lock.builds(args.build, args.no_build), &wish).await?;
+    let wish = UpWish { builds, ..wish };
     let desired = change::compile(cx, &project, &wish).await?;
     let planned = cx.backend.plan(&project.name, &Change::Declare(Box::new(desired))).await?;
     match args.format {

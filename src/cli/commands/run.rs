@@ -158,12 +158,9 @@ pub async fn run<B: Backend>(cx: &Context<'_, B>, args: &Run) -> Result<ExitStat
     };
     let project = cx.load(std::slice::from_ref(service))?;
     let services = change::services(&project, std::slice::from_ref(service))?;
-    let when = args.lock.builds(args.build, false);
-    let builds = build::before_up(cx, &project, args.quiet || args.quiet_build, when).await?;
     let oneoff = args.wish(&project.name, service, command)?;
     let wish = UpWish {
         services,
-        builds,
         no_deps: args.no_deps,
         remove_orphans: args.remove_orphans,
         pull: args.pull.and_then(Pull::policy),
@@ -172,7 +169,9 @@ pub async fn run<B: Backend>(cx: &Context<'_, B>, args: &Run) -> Result<ExitStat
         lock: args.lock.of(),
         ..UpWish::default()
     };
-    let desired = change::compile(cx, &project, &wish).await?;
+    let when = args.lock.builds(args.build, false);
+    let builds = build::before_up(cx, &project, args.quiet || args.quiet_build, when, &wish).await?;
+    let desired = change::compile(cx, &project, &UpWish { builds, ..wish }).await?;
     let declared = |desired| Change::Declare(Box::new(desired));
     if cx.settings.dry_run {
         return change::show_plan(cx, &project.name, &declared(desired)).await;

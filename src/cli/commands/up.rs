@@ -228,7 +228,7 @@ pub async fn run<'a, B: Backend>(cx: &'a Context<'a, B>, args: &Up) -> Result<Ex
     let watching = args.watching(cx, loaded, &wish)?;
     let prepare = async {
         let when = args.lock.builds(args.build, args.no_build);
-        let builds = build::before_up(cx, &project, args.quiet_build, when).await?;
+        let builds = build::before_up(cx, &project, args.quiet_build, when, &wish).await?;
         change::compile(cx, &project, &UpWish { builds, ..wish }).await
     };
     let desired = unless_interrupted(&mut Interrupts::new()?, prepare).await?;

@@ -15,9 +15,9 @@ use crate::lock::{LockedImage, Pin, Registry, RegistryError};
 use crate::name::Digest;
 
 impl Registry for Client {
-    async fn pin(&self, reference: &str) -> Result<LockedImage, RegistryError> {
+    async fn pin(&self, name: &str) -> Result<LockedImage, RegistryError> {
         let found = async {
-            let reference = Reference::parse(reference)?;
+            let reference = Reference::parse(name)?;
             let mut last = None;
             for endpoint in self.endpoints(&reference)? {
                 match self.pin_at(&endpoint, &reference).await {
@@ -27,24 +27,24 @@ impl Registry for Client {
             }
             Err(last.unwrap_or_else(|| ImageError::NotLocal { name: reference.familiar() }))
         };
-        found.await.map_err(told)
+        found.await.map_err(|error| told(name, &error))
     }
 
-    async fn digest(&self, reference: &str) -> Result<Pin, RegistryError> {
+    async fn digest(&self, name: &str) -> Result<Pin, RegistryError> {
         let found = async {
-            let reference = Reference::parse(reference)?;
+            let reference = Reference::parse(name)?;
             // A digest means the same for ever: there is nothing to ask.
             match &reference.digest {
                 Some(digest) => checked(digest),
                 None => checked(&self.digest_of(&reference).await?),
             }
         };
-        found.await.map_err(told)
+        found.await.map_err(|error| told(name, &error))
     }
 }
 
-fn told(error: ImageError) -> RegistryError {
-    RegistryError { message: error.to_string() }
+fn told(reference: &str, error: &ImageError) -> RegistryError {
+    RegistryError { reference: reference.to_owned(), message: error.to_string() }
 }
 
 fn checked(digest: &Digest) -> Result<Pin, ImageError> {

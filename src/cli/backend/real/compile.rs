@@ -14,7 +14,6 @@ use crate::compose::model::{Project, Service};
 use crate::desired::compile::{self, CompileError, Request, Verb, compile};
 use crate::desired::{Desired, EndpointLease, Leases, MountSpec, NetworkLease, ResolvedImage, Source};
 use crate::diag::Diagnostics;
-use crate::graph::Graph;
 use crate::host::clock;
 use crate::host::image::{self, Client, Store};
 use crate::lock::{self, Lock};
@@ -29,7 +28,7 @@ impl Real {
     ) -> Result<Desired, CliError> {
         self.refuse_undone()?;
         let lock = self.held_lock(wish.lock).await?;
-        let touched = touched(project, wish);
+        let touched = wish.touched(project);
         let provided = self.provide(project, &touched, wish.rehearsal, tell).await?;
         let project = &self.with_provided(project, &provided, (&touched, wish.rehearsal), tell).await?;
         let (images, mount_images) = self.resolve(project, &touched, wish, lock.as_ref(), tell).await?;
@@ -177,12 +176,14 @@ impl Real {
             }
             let image = service.image.clone().unwrap_or_else(|| format!("{}-{name}", project.name));
             let one = pull::Wanted::new(image, service.platform.clone(), policy(service, wish)?);
-            // What is built here has the name of its image for itself.
-            let one = if service.build.is_some() { one } else { locked(one)? };
+            // What was built here has the name of its image for itself, unless nothing but what is locked will do.
+            let is_own = service.build.is_some() && !wish.lock.is_strict() && matches!(one.local(&store), Ok(Some(_)));
+            let one = if is_own { one } else { locked(one)? };
             wanted.insert(name.clone(), one);
         }
         let references = lock::wanted(project);
-        let used = references.iter().filter(|(_, users)| users.iter().any(|user| touched.contains(user)));
+        let missed = references.iter().filter(|(_, one)| !one.may_be_built);
+        let used = missed.filter(|(_, one)| one.users.iter().any(|user| touched.contains(user)));
         self.tell_unlocked(lock, used.map(|(name, _)| name.as_str()), tell);
         let extent = if wish.rehearsal { pull::Extent::Identity } else { pull::Extent::Whole };
         let unbuilt = |name: &ServiceName, one: &pull::Wanted| {
@@ -193,7 +194,7 @@ impl Real {
         let found = self.obtain(&store, wanted.values().cloned().collect(), extent, tell).await?;
         let mut images: BTreeMap<_, _> =
             built.into_iter().map(|(name, one)| (name, ResolvedImage::unbuilt(&one.name))).collect();
-        images.extend(self.each_at_its_place(wanted, &found)?);
+        images.extend(self.each_at_its_place(wanted, &found, wish.lock)?);
         let policy = if wish.lock == LockUse::Frozen { image::PullPolicy::Never } else { image::PullPolicy::Missing };
         let mounts = compile::wanted_images(project).into_iter();
         let mounts = mounts.map(|image| locked(pull::Wanted::new(image, None, policy)));
@@ -207,11 +208,13 @@ impl Real {
         &self,
         wanted: BTreeMap<ServiceName, pull::Wanted>,
         found: &BTreeMap<pull::Wanted, Result<ResolvedImage, CliError>>,
+        lock: LockUse,
     ) -> Result<BTreeMap<ServiceName, ResolvedImage>, CliError> {
         let (mut images, mut problems) = (BTreeMap::new(), Vec::new());
         for (name, one) in wanted {
             match &found[&one] {
                 Ok(image) => drop(images.insert(name, image.clone())),
+                Err(_) if lock == LockUse::Frozen => problems.push(frozen_out(&name, &one.name)),
                 Err(error) => problems.push(CompileError {
                     path: format!("services.{name}.image"),
                     message: format!("service `{name}`: {error}"),
@@ -267,19 +270,14 @@ fn find(name: &str) -> Option<PathBuf> {
     folders.filter(|folder| folder.is_absolute()).map(|folder| folder.join(name)).find(executable)
 }
 
-/// The services that are brought up: those named and what they depend on, or all.
-fn touched(project: &Project, wish: &UpWish) -> BTreeSet<ServiceName> {
-    let named: BTreeSet<ServiceName> = wish.services.iter().cloned().collect();
-    if named.is_empty() {
-        return project.services.keys().cloned().collect();
-    }
-    if wish.no_deps {
-        named
-    } else {
-        {
-            let graph = Graph::of(project);
-            graph.dependencies(&named).into_iter().chain(named).collect()
-        }
+/// `--frozen`, and the image is not here.
+fn frozen_out(service: &ServiceName, image: &str) -> CompileError {
+    CompileError {
+        path: format!("services.{service}.image"),
+        message: format!(
+            "service `{service}`: image {image} is not on this machine as it is locked, and `--frozen` neither pulls nor builds"
+        ),
+        help: Some("`windlass pull` gets what is locked, `windlass build` makes what is built".to_owned()),
     }
 }
 

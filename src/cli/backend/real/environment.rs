@@ -7,18 +7,24 @@ use serde_json::Value;
 
 use super::super::super::error::CliError;
 use super::super::super::settings::ProjectFiles;
-use super::super::{Environment, Side};
-use super::{Real, failed, ledger};
+use super::super::{Environment, LockUse, Side};
+use super::{Real, context, failed, ledger, locking};
 use crate::compose::config;
+use crate::compose::model::Project;
 use crate::host::image::Platform;
 use crate::lock::Lock;
 use crate::name::ProjectName;
 use crate::observed::ObservedContainer;
 
 impl Real {
-    pub(super) fn environment_of(&self, side: &Side, common: &ProjectFiles) -> Result<Environment, CliError> {
+    pub(super) fn environment_of(
+        &self,
+        side: &Side,
+        common: &ProjectFiles,
+        lock: LockUse,
+    ) -> Result<Environment, CliError> {
         match side {
-            Side::Files(files) => self.declared(files),
+            Side::Files(files) => self.declared(files, lock),
             Side::Running => {
                 let project = self.name_of(common)?.name;
                 Ok(Environment { model: self.running(&project)?, warnings: Vec::new() })
@@ -26,15 +32,16 @@ impl Real {
         }
     }
 
-    fn declared(&self, files: &ProjectFiles) -> Result<Environment, CliError> {
+    fn declared(&self, files: &ProjectFiles, lock: LockUse) -> Result<Environment, CliError> {
         let loaded = self.load_files(files, &[])?;
-        let lock = self.used_lock(super::super::LockUse::IfThere)?;
+        let lock = self.used_lock(lock)?;
         let remembered = self.loaded.borrow().clone();
         let Some(whole) = remembered else { return Ok(Environment::default()) };
         let mut model = config::value(&whole);
         if let Some(lock) = &lock {
             add_locked(&mut model, lock)?;
         }
+        add_contents(&mut model, &whole.project, &self.lock_path());
         near(&mut model, &whole.working_dir);
         Ok(Environment { model, warnings: loaded.warnings })
     }
@@ -95,6 +102,23 @@ fn add_locked(model: &mut Value, lock: &Lock) -> Result<(), CliError> {
         }
     }
     Ok(())
+}
+
+/// The digests of what configs hold, and of what is built from. What can't be read is not compared: it may be elsewhere.
+fn add_contents(model: &mut Value, project: &Project, lock_file: &Path) {
+    // The text of an inline config is in the model itself.
+    for (name, config) in project.configs.iter().filter(|(_, config)| config.content.is_none()) {
+        if let (Some(shown), Ok(digest)) = (model["configs"].get_mut(name), locking::config_digest(name, config)) {
+            shown["digest"] = digest.as_str().into();
+        }
+    }
+    for (name, service) in &project.services {
+        let digest = service.build.as_ref().and_then(|build| context::digest(build, lock_file).ok()?);
+        let shown = model["services"].get_mut(name.as_str()).and_then(|service| service.get_mut("build"));
+        if let (Some(shown), Some(digest)) = (shown, digest) {
+            shown["digest"] = digest.as_str().into();
+        }
+    }
 }
 
 /// Writes the project's folder as `.`: the same project in two places is the same.

@@ -41,6 +41,7 @@ impl Real {
         }
         let warnings = rendered.into_iter().map(|(_, text)| text).collect();
         *self.loaded.borrow_mut() = Some(Rc::new(loaded));
+        self.held.set(None);
         named.extend(wanted_files(&project, &self.source()));
         *self.options.borrow_mut() = options;
         Ok(Loaded { project, warnings, files: named })

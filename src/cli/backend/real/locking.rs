@@ -13,7 +13,7 @@ use super::{Real, context, failed};
 use crate::compose::model::{FileObject, Project};
 use crate::compose::{self, LoadOptions, reads};
 use crate::host::image::{Client, Pace, Settings};
-use crate::lock::{self, Inputs, Lock, Pin, RegistryError};
+use crate::lock::{self, Inputs, Lock, Pin};
 use crate::name::ServiceName;
 
 /// So long `plan` waits for registries: a plan is no reason to wait for one that does not answer.
@@ -21,7 +21,7 @@ const PATIENCE: Duration = Duration::from_secs(3);
 
 impl Real {
     /// Where the lock file is, or would be.
-    fn lock_path(&self) -> PathBuf {
+    pub(super) fn lock_path(&self) -> PathBuf {
         let cwd = self.options.borrow().cwd.clone();
         self.path_of_lock(&cwd, self.loaded.borrow().as_deref())
     }
@@ -68,23 +68,30 @@ impl Real {
         if how == LockUse::Ignore { Ok(None) } else { self.read_lock() }
     }
 
-    /// As [`Real::used_lock`]; where nothing may differ from it, that is looked at first.
+    /// As [`Real::used_lock`]; where nothing may differ from it, that is looked at first, once for what was loaded.
     pub(super) async fn held_lock(&self, how: LockUse) -> Result<Option<Lock>, CliError> {
-        if matches!(how, LockUse::Locked | LockUse::Frozen) {
+        if how.is_strict() && self.held.get() != Some(how) {
             let check = self.lock_check(how == LockUse::Locked).await?;
-            if !check.drift.is_empty() {
-                let lines = check.drift.iter().map(|drift| format!("\n  {drift}")).collect::<String>();
-                let is_moved =
-                    |drift: &lock::Drift| matches!(drift.moved, lock::Move::Changed { .. }) && drift.kind == "image";
-                let verb = if check.drift.iter().any(is_moved) { "lock --update" } else { "lock" };
-                let update = self.command(verb);
-                return Err(CliError::with_help(
-                    format!("the project is not as {} has it:{lines}", self.shown(&check.path)),
-                    format!("`{update}` locks it as it is now; without `--locked`, what is locked is used"),
-                ));
-            }
+            self.refuse_drift(&check, how)?;
+            self.held.set(Some(how));
         }
         self.used_lock(how)
+    }
+
+    fn refuse_drift(&self, check: &LockCheck, how: LockUse) -> Result<(), CliError> {
+        let mut lines: Vec<String> = check.drift.iter().map(ToString::to_string).collect();
+        lines.extend(check.unanswered.iter().cloned());
+        if check.drift.is_empty() {
+            let help = "`up --frozen` asks no registry: what is here and locked is enough";
+            return if lines.is_empty() { Ok(()) } else { Err(CliError::with_help(lines.join("\n"), help)) };
+        }
+        let is_moved = |drift: &lock::Drift| matches!(drift.moved, lock::Move::Changed { .. }) && drift.kind == "image";
+        let verb = if check.drift.iter().any(is_moved) { "lock --update" } else { "lock" };
+        let (update, flag) = (self.command(verb), if how == LockUse::Frozen { "--frozen" } else { "--locked" });
+        Err(CliError::with_help(
+            format!("the project is not as {} has it:\n  {}", self.shown(&check.path), lines.join("\n  ")),
+            format!("`{update}` locks it as it is now; without `{flag}`, what is locked is used"),
+        ))
     }
 
     /// Tells which references a lock file that is there lacks.
@@ -158,16 +165,14 @@ impl Real {
         let (options, loaded) = self.whole()?;
         let wanted = lock::wanted(&loaded.project);
         let (inputs, _) = self.inputs(&options, &loaded)?;
-        let mut drift = lock::references_drift(&lock, wanted.keys());
+        let (mut drift, mut unanswered) = (lock::references_drift(&lock, &wanted), Vec::new());
         if ask {
             let (moved, errors) = lock::moved(&lock, wanted.keys(), &client()?).await;
-            if !errors.is_empty() {
-                return Err(unanswered(&errors, "`up --frozen` asks no registry: what is here and locked is enough"));
-            }
+            unanswered = lock::lines(&errors);
             drift.extend(moved);
         }
         drift.extend(lock::inputs_drift(&lock, &inputs));
-        Ok(LockCheck { path, drift })
+        Ok(LockCheck { path, drift, unanswered })
     }
 
     /// Writes the lock file anew, if anything differs.
@@ -183,18 +188,19 @@ impl Real {
                 let named = |users: &BTreeSet<ServiceName>| {
                     services.is_empty() || services.iter().any(|service| users.contains(service))
                 };
-                wanted.iter().filter(|(_, users)| named(users)).map(|(name, _)| name.clone()).collect()
+                wanted.iter().filter(|(_, one)| named(&one.users)).map(|(name, _)| name.clone()).collect()
             }
         };
-        let (inputs, notes) = self.inputs(&options, &loaded)?;
-        let references = wanted.into_keys().collect();
-        let new = lock::renew(old.as_ref(), &references, &update, inputs, &client()?).await;
-        let mut new = new.map_err(|errors| {
-            unanswered(
-                &errors,
+        let (inputs, mut notes) = self.inputs(&options, &loaded)?;
+        let renewed = lock::renew(old.as_ref(), &wanted, &update, inputs, &client()?).await;
+        let lock::Renewed { lock: mut new, left_out } = renewed.map_err(|errors| {
+            CliError::with_help(
+                lock::lines(&errors).join("\n"),
                 "an image that no registry has can't be locked: build it with `build:`, or say `pull_policy: never`",
             )
         })?;
+        let only_built = |line: String| format!("{line}; it is not locked, but what it is built from is");
+        notes.extend(lock::lines(&left_out).into_iter().map(only_built));
         if let Some(old) = &old {
             let same = Lock { windlass: old.windlass.clone(), ..new.clone() };
             if same == *old {
@@ -214,17 +220,19 @@ impl Real {
         let Some(loaded) = self.loaded.borrow().clone() else { return Ok(Vec::new()) };
         let wanted = lock::wanted(&loaded.project);
         let named = |users: &BTreeSet<ServiceName>| services.is_empty() || services.iter().any(|s| users.contains(s));
-        let references: Vec<&String> = wanted.iter().filter(|(_, users)| named(users)).map(|(name, _)| name).collect();
+        let references: Vec<&String> =
+            wanted.iter().filter(|(_, one)| named(&one.users)).map(|(name, _)| name).collect();
         let pace = Pace { attempts: 1, ..Pace::default() };
         let client = Client::with_pace(Settings::from_env(), pace).map_err(|e| failed(&e))?;
         let Ok((moved, errors)) = tokio::time::timeout(PATIENCE, lock::moved(&lock, references, &client)).await else {
             return Ok(vec!["can't tell whether tags have moved: the registries did not answer within 3 s".to_owned()]);
         };
         let told = moved.iter().map(|drift| {
-            let users = wanted.get(&drift.name).into_iter().flatten().map(ServiceName::as_str).collect::<Vec<_>>();
+            let users = wanted.get(&drift.name).into_iter().flat_map(|one| &one.users);
+            let users = users.map(ServiceName::as_str).collect::<Vec<_>>();
             format!("{drift}; `{} {}` takes it", self.command("lock --update"), users.join(" "))
         });
-        let silent = errors.iter().map(|error| format!("can't tell whether a tag has moved: {error}"));
+        let silent = lock::lines(&errors).into_iter().map(|line| format!("can't tell whether a tag has moved: {line}"));
         Ok(told.chain(silent).collect())
     }
 }
@@ -242,11 +250,6 @@ fn client() -> Result<Client, CliError> {
     Client::new(Settings::from_env()).map_err(|e| failed(&e))
 }
 
-fn unanswered(errors: &[RegistryError], help: &str) -> CliError {
-    let lines: Vec<String> = errors.iter().map(ToString::to_string).collect();
-    CliError::with_help(lines.join("\n"), help)
-}
-
 fn known(project: &Project, services: &[ServiceName]) -> Result<(), CliError> {
     match services.iter().find(|name| !project.services.contains_key(*name)) {
         Some(unknown) => Err(no_service(unknown, project.services.keys())),
@@ -255,7 +258,7 @@ fn known(project: &Project, services: &[ServiceName]) -> Result<(), CliError> {
 }
 
 /// The digest of what a config holds, wherever it comes from.
-fn config_digest(name: &str, config: &FileObject) -> Result<Pin, CliError> {
+pub(super) fn config_digest(name: &str, config: &FileObject) -> Result<Pin, CliError> {
     if let Some(file) = &config.file {
         return context::of_file(Path::new(file));
     }

@@ -17,7 +17,8 @@ mod pull;
 mod session;
 mod store;
 
-use std::cell::{OnceCell, RefCell};
+use std::cell::{Cell, OnceCell, RefCell};
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
@@ -64,6 +65,8 @@ pub struct Real {
     wished: RefCell<Option<Rc<(Project, UpWish)>>>,
     /// How that was loaded.
     options: RefCell<compose::LoadOptions>,
+    /// What it was found to hold to the lock file by.
+    held: Cell<Option<LockUse>>,
     cache: observe::Cache,
 }
 
@@ -83,6 +86,7 @@ impl Real {
             named: OnceCell::new(),
             wished: RefCell::new(None),
             options: RefCell::default(),
+            held: Cell::default(),
             cache: observe::Cache::default(),
         })
     }
@@ -125,8 +129,8 @@ impl Backend for Real {
         self.config_of(files, wish).await
     }
 
-    fn environment(&self, side: &Side, common: &ProjectFiles) -> Result<Environment, CliError> {
-        self.environment_of(side, common)
+    fn environment(&self, side: &Side, common: &ProjectFiles, lock: LockUse) -> Result<Environment, CliError> {
+        self.environment_of(side, common, lock)
     }
 
     async fn compile(&self, project: &Project, wish: &UpWish, tell: &Tell) -> Result<Desired, CliError> {
@@ -242,6 +246,10 @@ impl Backend for Real {
     async fn check_lock(&self, files: &ProjectFiles) -> Result<LockCheck, CliError> {
         self.load_files(files, &[])?;
         self.lock_check(true).await
+    }
+
+    async fn hold_lock(&self, how: LockUse) -> Result<BTreeSet<String>, CliError> {
+        Ok(self.held_lock(how).await?.map_or_else(BTreeSet::new, |lock| lock.images.into_keys().collect()))
     }
 
     async fn moved_upstream(&self, services: &[ServiceName]) -> Result<Vec<String>, CliError> {

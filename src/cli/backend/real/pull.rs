@@ -183,7 +183,8 @@ async fn look_up(store: &Store, client: &Arc<Client>, one: &Wanted, tell: &Tell)
 
 async fn obtain(store: &Store, client: &Arc<Client>, one: &Wanted, tell: &Tell) -> Result<ResolvedImage, CliError> {
     let report = |phase, text: &str| Report::new(Kind::Image, &one.name, phase, text);
-    tell.report(report(Phase::Working, "Pulling"));
+    let (begun, done) = if one.policy == Policy::Never { ("Resolving", "Resolved") } else { ("Pulling", "Pulled") };
+    tell.report(report(Phase::Working, begun));
     let shown = Shown { name: one.name.clone(), tell: tell.clone(), layers: Default::default() };
     let watcher: Watcher = Arc::new(shown);
     let work = async {
@@ -195,7 +196,7 @@ async fn obtain(store: &Store, client: &Arc<Client>, one: &Wanted, tell: &Tell) 
     };
     match work.await {
         Ok(image) => {
-            tell.report(report(Phase::Done, "Pulled"));
+            tell.report(report(Phase::Done, done));
             Ok(image)
         }
         Err(error) => {

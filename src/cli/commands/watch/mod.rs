@@ -130,7 +130,7 @@ pub async fn run<'a, B: Backend>(cx: &'a Context<'a, B>, args: &Watch) -> Result
 
 /// As `up -d`.
 async fn bring_up<B: Backend>(cx: &Context<'_, B>, project: &Project, options: &Options) -> Result<(), CliError> {
-    let builds = build::before_up(cx, project, options.quiet, build::When::Missing).await?;
+    let builds = build::before_up(cx, project, options.quiet, build::When::Missing, &options.wish).await?;
     let desired = change::compile(cx, project, &UpWish { builds, ..options.wish.clone() }).await?;
     let declared = Change::Declare(Box::new(desired));
     change::apply(cx, &project.name, "Running", declared, Until::Done).await.map(|_| ())
