@@ -145,10 +145,10 @@ pub trait Backend {
     /// When it does not run.
     fn signal(&self, id: &ContainerId, signal: i32) -> Result<(), CliError>;
 
-    /// The root folder of a running container.
+    /// The root folder of a container, also of one that does not run.
     ///
     /// # Errors
-    /// When it does not run.
+    /// When it is gone; when its parts can't be put together, where it does not run.
     fn root(&self, id: &ContainerId) -> Result<Root, CliError>;
 
     /// A container as `watch` copies files into it.

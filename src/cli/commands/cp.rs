@@ -137,12 +137,8 @@ fn about(container: &ObservedContainer) -> impl Fn(CliError) -> CliError {
     }
 }
 
-/// The files of a container, as its process sees them.
+/// The files of a container, as its process sees them, or would.
 fn files<B: Backend>(cx: &Context<'_, B>, container: &ObservedContainer) -> Result<Tree, CliError> {
-    if !container.is_running() {
-        let help = format!("its files are mounted while it runs only: `windlass start {}`", container.spec.service);
-        return Err(CliError::with_help("the container does not run", help));
-    }
     cx.backend.root(&container.id).map(Tree::Container)
 }
 

@@ -23,6 +23,7 @@ pub mod protocol;
 pub mod record;
 pub mod root;
 mod shim;
+mod stopped;
 mod sys;
 pub mod sysctl;
 mod tree;

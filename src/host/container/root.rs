@@ -1,4 +1,4 @@
-//! The root folder of a living container, for who writes into it from outside (`cp`, `watch`).
+//! The root folder of a container, for who reads and writes in it from outside (`cp`, `watch`).
 //!
 //! A descriptor of the root keeps its overlay alive after the process has died, and a second overlay on the same upper
 //! layer would not see what is written through the first. So whoever holds a root shares a lock, and a new root is mounted
@@ -13,7 +13,11 @@ use std::time::{Duration, Instant};
 use rustix::fs::{FlockOperation, Mode, OFlags, flock};
 use rustix::io::Errno;
 
+use super::bundle::Resolved;
+use super::protocol::StartError;
 use super::record::{self, ProcessRecord};
+use super::stopped::{self, Holder};
+use crate::desired::MountSpec;
 use crate::host::record::RecordError;
 
 /// So long a start waits for those who write into the last root. Who is frozen in the middle must not hold up a container.
@@ -34,6 +38,9 @@ pub enum RootError {
         #[source]
         source: io::Error,
     },
+    /// It does not run, and its layers and mounts can't be put together.
+    #[error("cannot put the files of the container together: {0}")]
+    Assemble(#[from] StartError),
     /// They are in another kernel's hands.
     #[error(
         "the files of a container that runs under `{0}` can't be reached from outside: its programs have a kernel of their \
@@ -47,6 +54,8 @@ pub enum RootError {
 pub struct Root {
     fd: OwnedFd,
     process: Option<ProcessRecord>,
+    /// In this order: the lock is given up when the mounts are gone.
+    _mounts: Option<Holder>,
     _lock: Option<File>,
 }
 
@@ -57,11 +66,10 @@ impl Root {
     /// When the records can't be read, or the kernel does not let us in.
     pub fn of_living(run: &Path) -> Result<Option<Self>, RootError> {
         let failed = |source: io::Error| RootError::Open { run: run.to_owned(), source };
-        let lock = match File::open(run) {
+        let lock = match lock(run, FlockOperation::LockShared) {
             Err(cause) if cause.kind() == io::ErrorKind::NotFound => return Ok(None),
             other => other.map_err(failed)?,
         };
-        flock(&lock, FlockOperation::LockShared).map_err(|errno| failed(errno.into()))?;
         let Some(process) = record::living(run)? else { return Ok(None) };
         if let (true, Some(runtime)) = (process.hidden, &process.runtime) {
             return Err(RootError::Hidden(runtime.name.clone()));
@@ -73,12 +81,29 @@ impl Root {
             return Ok(None);
         }
         let fd = opened.map_err(|errno| failed(errno.into()))?;
-        Ok(Some(Self { fd, process: Some(process), _lock: Some(lock) }))
+        Ok(Some(Self { fd, process: Some(process), _mounts: None, _lock: Some(lock) }))
+    }
+
+    /// The root of a container that does not run, with these of its mounts; `None` where it does. Nothing else can be mounted on
+    /// its layers meanwhile.
+    ///
+    /// # Errors
+    /// When the records can't be read, a part is not there, or the kernel refuses.
+    pub fn of_stopped(host: &Resolved, mounts: &[MountSpec]) -> Result<Option<Self>, RootError> {
+        let failed = |source: io::Error| RootError::Open { run: host.run.clone(), source };
+        // One that was never started has no such folder yet.
+        std::fs::create_dir_all(&host.run).map_err(failed)?;
+        let lock = lock(&host.run, FlockOperation::LockExclusive).map_err(failed)?;
+        if record::living(&host.run)?.is_some() {
+            return Ok(None);
+        }
+        let (fd, holder) = stopped::assemble(host, mounts)?;
+        Ok(Some(Self { fd, process: None, _mounts: Some(holder), _lock: Some(lock) }))
     }
 
     /// A folder in place of a container's root.
     pub fn standing_for(fd: OwnedFd) -> Self {
-        Self { fd, process: None, _lock: None }
+        Self { fd, process: None, _mounts: None, _lock: None }
     }
 
     /// The process whose root it is.
@@ -91,6 +116,12 @@ impl AsFd for Root {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.fd.as_fd()
     }
+}
+
+fn lock(run: &Path, how: FlockOperation) -> io::Result<File> {
+    let lock = File::open(run)?;
+    flock(&lock, how)?;
+    Ok(lock)
 }
 
 /// Waits until nobody writes into the last root any more, and keeps newcomers out while the returned lock is held. After

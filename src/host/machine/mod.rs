@@ -20,6 +20,7 @@ mod hook;
 mod mend;
 mod names;
 pub mod observe;
+pub mod parts;
 mod probe;
 mod remove;
 mod sandbox;

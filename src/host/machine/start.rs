@@ -1,6 +1,5 @@
 //! Starts a container's process.
 
-use std::collections::BTreeMap;
 use std::fs;
 use std::net::IpAddr;
 use std::path::Path;
@@ -8,14 +7,13 @@ use std::sync::Arc;
 
 use super::etc::{self, Surroundings};
 use super::sandbox::Live;
-use super::{Machine, MachineError, share, stop};
-use crate::desired::{ContainerSpec, EndpointSpec, MountSource, NetMode, NetworkSpec, NsMode};
+use super::{Machine, MachineError, parts, share, stop};
+use crate::desired::{ContainerSpec, EndpointSpec, NetMode, NetworkSpec, NsMode};
 use crate::host::cdi;
 use crate::host::cgroup::{Cgroup, Devices};
 use crate::host::container::{Bundle, Resolved};
 use crate::host::ledger::container::{self as ledger, Counters};
-use crate::host::volume;
-use crate::name::{ContainerId, ContainerName, Digest};
+use crate::name::{ContainerId, ContainerName};
 
 impl Machine {
     pub(super) async fn start(
@@ -62,7 +60,7 @@ impl Machine {
         Ok(warnings)
     }
 
-    /// Where the parts of a container are on this machine.
+    /// What a container is started from.
     fn resolve(
         &self,
         id: &ContainerId,
@@ -70,37 +68,14 @@ impl Machine {
         cgroup: Cgroup,
         (around, names): (Surroundings, ContainerSpec),
     ) -> Result<Resolved, MachineError> {
-        let paths = |layers: &[Digest]| layers.iter().map(|layer| self.images.layer_path(layer)).collect::<Vec<_>>();
-        let mut volumes = BTreeMap::new();
-        let mut images = BTreeMap::new();
-        for mount in &spec.mounts {
-            match &mount.source {
-                MountSource::Volume { name, .. } => {
-                    let there = volume::read(&self.paths, name)?;
-                    let there = there.ok_or_else(|| MachineError::NoVolume(spec.name.clone(), name.clone()))?;
-                    volumes.insert(name.clone(), volume::data(&self.paths, &there)?);
-                }
-                MountSource::Image { image, .. } => {
-                    images.insert(image.id.clone(), paths(&image.layers));
-                }
-                MountSource::Bind { .. } | MountSource::Tmpfs { .. } => {}
-            }
-        }
         Ok(Resolved {
-            state: self.paths.container(id),
-            run: self.paths.container_run(id),
-            layers: paths(&spec.image.layers),
-            // What `run` makes is removed when it ends: nothing of it has to reach the disk.
-            volatile: spec.oneoff,
-            volumes,
-            images,
             hosts: Some(etc::hosts(&names, &around)),
             resolv_conf: Some(etc::resolv_conf(&names, &around)),
             hostname: around.hostname,
             cgroup,
             cgroup_path: Path::new("/").join(self.layout.path_of(id, spec.resources.parent.as_deref())?),
-            hooks: Vec::new(),
             log: (spec.log.driver != "none").then(|| self.paths.logs(spec, id)),
+            ..parts::of(&self.paths, &self.images, id, spec)?
         })
     }
 

@@ -3,11 +3,12 @@
 use super::super::super::error::CliError;
 use super::super::Usage;
 use super::{Real, failed};
+use crate::desired::{ContainerSpec, MountSource, MountSpec};
 use crate::host::cgroup::{Cgroup, Layout};
 use crate::host::container::Root;
 use crate::host::container::record::{self, ProcessRecord};
 use crate::host::ledger::container as ledger;
-use crate::host::machine::observe;
+use crate::host::machine::{observe, parts};
 use crate::name::ContainerId;
 
 impl Real {
@@ -41,8 +42,19 @@ impl Real {
     }
 
     pub(super) fn root_of(&self, id: &ContainerId) -> Result<Root, CliError> {
-        let root = Root::of_living(&self.paths.container_run(id)).map_err(|e| failed(&e))?;
-        root.ok_or_else(|| CliError::failed(format!("container {} does not run", id.short())))
+        // It may start or end in between.
+        for _ in 0..3 {
+            if let Some(root) = Root::of_living(&self.paths.container_run(id)).map_err(|e| failed(&e))? {
+                return Ok(root);
+            }
+            let made = ledger::made(&self.paths, id).map_err(|e| failed(&e))?;
+            let made = made.ok_or_else(|| CliError::failed(format!("container {} is gone", id.short())))?;
+            let parts = parts::of(&self.paths, &self.images()?, id, &made.spec).map_err(|e| failed(&e))?;
+            if let Some(root) = Root::of_stopped(&parts, &lasting(&made.spec)).map_err(|e| failed(&e))? {
+                return Ok(root);
+            }
+        }
+        Err(CliError::failed(format!("container {} starts and ends all the time", id.short())))
     }
 
     pub(super) fn processes_of(&self, id: &ContainerId) -> Result<Vec<i32>, CliError> {
@@ -84,4 +96,9 @@ fn all_memory() -> u64 {
     let line = text.lines().find_map(|line| line.strip_prefix("MemTotal:"));
     let kib = line.and_then(|line| line.split_ascii_whitespace().next()?.parse::<u64>().ok());
     kib.unwrap_or_default() * 1024
+}
+
+/// The mounts whose content outlives the process: memory is gone with it.
+fn lasting(spec: &ContainerSpec) -> Vec<MountSpec> {
+    spec.mounts.iter().filter(|mount| !matches!(mount.source, MountSource::Tmpfs { .. })).cloned().collect()
 }

@@ -34,8 +34,14 @@ pub(crate) fn mount_point(host: &Resolved) -> Step<OwnedFd> {
     .map_err(doing(format!("open {}", path.display())))
 }
 
-/// Mounts the root on `point` and returns its descriptor.
+/// Mounts the root on `point` and returns its descriptor, once nobody writes into the last one any more.
 pub(crate) fn mount(host: &Resolved, point: &OwnedFd) -> Step<OwnedFd> {
+    let _lock = root::wait_for_writers(&host.run).map_err(doing("wait for who writes into the last root"))?;
+    mount_under_lock(host, point)
+}
+
+/// As [`mount`], for who holds the lock of the run folder.
+pub(crate) fn mount_under_lock(host: &Resolved, point: &OwnedFd) -> Step<OwnedFd> {
     let upper = Upper { upper: host.state.join("upper"), work: host.state.join("work"), volatile: host.volatile };
     for folder in [&upper.upper, &upper.work] {
         match fs::create_dir(folder) {
@@ -49,7 +55,6 @@ pub(crate) fn mount(host: &Resolved, point: &OwnedFd) -> Step<OwnedFd> {
     if upper.work.join("work/incompat/volatile").exists() {
         fs::remove_dir_all(upper.work.join("work/incompat")).map_err(doing("remove the mark of a volatile layer"))?;
     }
-    let _lock = root::wait_for_writers(&host.run).map_err(doing("wait for who writes into the last root"))?;
     overlay(&host.layers, Some(&upper), point)
 }
 
