@@ -226,8 +226,13 @@ services:
     let folder = project(&world, "f1", text);
     world.windlass(&folder, &["up", "-d"]).code(1).says("f1-wt-1 can't be started");
     world.windlass(&folder, &["up", "-d", "--wait", "sick"]).code(1).says("f1-sick-1 is unhealthy");
+    world.windlass(&folder, &["start", "--wait", "sick"]).code(1).says("f1-sick-1 is unhealthy");
     world.windlass(&folder, &["up", "-d", "good"]).ok();
     world.windlass(&folder, &["up", "-d", "--wait", "good"]).ok();
+    world.windlass(&folder, &["start", "--wait", "good"]).ok();
+    world.windlass(&folder, &["pause", "good"]).ok();
+    world.windlass(&folder, &["attach", "good"]).code(1).says("f1-good-1 is paused, unpause it first");
+    world.windlass(&folder, &["unpause", "good"]).ok();
     world.windlass(&folder, &["restart", "good"]).ok();
     world.windlass(&folder, &["scale", "good=2"]).ok();
     world.windlass(&folder, &["run", "--rm", "-T", "good", "echo", "hi"]).ok().says("hi");

@@ -192,10 +192,13 @@ impl<'a> Builder<'a> {
         self.dependents(container).iter().filter_map(|id| self.stops.get(id)).copied().collect()
     }
 
+    /// The signal is the one that the container was made for, unless it is killed; how long it has is what is declared now.
     fn stop_spec(&self, container: &ObservedContainer) -> StopSpec {
+        let made = container.spec.stop.clone();
         match self.desired.containers.get(&container.spec.name) {
-            Some(declared) => declared.stop.clone(),
-            None => container.spec.stop.clone(),
+            Some(declared) if declared.stop.kill => declared.stop.clone(),
+            Some(declared) => StopSpec { signal: made.signal, ..declared.stop.clone() },
+            None => made,
         }
     }
 

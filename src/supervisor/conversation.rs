@@ -63,7 +63,7 @@ impl Conversation {
         loop {
             match receive(&mut self.reader).await? {
                 Request::Apply { desired, wait } => self.apply(*desired, wait).await?,
-                Request::Edit { edit } => self.edit(&edit).await?,
+                Request::Edit { edit, wait } => self.edit(&edit, wait).await?,
                 Request::Watch => {
                     self.talk.watch();
                     self.watch().await?;
@@ -120,7 +120,7 @@ impl Conversation {
         self.answer(refusal).await
     }
 
-    async fn edit(&mut self, wanted: &Edit) -> io::Result<()> {
+    async fn edit(&mut self, wanted: &Edit, wait: bool) -> io::Result<()> {
         let _lease = self.take_lease().await?;
         let shared = self.shared.clone();
         let _holding = shared.board.put(&self.hello);
@@ -128,7 +128,7 @@ impl Conversation {
         for step in wanted.before().into_iter().chain([wanted.clone()]) {
             refusal = match shared.engine.desired() {
                 Some(current) => match edit(&current, &step, &now()) {
-                    Ok(next) => self.hold_and_report(next, false).await?,
+                    Ok(next) => self.hold_and_report(next, wait).await?,
                     Err(error) => Some(Refusal::Error { message: error.to_string() }),
                 },
                 None => Some(Refusal::Error { message: "nothing of this project was ever brought up".into() }),

@@ -53,6 +53,9 @@ pub enum Request {
     Edit {
         /// How.
         edit: Box<Edit>,
+        /// As for `Apply`.
+        #[serde(default)]
+        wait: bool,
     },
     /// Tell of everything that happens, until one side leaves.
     Watch,

@@ -37,11 +37,12 @@ const PROXIED: [i32; 5] = [libc::SIGINT, libc::SIGTERM, libc::SIGQUIT, libc::SIG
 /// Connects the terminal with the main process of a container, until it ends.
 ///
 /// # Errors
-/// A service that is not there or does not run.
+/// A service that is not there, does not run or is paused.
 pub async fn run<B: Backend>(cx: &Context<'_, B>, args: &Attach) -> Result<ExitStatus, CliError> {
     let detach_keys = terminal::detach_keys(&args.detach_keys)
         .map_err(|message| CliError::usage(format!("`--detach-keys`: {message}")))?;
     let container = Found::look_at(cx, &args.service, args.index)?;
+    exec::refuse_paused(&container)?;
     if cx.settings.dry_run {
         cx.output.line(&format!("attach to {}", container.spec.name))?;
         return Ok(ExitStatus::DONE);

@@ -117,8 +117,11 @@ pub async fn run<B: Backend>(cx: &Context<'_, B>, args: &Exec) -> Result<ExitSta
     Ok(status(relay(session, options).await.map_err(start_failed)?))
 }
 
-/// A frozen cgroup would freeze the command too, and it would never answer.
-fn refuse_paused(container: &ObservedContainer) -> Result<(), CliError> {
+/// Refuses a container that is frozen: neither it nor a command in its cgroup would ever answer.
+///
+/// # Errors
+/// A container that is paused.
+pub fn refuse_paused(container: &ObservedContainer) -> Result<(), CliError> {
     if !matches!(container.state, State::Paused { .. }) {
         return Ok(());
     }

@@ -81,6 +81,29 @@ fn pre_stop_comes_before_a_stop_but_not_before_a_kill_or_after_an_end() {
 }
 
 #[test]
+fn a_container_is_stopped_by_the_signal_that_it_was_made_for_and_killed_by_any() {
+    let mut desired = hooked();
+    let mut observed = reached(&desired);
+    of(&mut observed, "db").hooks.post_start = 2;
+    of(&mut observed, "db").hooks.pre_stop = true;
+    let made = of(&mut observed, "db");
+    made.spec.stop = StopSpec { signal: 3, ..StopSpec::default() };
+    let signal = |desired: &mut Desired, stop: StopSpec| {
+        let db = desired.containers.get_mut("p-db-1").unwrap();
+        (db.target, db.stop) = (Target::Stopped, stop);
+        let plan = plan(desired, &observed, &at(100));
+        plan.steps.iter().find_map(|step| match &step.action {
+            Action::StopContainer { signal, grace, .. } => Some((*signal, *grace)),
+            _ => None,
+        })
+    };
+    let grace = Duration::from_secs(7);
+    assert_eq!(signal(&mut desired, StopSpec { grace, ..StopSpec::default() }), Some((3, grace)));
+    let kill = StopSpec { signal: 9, grace: Duration::ZERO, kill: true };
+    assert_eq!(signal(&mut desired, kill), Some((9, Duration::ZERO)));
+}
+
+#[test]
 fn what_prepares_a_service_is_made_after_it_and_ends_before_it_starts() {
     let desired = prepared();
     let plan = plan(&desired, &Observed::default(), &at(70));

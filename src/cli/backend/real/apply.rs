@@ -134,7 +134,7 @@ pub async fn apply(
     let kills = matches!(change, Change::Edit(super::super::Edit::Kill { .. }));
     let request = match change {
         Change::Declare(desired) => Request::Apply { desired, wait: until == Until::Healthy },
-        Change::Edit(edit) => Request::Edit { edit: Box::new(edit) },
+        Change::Edit(edit) => Request::Edit { edit: Box::new(edit), wait: until == Until::Healthy },
     };
     let (mut replies, _hangup) = converse(paths, project, request, caller).await?;
     let mut outcome = Outcome::default();
