@@ -47,6 +47,12 @@ pub(super) enum Refusal {
     /// A file or folder that is mounted by itself.
     #[error("something is mounted on {}: it is left alone", .0.display())]
     Mounted(PathBuf),
+    /// What is mirrored is one file, and a folder of the image is in its place.
+    #[error(
+        "{} is a folder, and {} is none: it is left alone; let `target` name the file",
+        .target.display(), .file.display()
+    )]
+    Folder { target: PathBuf, file: PathBuf },
     /// Anything else.
     #[error("can't {doing} {}: {cause}", .path.display())]
     Failed {
@@ -316,10 +322,14 @@ impl<'a> Target<'a> {
         Ok(Change::Written)
     }
 
-    /// Takes a folder away that stands where something else is to be: no rename does that.
+    /// Takes a folder away that stands where something else is to be: no rename does that. Never the target itself: it is
+    /// the image's, and nothing in it was ever here.
     fn clear(&self, above: &Folder, name: &OsStr, path: &Path) -> Result<(), Refusal> {
         if self.kind(above, name, path)? != Some(FileType::Directory) {
             return Ok(());
+        }
+        if path.as_os_str().is_empty() {
+            return Err(Refusal::Folder { target: self.inside(path), file: self.mirror.source.to_owned() });
         }
         self.refuse_mounted(above, name, path)?;
         self.remove_tree(above, name, path)

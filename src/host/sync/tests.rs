@@ -46,9 +46,13 @@ impl World {
     }
 
     fn mirror_to(&self, target: &str, paths: &[&str], only_different: bool) -> Outcome {
+        self.mirror_from("host", target, paths, only_different)
+    }
+
+    fn mirror_from(&self, source: &str, target: &str, paths: &[&str], only_different: bool) -> Outcome {
         let root = rustix::fs::open(self.path("root"), OFlags::PATH, Mode::empty()).expect("opened");
         let mounts = Mounts::only(root.as_fd()).expect("mounts");
-        let source = fs::canonicalize(self.path("host")).expect("there");
+        let source = fs::canonicalize(self.folder.path()).expect("there").join(source);
         let paths: BTreeSet<PathBuf> = paths.iter().map(PathBuf::from).collect();
         let mirror = Mirror {
             source: &source,
@@ -141,6 +145,23 @@ fn what_has_gone_goes_but_for_what_is_not_mirrored() {
     assert_eq!(outcome.removed, ["a".into(), "d".into(), "g".into()].into());
     assert!(!world.is_there("root/app/a") && !world.is_there("root/app/d") && !world.is_there("root/app/g/h"));
     assert_eq!(world.read("root/app/g/kept/x"), "mine");
+}
+
+#[test]
+fn one_file_takes_no_folder_away() {
+    let world = World::new();
+    world.write("root/etc/conf/of-the-image", "kept");
+    world.write("host/conf", "new");
+    let mirror = || world.mirror_from("host/conf", "/etc/conf", &[""], false);
+    let Outcome { refused, .. } = mirror();
+    let [(_, why)] = refused.as_slice() else { panic!("{refused:?}") };
+    assert!(why.contains("/etc/conf is a folder") && why.contains("host/conf is none"), "{why}");
+    // Nor does a link in the place of the file, and nor does its removal.
+    fs::remove_file(world.path("host/conf")).expect("removed");
+    assert_eq!(mirror(), Outcome::default());
+    symlink("elsewhere", world.path("host/conf")).expect("linked");
+    assert_eq!(mirror().refused.len(), 1);
+    assert_eq!(world.read("root/etc/conf/of-the-image"), "kept");
 }
 
 #[test]
