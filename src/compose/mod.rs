@@ -3,7 +3,8 @@
 //! A file per pass, in the order in which [`load`] runs them: `source` (which files), `syntax` (text → tree),
 //! `interpolate`, `extends`, `reset`, `include`, `merge`, `unique`, `schema`, `forms` (short → long), `defaults`, `validate`,
 //! `paths`, `normalize`, `out` (final types), `bind` (profiles, env_files, selection, typed model), `check` (references).
-//! What an attribute takes and how each pass treats it stands in one table, `attributes`.
+//! What an attribute takes and how each pass treats it stands in one table, `attributes`. `pattern` is what `ignore`, `include`
+//! and a `.dockerignore` are made of.
 
 mod attributes;
 mod bind;
@@ -26,6 +27,7 @@ mod node;
 mod normalize;
 mod out;
 mod paths;
+pub mod pattern;
 pub mod reads;
 mod reset;
 mod scalar;

@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 
 use super::node::{Map, Node};
+use super::pattern::Patterns;
 use crate::diag::{Code, Diagnostic};
 
 /// Words of `pull_policy`, beside `every_<duration>`.
@@ -99,6 +100,19 @@ fn patterns(service: &Node, diags: &mut Vec<Diagnostic>) {
     }
 }
 
+/// Patterns of a watch rule, one text or several. Those with variables left in them cannot be judged.
+fn ignore_patterns(service: &str, key: &str, rule: &Node, diags: &mut Vec<Diagnostic>) {
+    let Some(patterns) = rule.get(key) else { return };
+    for node in patterns.as_list().unwrap_or(std::slice::from_ref(patterns)) {
+        if let Some(text) = node.as_str().filter(|text| !text.contains('$'))
+            && let Err(error) = Patterns::new([text])
+        {
+            let text = format!("a pattern of `services.{service}.develop.watch` under `{key}` is none");
+            diags.push(Diagnostic::new(Code::BadPattern, text).at(node.span, error.why));
+        }
+    }
+}
+
 /// `KEY = value` in a list gives a variable that ends in a blank, which nobody means.
 fn variables(name: &str, service: &Node, diags: &mut Vec<Diagnostic>) {
     let Some(environment) = service.get("environment") else { return };
@@ -139,6 +153,9 @@ fn service(name: &str, service: &Node, diags: &mut Vec<Diagnostic>) {
                 Diagnostic::new(Code::BadValue, format!("a rule of `services.{name}.develop.watch` has an empty path"))
                     .at(path.span, ""),
             );
+        }
+        for key in ["ignore", "include"] {
+            ignore_patterns(name, key, rule, diags);
         }
     }
     let reservations = service.get("deploy").and_then(|d| d.get("resources")).and_then(|r| r.get("reservations"));

@@ -155,6 +155,9 @@ codes! {
     NoShell "W0607" "no shell reads a command"
         "A command that is written as text is split into words, but not run by a shell: pipes, redirections and `&&` mean nothing."
         "Write `[\"sh\", \"-c\", \"...\"]`.";
+    BadPattern "E0608" "not a pattern"
+        "An entry of `ignore` or `include` is not written as in a `.dockerignore`: a `[` is never closed, a range has no end, nothing follows a `\\` or a `!`."
+        "Close the bracket; what is meant literally takes a `\\` before it.";
     UnknownReference "E0701" "a name that nothing has"
         "A service uses a service, network, volume, secret, config or model that is not declared."
         "Correct the name, or declare it at the top level.";

@@ -2,7 +2,7 @@
 //! verb's (`cli::commands::watch`).
 //!
 //! ```text
-//!  compose model ─▶ rule       what a service wants of which paths (pattern: .dockerignore's semantics)
+//!  compose model ─▶ rule       what a service wants of which paths (compose::pattern)
 //!  the kernel    ─▶ disk       notify, walks ─▶ coalesce   when a batch is due
 //!                              known: what was there, for what nobody told   limit: which folder costs most
 //!                                            ─▶ Batch
@@ -15,7 +15,6 @@ pub mod coalesce;
 pub mod disk;
 pub mod known;
 pub mod limit;
-pub mod pattern;
 pub mod rule;
 
 pub use disk::{Batch, Note, Scope, Started, Told, Watch, WatchError, start};

@@ -3,8 +3,8 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-use super::pattern::{PatternError, Patterns};
 use crate::compose::model::{Build, Hook, Mount, MountKind, Project, Service, WatchRule};
+use crate::compose::pattern::{PatternError, Patterns};
 use crate::name::ServiceName;
 
 /// What nobody wants to have told: git's own files, and those that editors make beside what is edited.

@@ -9,9 +9,9 @@ use sha2::{Digest as _, Sha256};
 
 use super::super::super::error::CliError;
 use crate::compose::model::Build;
+use crate::compose::pattern::Patterns;
 use crate::host::record::hex;
 use crate::lock::Pin;
-use crate::watch::pattern::Patterns;
 
 /// The digest of all that a build reads from this machine; `None`: its context is an address. `lock_file` is no part of
 /// it: it holds the digest.
