@@ -9,6 +9,8 @@
 
 mod support;
 
+#[path = "watch/hostile.rs"]
+mod hostile;
 #[path = "watch/images.rs"]
 mod images;
 #[path = "watch/rules.rs"]
@@ -116,6 +118,12 @@ fn root(world: &World, folder: &Path, service: &str) -> PathBuf {
     root_of(world, &ids[0]).unwrap()
 }
 
+/// What a file of a service's only container has, if it runs.
+fn inside(world: &World, folder: &Path, service: &str, path: &str) -> Option<String> {
+    let ids = ids(world, folder, service);
+    fs::read_to_string(root_of(world, ids.first()?)?.join(path)).ok()
+}
+
 #[track_caller]
 fn arrives(world: &World, path: &Path, text: &str) {
     world.wait_for(&format!("{text:?} in {}", path.display()), || fs::read_to_string(path).is_ok_and(|t| t == text));
@@ -187,6 +195,33 @@ fn initial_sync_brings_what_differs_and_a_new_container_gets_all() {
     world.windlass(&folder, &["start"]).ok();
     arrives(&world, &root(&world, &folder, "web").join("app/new"), "newer");
     world.wait_for("the removal", || !root(&world, &folder, "web").join("app/old").exists());
+    drop(watching);
+    world.windlass(&folder, &["down"]).ok();
+    world.assert_clean();
+}
+
+#[test]
+fn what_is_saved_while_nothing_is_up_arrives_when_it_is() {
+    let world = world();
+    let compose = "services:
+  web:
+    image: test
+    stop_signal: SIGKILL
+    develop: {watch: [{path: src, action: sync, target: /app}]}
+";
+    let folder = world.project("later", &[("compose.yaml", compose), ("src/a", "old"), ("src/b", "old")]);
+    let watching = Watching::start(&world, &folder, &["watch", "--no-up"]);
+    watching.says("nothing of project `later` is up");
+    fs::write(folder.join("src/a"), "one").unwrap();
+    world.windlass(&folder, &["up", "-d"]).ok();
+    world.wait_for("what came before", || inside(&world, &folder, "web", "app/a").as_deref() == Some("one"));
+    assert_eq!(inside(&world, &folder, "web", "app/b"), None, "what has not changed is not copied");
+    world.windlass(&folder, &["down"]).ok();
+    fs::write(folder.join("src/b"), "two").unwrap();
+    world.windlass(&folder, &["up", "-d"]).ok();
+    for (name, text) in [("app/a", "one"), ("app/b", "two")] {
+        world.wait_for(name, || inside(&world, &folder, "web", name).as_deref() == Some(text));
+    }
     drop(watching);
     world.windlass(&folder, &["down"]).ok();
     world.assert_clean();

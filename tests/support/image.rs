@@ -31,7 +31,13 @@ pub fn load_bare(world: &World, name: &str) {
 
 /// Loads the test image under a name, with a config (`Cmd`, `Env`, `User`, …) of its own.
 pub fn load_as(world: &World, name: &str, config: &Value) {
-    load_archive(world, &archive(name, config, &layer()));
+    load_archive(world, &archive(name, config, &layer(&[])));
+}
+
+/// Loads the test image with more symlinks: names, and what they say.
+pub fn load_with_links(world: &World, name: &str, links: &[(&str, &Path)]) {
+    let config = json!({ "Cmd": ["sleep", "100000"], "Env": ["PATH=/bin"] });
+    load_archive(world, &archive(name, &config, &layer(links)));
 }
 
 fn load_archive(world: &World, archive: &[u8]) {
@@ -60,7 +66,7 @@ fn archive(name: &str, config: &Value, layer: &[u8]) -> Vec<u8> {
     tar.into_inner().unwrap()
 }
 
-fn layer() -> Vec<u8> {
+fn layer(links: &[(&str, &Path)]) -> Vec<u8> {
     let mut tar = tar::Builder::new(Vec::new());
     for (path, mode, owner) in
         [("bin", 0o755, 0), ("etc", 0o755, 0), ("tmp", 0o1777, 0), ("data", 0o750, 1234), ("home", 0o755, 0)]
@@ -74,12 +80,13 @@ fn layer() -> Vec<u8> {
         tar.append_data(&mut header, path, &[][..]).unwrap();
     }
     file(&mut tar, "bin/busybox", &fs::read(busybox()).unwrap(), 0o755);
-    for link in LINKS {
-        let mut header = tar::Header::new_ustar();
+    let programs = LINKS.iter().map(|link| (format!("bin/{link}"), Path::new("busybox")));
+    for (name, to) in programs.chain(links.iter().map(|(name, to)| ((*name).to_owned(), *to))) {
+        let mut header = tar::Header::new_gnu();
         header.set_entry_type(tar::EntryType::Symlink);
         header.set_mode(0o777);
         header.set_size(0);
-        tar.append_link(&mut header, format!("bin/{link}"), "busybox").unwrap();
+        tar.append_link(&mut header, name, to).unwrap();
     }
     file(&mut tar, "data/content", b"from the image\n", 0o640);
     file(&mut tar, "etc/passwd", b"root:x:0:0:root:/:/bin/sh\nann:x:1234:2345:Ann:/home:/bin/sh\n", 0o644);

@@ -5,7 +5,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use super::support::world::World;
-use super::{Watching, arrives, ids, root, world};
+use super::{Watching, arrives, ids, inside, root, world};
 
 /// The first process of a service's only container.
 fn pid(world: &World, folder: &Path, service: &str) -> PathBuf {
@@ -43,6 +43,69 @@ fn restart_and_exec_come_after_the_files() {
     assert_eq!(before[2], after[2], "nobody else is");
     fs::write(folder.join("again/x"), "again").unwrap();
     watching.says("web  restart  1 file");
+    drop(watching);
+    world.windlass(&folder, &["down"]).ok();
+    world.assert_clean();
+}
+
+#[test]
+fn what_follows_a_copy_follows_it_into_a_container_made_anew() {
+    let world = world();
+    let compose = "services:
+  web:
+    image: test
+    stop_signal: SIGKILL
+    command: [sh, -c, 'cat /app/conf > /tmp/at-start; exec sleep 100000']
+    develop:
+      watch:
+        - {path: conf, action: sync+restart, target: /app}
+        - {path: code, action: sync+exec, target: /code, exec: {command: [sh, -c, 'cat /code/x >> /tmp/seen']}}
+";
+    let folder = world.project("anew", &[("compose.yaml", compose), ("conf/x", ""), ("code/x", "")]);
+    let watching = Watching::start(&world, &folder, &["watch"]);
+    let has = |path: &str, text: &str| inside(&world, &folder, "web", path).as_deref() == Some(text);
+    fs::write(folder.join("code/x"), "1").unwrap();
+    world.wait_for("the command", || has("tmp/seen", "1"));
+    fs::write(folder.join("conf/conf"), "new").unwrap();
+    watching.says("web  restart after sync  ");
+    world.wait_for("the restart", || has("tmp/at-start", "new"));
+    let before = ids(&world, &folder, "web");
+    world.windlass(&folder, &["up", "-d", "--force-recreate"]).ok();
+    assert_ne!(ids(&world, &folder, "web"), before);
+    world.wait_for("the command in the new one", || has("tmp/seen", "1"));
+    world.wait_for("the restart of the new one", || has("tmp/at-start", "new"));
+    // One that is stopped meanwhile has it after its files.
+    world.windlass(&folder, &["stop"]).ok();
+    fs::write(folder.join("code/x"), "2").unwrap();
+    world.windlass(&folder, &["start"]).ok();
+    world.wait_for("the command when it runs again", || has("tmp/seen", "12"));
+    drop(watching);
+    world.windlass(&folder, &["down"]).ok();
+    world.assert_clean();
+}
+
+#[test]
+fn the_last_rule_may_go_and_come_again() {
+    let world = world();
+    let service = "services:\n  web:\n    image: test\n    stop_signal: SIGKILL\n    env_file: web.env\n";
+    let rules = "    develop: {watch: [{path: src, action: sync, target: /app}, {path: code, action: sync+exec, target: /code, exec: {command: 'true'}}]}\n";
+    let with = format!("{service}{rules}");
+    let files = [("compose.yaml", with.as_str()), ("web.env", "A=1\n"), ("src/x", ""), ("code/x", "")];
+    let folder = world.project("last", &files);
+    let watching = Watching::start(&world, &folder, &["watch", "--apply-config"]);
+    // What its rules have begun ends without them.
+    fs::write(folder.join("code/x"), "1").unwrap();
+    fs::write(folder.join("src/x"), "1").unwrap();
+    fs::write(folder.join("compose.yaml"), service).unwrap();
+    watching.says("nothing is left under `develop.watch`");
+    fs::write(folder.join("web.env"), "A=2\n").unwrap();
+    watching.says("web.env: applied");
+    fs::write(folder.join("compose.yaml"), &with).unwrap();
+    world.wait_for("the rule that has come again", || {
+        fs::write(folder.join("src/y"), "y").unwrap();
+        inside(&world, &folder, "web", "app/y").as_deref() == Some("y")
+    });
+    assert!(!watching.log().contains("error:"), "{}", watching.log());
     drop(watching);
     world.windlass(&folder, &["down"]).ok();
     world.assert_clean();
@@ -92,7 +155,12 @@ fn what_cannot_be_watched_is_told() {
     let rebuild = "services:\n  web:\n    image: test\n    develop: {watch: [{path: ., action: rebuild}]}\n";
     fs::write(folder.join("compose.yaml"), rebuild).unwrap();
     world.windlass(&folder, &["watch"]).code(1).says("compose.yaml:4:").says("has no `build:`");
-    world.windlass(&folder, &["up", "-d", "--watch"]).code(1).says("--watch");
+    for flags in [&["-d", "--watch"][..], &["-d", "--apply-config"], &["--apply-config"], &["--no-build", "--watch"]] {
+        world.windlass(&folder, &[&["up"], flags].concat()).code(1).says("--watch");
+    }
+    let rebuild = "services:\n  web:\n    build: .\n    develop: {watch: [{path: ., action: rebuild}]}\n";
+    fs::write(folder.join("compose.yaml"), rebuild).unwrap();
+    world.windlass(&folder, &["up", "--frozen", "--watch"]).code(1).says("`--frozen` builds nothing");
     let text = "services:\n  web:\n    image: test\n    develop: {watch: [{path: src, action: sync, target: /app}]}\n";
     fs::write(folder.join("compose.yaml"), text).unwrap();
     fs::create_dir_all(folder.join("src/locked")).unwrap();

@@ -104,10 +104,10 @@ pub struct Up {
     #[arg(long)]
     pub timestamps: bool,
     /// Copy files into containers, rebuild or restart them when files change
-    #[arg(short, long, conflicts_with_all = ["detach", "wait", "no_start"])]
+    #[arg(short, long, conflicts_with_all = ["detach", "wait", "no_start", "no_build"])]
     pub watch: bool,
     /// With --watch: apply changes of the compose files themselves, not only show their plan
-    #[arg(long, requires = "watch")]
+    #[arg(long)]
     pub apply_config: bool,
     /// Wait until all run and are healthy; implies --detach
     #[arg(long)]
@@ -131,6 +131,10 @@ impl Up {
         }
         if self.wait_timeout.is_some() && !self.wait {
             return Err(CliError::usage("`--wait-timeout` goes with `--wait`"));
+        }
+        // clap's own `requires` says nothing where `-d` excludes what is required.
+        if self.apply_config && !self.watch {
+            return Err(CliError::usage("`--apply-config` goes with `--watch`"));
         }
         self.lock.check(self.build, self.pull.and_then(Pull::policy))
     }

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::mpsc::UnboundedSender;
 
 use crate::compose::model::{Hook, Project};
-use crate::name::ServiceName;
+use crate::name::{ContainerId, ServiceName};
 use crate::watch::{Action, Rule};
 
 use super::super::super::backend::{Backend, Change, Edit, ExecWish, Loaded, Outcome, Recreate, Stdio, Until, UpWish};
@@ -18,6 +18,7 @@ use super::super::super::error::CliError;
 use super::super::super::progress::Tell;
 use super::super::{build, exec};
 use super::config;
+use super::replicas::Arrived;
 use super::{Options, Said, line};
 
 /// A restart for each file of a burst would be one too many: so long nothing more must have come.
@@ -29,14 +30,24 @@ const LONGEST: Duration = Duration::from_secs(2);
 #[derive(Clone, Debug, Default)]
 pub struct Work {
     /// Files that asked for it, by service.
-    rebuild: BTreeMap<ServiceName, usize>,
-    restart: BTreeMap<ServiceName, (usize, Action)>,
-    /// The rules themselves: by the time it is done, the session may have others.
-    exec: Vec<(Rule, usize)>,
+    rebuild: BTreeMap<ServiceName, BTreeSet<PathBuf>>,
+    restart: BTreeMap<ServiceName, (BTreeSet<PathBuf>, Action)>,
+    exec: Vec<Exec>,
     services: BTreeSet<ServiceName>,
     files: BTreeSet<PathBuf>,
     since: Option<Instant>,
     last: Option<Instant>,
+}
+
+/// A command of a rule that is owed to containers.
+#[derive(Clone, Debug)]
+pub struct Exec {
+    /// The rule itself: by the time it is done, the session may have others.
+    rule: Rule,
+    /// Files that asked for it.
+    paths: BTreeSet<PathBuf>,
+    /// Where they have arrived; `None`: what was there has been made anew, so wherever the service runs.
+    containers: Option<BTreeSet<ContainerId>>,
 }
 
 /// What came of it.
@@ -44,6 +55,8 @@ pub struct Work {
 pub struct Followed {
     /// The project as its files have it now, where they were changed and apply.
     pub loaded: Option<Box<Loaded>>,
+    /// What waits until files have arrived in containers that were made anew.
+    pub owed: Vec<Exec>,
 }
 
 impl Work {
@@ -51,28 +64,53 @@ impl Work {
         self.since.is_none()
     }
 
-    /// `count` files of a rule have changed.
-    pub fn add(&mut self, rule: &Rule, count: usize, since: Instant) {
+    /// Files of a rule have changed here: what needs no copy, or starts what does not run and can't get one.
+    pub fn changed(&mut self, rule: &Rule, paths: BTreeSet<PathBuf>, since: Instant) {
         let service = rule.service.clone();
         match rule.action {
-            Action::Sync => return,
-            Action::Rebuild => *self.rebuild.entry(service.clone()).or_default() += count,
-            Action::Restart | Action::SyncRestart => {
-                self.restart.entry(service.clone()).or_insert((0, rule.action)).0 += count;
-            }
-            Action::SyncExec => self.add_exec(rule, count),
+            // It follows the files ([`Work::arrived`]).
+            Action::Sync | Action::SyncExec => return,
+            Action::Rebuild => self.rebuild.entry(service.clone()).or_default().extend(paths),
+            Action::Restart | Action::SyncRestart => self.add_restart(rule, paths),
         }
         self.services.insert(service);
         self.heard(since);
     }
 
-    fn add_exec(&mut self, rule: &Rule, count: usize) {
+    /// Files have arrived in containers: also in those that were made anew or did not run when the files changed.
+    pub fn arrived(&mut self, arrived: Arrived, since: Instant) {
+        let Arrived { rule, paths, containers } = arrived;
+        match rule.action {
+            Action::Sync | Action::Rebuild | Action::Restart => return,
+            Action::SyncRestart => self.add_restart(&rule, paths),
+            Action::SyncExec => self.add_exec(Exec { rule: rule.clone(), paths, containers: Some(containers) }),
+        }
+        self.services.insert(rule.service);
+        self.heard(since);
+    }
+
+    /// A command is still to be run.
+    pub fn owe(&mut self, exec: Exec) {
+        self.services.insert(exec.rule.service.clone());
+        self.add_exec(exec);
+        self.heard(Instant::now());
+    }
+
+    fn add_restart(&mut self, rule: &Rule, paths: BTreeSet<PathBuf>) {
+        let (all, _) = self.restart.entry(rule.service.clone()).or_insert((BTreeSet::new(), rule.action));
+        all.extend(paths);
+    }
+
+    fn add_exec(&mut self, new: Exec) {
+        let rule = &new.rule;
         let same =
             |known: &Rule| (&known.service, &known.path, &known.target) == (&rule.service, &rule.path, &rule.target);
-        match self.exec.iter_mut().find(|(known, _)| same(known)) {
-            Some((_, sum)) => *sum += count,
-            None => self.exec.push((rule.clone(), count)),
-        }
+        let Some(exec) = self.exec.iter_mut().find(|exec| same(&exec.rule)) else { return self.exec.push(new) };
+        exec.paths.extend(new.paths);
+        exec.containers = exec.containers.take().zip(new.containers).map(|(mut all, more)| {
+            all.extend(more);
+            all
+        });
     }
 
     /// A file of the project itself has changed.
@@ -116,14 +154,18 @@ pub async fn follow<B: Backend>(
 ) -> Followed {
     let since = work.since.unwrap_or_else(Instant::now);
     let follow = Follow { cx, project, options, since, say };
+    let anew = follow.rebuild(&work.rebuild).await;
     // What is made anew needs no restart.
-    work.restart.retain(|service, _| !work.rebuild.contains_key(service));
-    follow.rebuild(&work.rebuild).await;
+    work.restart.retain(|service, _| !anew.contains(service));
     follow.restart(&work.restart).await;
-    for (rule, count) in &work.exec {
-        follow.exec(rule, *count).await;
-    }
     let mut followed = Followed::default();
+    for exec in work.exec {
+        if anew.contains(&exec.rule.service) {
+            followed.owed.push(Exec { containers: None, ..exec });
+        } else {
+            follow.exec(&exec).await;
+        }
+    }
     if !work.files.is_empty() {
         let changed = config::changed(cx, &work.files, &follow.options, &follow.say).await;
         followed.loaded = follow.told(changed).flatten().map(Box::new);
@@ -146,7 +188,30 @@ impl<B: Backend> Follow<'_, B> {
         self.say(Said::Line(line(service, action, count, self.since.elapsed())));
     }
 
-    async fn rebuild(&self, services: &BTreeMap<ServiceName, usize>) {
+    /// Returns those of the services whose containers have been made anew: an image may come out as it was.
+    async fn rebuild(&self, services: &BTreeMap<ServiceName, BTreeSet<PathBuf>>) -> BTreeSet<ServiceName> {
+        if services.is_empty() {
+            return BTreeSet::new();
+        }
+        let before = self.containers();
+        self.build(services).await;
+        let after = self.containers();
+        let is_same = |service: &ServiceName| before.get(service) == after.get(service);
+        services.keys().filter(|service| !is_same(service)).cloned().collect()
+    }
+
+    /// The containers that there are.
+    fn containers(&self) -> BTreeMap<ServiceName, BTreeSet<ContainerId>> {
+        let mut found: BTreeMap<ServiceName, BTreeSet<ContainerId>> = BTreeMap::new();
+        if let Some(observed) = self.told(self.cx.backend.observe(&self.project.name)) {
+            for (id, container) in observed.containers {
+                found.entry(container.spec.service).or_default().insert(id);
+            }
+        }
+        found
+    }
+
+    async fn build(&self, services: &BTreeMap<ServiceName, BTreeSet<PathBuf>>) {
         let mut built = Vec::new();
         for service in services.keys() {
             match build::again(self.cx, &self.project, service, self.options.quiet).await {
@@ -161,7 +226,7 @@ impl<B: Backend> Follow<'_, B> {
             return;
         }
         for service in &built {
-            self.done(service, Action::Rebuild.word(), services[service]);
+            self.done(service, Action::Rebuild.word(), services[service].len());
         }
         if self.options.prune {
             self.told(self.cx.backend.image_prune(false));
@@ -193,7 +258,7 @@ impl<B: Backend> Follow<'_, B> {
         outcome_of(&outcome, &self.say)
     }
 
-    async fn restart(&self, services: &BTreeMap<ServiceName, (usize, Action)>) {
+    async fn restart(&self, services: &BTreeMap<ServiceName, (BTreeSet<PathBuf>, Action)>) {
         if services.is_empty() {
             return;
         }
@@ -201,19 +266,26 @@ impl<B: Backend> Follow<'_, B> {
         if self.told(self.apply(Change::Edit(edit)).await).is_none() {
             return;
         }
-        for (service, (count, action)) in services {
-            self.done(service, if *action == Action::SyncRestart { "restart after sync" } else { "restart" }, *count);
+        for (service, (paths, action)) in services {
+            let what = if *action == Action::SyncRestart { "restart after sync" } else { "restart" };
+            self.done(service, what, paths.len());
         }
     }
 
-    /// Runs the command of a rule in every replica.
-    async fn exec(&self, rule: &Rule, count: usize) {
+    /// Runs the command of a rule in every replica that it is owed to.
+    async fn exec(&self, exec: &Exec) {
+        let rule = &exec.rule;
         let Some(hook) = &rule.exec else { return };
         let Some(observed) = self.told(self.cx.backend.observe(&self.project.name)) else { return };
-        let replicas = observed
+        let owed = |id: &ContainerId| exec.containers.as_ref().is_none_or(|containers| containers.contains(id));
+        let replicas: Vec<_> = observed
             .containers
             .iter()
-            .filter(|(_, one)| one.spec.service == rule.service && !one.spec.oneoff && one.is_running());
+            .filter(|(id, one)| one.spec.service == rule.service && !one.spec.oneoff && one.is_running() && owed(id))
+            .collect();
+        if replicas.is_empty() {
+            return;
+        }
         let mut all = true;
         for (id, container) in replicas {
             let run = async {
@@ -231,7 +303,7 @@ impl<B: Backend> Follow<'_, B> {
             }
         }
         if all {
-            self.done(&rule.service, "exec", count);
+            self.done(&rule.service, "exec", exec.paths.len());
         }
     }
 }

@@ -143,7 +143,7 @@ async fn dry_run<B: Backend>(
     options: &Options,
     no_up: bool,
 ) -> Result<ExitStatus, CliError> {
-    let rules = session::rules_of(cx, project, &options.wish.services)?;
+    let rules = session::rules_of(cx, project, &options.wish)?;
     if !no_up {
         let desired = change::compile(cx, project, &options.wish).await?;
         change::show_plan(cx, &project.name, &Change::Declare(Box::new(desired))).await?;

@@ -88,6 +88,29 @@ pub struct Finished {
     ended: Instant,
 }
 
+/// What a finished job is worth.
+#[derive(Default)]
+pub struct Taken {
+    /// What was done, a line each.
+    pub lines: Vec<String>,
+    /// What was not.
+    pub warnings: Vec<String>,
+    /// By rule: what arrived where.
+    pub arrived: Vec<Arrived>,
+    /// The earliest of the changes that led to it.
+    pub since: Option<Instant>,
+}
+
+/// Files that are other now in some containers than they were.
+pub struct Arrived {
+    /// By which rule.
+    pub rule: Rule,
+    /// Here: what was written or removed there.
+    pub paths: BTreeSet<PathBuf>,
+    /// There.
+    pub containers: BTreeSet<ContainerId>,
+}
+
 impl Replicas {
     /// Without containers; `paths` are those that stand there now, `links` the symlinks among them.
     pub fn new(rules: Arc<Vec<Rule>>, paths: &BTreeSet<PathBuf>, links: &BTreeSet<PathBuf>) -> Self {
@@ -168,9 +191,9 @@ impl Replicas {
         self.containers.values().filter(concerned).any(|container| container.is_ready(now))
     }
 
-    /// Whether anything waits for a container to run.
+    /// Whether anything waits for a container to run, or to be made.
     pub fn waits(&self) -> bool {
-        self.containers.values().any(Container::lacks)
+        self.containers.values().any(Container::lacks) || self.seen.iter().any(|seen| !seen.is_empty())
     }
 
     /// When a container that nothing could be written into is to be tried again.
@@ -197,31 +220,34 @@ impl Replicas {
         Some(Job { parts, rules: self.rules.clone(), since })
     }
 
-    /// Takes a finished job back: what is left of it, and the lines and warnings that it is worth.
-    pub fn take(&mut self, finished: Finished) -> (Vec<String>, Vec<String>) {
-        let mut done: BTreeMap<(ServiceName, &'static str), BTreeSet<PathBuf>> = BTreeMap::new();
-        let mut warnings = Vec::new();
+    /// Takes a finished job back: what is left of it is kept.
+    pub fn take(&mut self, finished: Finished) -> Taken {
+        let mut taken = Taken { since: Some(finished.since), ..Taken::default() };
+        let mut arrived: BTreeMap<usize, Arrived> = BTreeMap::new();
         // Under other rules than now, nothing need be kept: all that was ever told is compared again ([`Self::succeed`]).
         let current = Arc::ptr_eq(&finished.rules, &self.rules);
         for (part, result) in finished.parts {
             let rule = &finished.rules[part.rule];
             match result {
                 Ok(outcome) => {
-                    let paths = outcome.written.iter().chain(&outcome.removed).map(|path| rule.path.join(path));
-                    done.entry((rule.service.clone(), rule.action.word())).or_default().extend(paths);
-                    warnings.extend(outcome.refused.iter().map(|(_, why)| format!("{}: {why}", part.replica.name)));
-                    if current && !outcome.links.is_empty() {
-                        Arc::make_mut(&mut self.links[part.rule]).extend(outcome.links);
+                    let other = outcome.written.iter().chain(&outcome.removed).map(|path| rule.path.join(path));
+                    let other: BTreeSet<PathBuf> = other.collect();
+                    if !other.is_empty() {
+                        let none =
+                            || Arrived { rule: rule.clone(), paths: BTreeSet::new(), containers: BTreeSet::new() };
+                        let arrived = arrived.entry(part.rule).or_insert_with(none);
+                        arrived.paths.extend(other);
+                        arrived.containers.insert(part.id.clone());
                     }
-                    if current
-                        && let Some(container) = self.containers.get_mut(&part.id)
-                        && !outcome.left.is_empty()
-                    {
-                        container.todo.entry(part.rule).or_default().changed.extend(outcome.left);
+                    taken
+                        .warnings
+                        .extend(outcome.refused.iter().map(|(_, why)| format!("{}: {why}", part.replica.name)));
+                    if current {
+                        self.keep_rest(&part, outcome);
                     }
                 }
                 Err(error) => {
-                    warnings.push(with_causes(&error));
+                    taken.warnings.push(with_causes(&error));
                     if current && let Some(container) = self.containers.get_mut(&part.id) {
                         container.todo.entry(part.rule).or_default().add(part.todo);
                         container.again = Some(Instant::now() + AGAIN);
@@ -229,11 +255,31 @@ impl Replicas {
                 }
             }
         }
-        let time = finished.ended.saturating_duration_since(finished.since);
-        let lines = done.into_iter().filter(|(_, paths)| !paths.is_empty());
-        let lines = lines.map(|((service, action), paths)| super::line(&service, action, paths.len(), time));
-        (lines.collect(), warnings)
+        taken.arrived = arrived.into_values().collect();
+        taken.lines = lines(&taken.arrived, finished.ended.saturating_duration_since(finished.since));
+        taken
     }
+
+    /// Keeps what a container has not got yet, and what was made a symlink in it.
+    fn keep_rest(&mut self, part: &Part, outcome: Outcome) {
+        if !outcome.links.is_empty() {
+            Arc::make_mut(&mut self.links[part.rule]).extend(outcome.links);
+        }
+        if let Some(container) = self.containers.get_mut(&part.id)
+            && !outcome.left.is_empty()
+        {
+            container.todo.entry(part.rule).or_default().changed.extend(outcome.left);
+        }
+    }
+}
+
+/// One line for each service and action.
+fn lines(arrived: &[Arrived], time: Duration) -> Vec<String> {
+    let mut done: BTreeMap<(&ServiceName, &'static str), BTreeSet<&PathBuf>> = BTreeMap::new();
+    for Arrived { rule, paths, .. } in arrived {
+        done.entry((&rule.service, rule.action.word())).or_default().extend(paths);
+    }
+    done.into_iter().map(|((service, action), paths)| super::line(service, action, paths.len(), time)).collect()
 }
 
 impl Job {
@@ -287,3 +333,6 @@ fn one(rule: &Rule, part: &Part) -> Result<Outcome, SyncError> {
     outcome.left.extend(compared.left);
     Ok(outcome)
 }
+
+#[cfg(test)]
+mod tests;

@@ -12,12 +12,11 @@ use tokio::task::JoinHandle;
 
 use crate::compose::model::Project;
 use crate::diag::Diagnostics;
-use crate::name::ServiceName;
 use crate::watch::disk::read_ignore;
 use crate::watch::rule::{Rules, rules};
 use crate::watch::{Action, Batch, Note, Scope, Started, Told, start};
 
-use super::super::super::backend::{Backend, Event, Loaded};
+use super::super::super::backend::{Backend, Event, Loaded, LockUse, UpWish};
 use super::super::super::context::Context;
 use super::super::super::error::CliError;
 use super::follow::{Followed, Work, follow};
@@ -68,15 +67,8 @@ fn together(errors: impl Iterator<Item = CliError>) -> CliError {
 ///
 /// # Errors
 /// Rules that can't be followed; no rule at all.
-pub fn rules_of<B: Backend>(
-    cx: &Context<'_, B>,
-    project: &Project,
-    services: &[ServiceName],
-) -> Result<Rules, CliError> {
-    let named = services.iter().cloned().collect();
-    let found = rules(project, &named, &read_ignore).map_err(|errors| {
-        together(errors.iter().map(|error| cx.backend.explain(&error.path, &error.message, error.help.as_deref())))
-    })?;
+pub fn rules_of<B: Backend>(cx: &Context<'_, B>, project: &Project, wish: &UpWish) -> Result<Rules, CliError> {
+    let found = rules_left(cx, project, wish)?;
     if found.rules.is_empty() && found.warnings.is_empty() {
         return Err(CliError::with_help(
             "none of the services has anything under `develop.watch`",
@@ -86,13 +78,30 @@ pub fn rules_of<B: Backend>(
     Ok(found)
 }
 
+/// As [`rules_of`], but there may be none.
+fn rules_left<B: Backend>(cx: &Context<'_, B>, project: &Project, wish: &UpWish) -> Result<Rules, CliError> {
+    let named = wish.services.iter().cloned().collect();
+    let found = rules(project, &named, &read_ignore).map_err(|errors| {
+        together(errors.iter().map(|error| cx.backend.explain(&error.path, &error.message, error.help.as_deref())))
+    })?;
+    match found.rules.iter().find(|rule| rule.action == Action::Rebuild) {
+        Some(rule) if wish.lock == LockUse::Frozen => Err(CliError::usage(format!(
+            "`--frozen` builds nothing, and service `{}` is to be rebuilt when {} changes: watch without `--frozen`, or \
+             name services without `rebuild`",
+            rule.service,
+            rule.path.display()
+        ))),
+        _ => Ok(found),
+    }
+}
+
 impl<'a, B: Backend> Session<'a, B> {
     /// Begins to watch: what changes from now on is not missed, though nothing is done before [`Session::begin`].
     ///
     /// # Errors
     /// Rules that can't be followed; a kernel that lets nobody watch.
     pub fn new(cx: &'a Context<'a, B>, loaded: Loaded, options: Options) -> Result<Self, CliError> {
-        let found = rules_of(cx, &loaded.project, &options.wish.services)?;
+        let found = rules_of(cx, &loaded.project, &options.wish)?;
         let rules = Arc::new(found.rules);
         let (started, watch) = begin_watch(&rules, &loaded.files)?;
         let (say, said) = mpsc::unbounded_channel();
@@ -131,6 +140,7 @@ impl<'a, B: Backend> Session<'a, B> {
         if self.events.is_none() {
             let text = format!("nothing of project `{}` is up: changes wait for it", self.project.name);
             self.queue.push_back(Said::Warning(text));
+            self.look_again();
         }
         Ok(())
     }
@@ -222,7 +232,7 @@ impl<'a, B: Backend> Session<'a, B> {
         }
     }
 
-    /// While files wait for a project that is not up, it is looked for now and then; else nothing is done.
+    /// While a project that is not up is to get files, it is looked for now and then; else nothing is done.
     fn look_again(&mut self) {
         if self.events.is_none() && self.again.is_none() && self.replicas.waits() {
             self.again = Some(Instant::now() + AGAIN);
@@ -239,9 +249,11 @@ impl<'a, B: Backend> Session<'a, B> {
 
     fn synced(&mut self, finished: Result<Finished, tokio::task::JoinError>) -> Result<(), CliError> {
         let finished = finished.map_err(|error| CliError::failed(format!("the thread that copies files: {error}")))?;
-        let (lines, warnings) = self.replicas.take(finished);
-        self.queue.extend(lines.into_iter().map(Said::Line));
-        for warning in warnings {
+        let taken = self.replicas.take(finished);
+        self.queue.extend(taken.lines.into_iter().map(Said::Line));
+        let since = taken.since.unwrap_or_else(Instant::now);
+        taken.arrived.into_iter().for_each(|arrived| self.work.arrived(arrived, since));
+        for warning in taken.warnings {
             if self.told.insert(warning.clone()) {
                 self.queue.push_back(Said::Warning(warning));
             }
@@ -270,10 +282,10 @@ impl<'a, B: Backend> Session<'a, B> {
 
     fn batch(&mut self, batch: &Batch) {
         self.replicas.changed(batch);
-        for rule in self.rules.iter().filter(|rule| rule.action != Action::Sync) {
-            let count = batch.paths.iter().filter(|path| rule.takes(path).is_some()).count();
-            if count > 0 {
-                self.work.add(rule, count, batch.since);
+        for rule in self.rules.iter().filter(|rule| !matches!(rule.action, Action::Sync | Action::SyncExec)) {
+            let paths: BTreeSet<_> = batch.paths.iter().filter(|path| rule.takes(path).is_some()).cloned().collect();
+            if !paths.is_empty() {
+                self.work.changed(rule, paths, batch.since);
             }
         }
         for file in self.files.intersection(&batch.paths) {
@@ -304,12 +316,13 @@ impl<'a, B: Backend> Session<'a, B> {
         if let Some(loaded) = followed.loaded {
             self.change_rules(*loaded)?;
         }
+        followed.owed.into_iter().for_each(|exec| self.work.owe(exec));
         self.connect()
     }
 
     /// The project's files have changed, and with them perhaps the rules.
     fn change_rules(&mut self, loaded: Loaded) -> Result<(), CliError> {
-        let found = rules_of(self.cx, &loaded.project, &self.options.wish.services)?;
+        let found = rules_left(self.cx, &loaded.project, &self.options.wish)?;
         let rules = Arc::new(found.rules);
         let (started, watch) = begin_watch(&rules, &loaded.files)?;
         // What the one before has heard and not told yet.
@@ -320,6 +333,10 @@ impl<'a, B: Backend> Session<'a, B> {
         replicas.succeed(&self.replicas);
         (self.replicas, self.rules, self.files) = (replicas, rules, loaded.files);
         self.project = Rc::new(loaded.project);
+        if self.rules.is_empty() {
+            let text = "nothing is left under `develop.watch`: only the project's own files are watched";
+            self.queue.push_back(Said::Line(text.to_owned()));
+        }
         self.queue.extend(found.warnings.into_iter().map(Said::Warning));
         started.notes.iter().for_each(|note| self.note(note));
         Ok(())

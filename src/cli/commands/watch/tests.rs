@@ -15,6 +15,6 @@ async fn without_a_rule_there_is_nothing_to_watch() {
     let fake = Fake::shop();
     let (output, _, _) = Output::captured(false);
     let cx = context(&fake, &output);
-    let error = session::rules_of(&cx, &fake.project, &[]).expect_err("no rule");
+    let error = session::rules_of(&cx, &fake.project, &UpWish::default()).expect_err("no rule");
     assert!(error.to_string().contains("develop.watch"), "{error}");
 }
