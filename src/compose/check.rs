@@ -6,13 +6,22 @@ use super::bind::services;
 use super::node::{Kind, Map, Node};
 use crate::diag::{Code, Diagnostic};
 
+/// What was found wrong before: what seems to be missing may be there, misspelt.
+pub struct Wrong {
+    /// Services with anything wrong in them.
+    pub services: BTreeSet<String>,
+    /// Top-level keys that nobody knows.
+    pub sections: Vec<String>,
+}
+
 /// Checks the enabled services of a finished tree against each other and against `disabled` ones.
-/// Those in `bad` have something wrong with them already, and are not looked at.
-pub fn check(tree: &Node, disabled: &Map, bad: &BTreeSet<String>, diags: &mut Vec<Diagnostic>) {
+pub fn check(tree: &Node, disabled: &Map, wrong: &Wrong, diags: &mut Vec<Diagnostic>) {
     let mut names: BTreeMap<&str, &str> = BTreeMap::new();
-    for (name, service) in services(tree).filter(|(name, _)| !bad.contains(*name)) {
-        let mut check = Check { tree, disabled, name, service, diags };
-        check.image();
+    for (name, service) in services(tree) {
+        let mut check = Check { tree, disabled, wrong, name, service, diags };
+        if !wrong.services.contains(name) {
+            check.image();
+        }
         check.networks();
         check.dependencies();
         check.mounts();
@@ -48,6 +57,7 @@ pub fn check(tree: &Node, disabled: &Map, bad: &BTreeSet<String>, diags: &mut Ve
 struct Check<'a> {
     tree: &'a Node,
     disabled: &'a Map,
+    wrong: &'a Wrong,
     name: &'a str,
     service: &'a Node,
     diags: &'a mut Vec<Diagnostic>,
@@ -64,6 +74,12 @@ impl Check<'_> {
             let text = format!("service `{}` has neither `image` nor `build`", self.name);
             self.error(Code::MissingKey, text, self.service, "an image or a build is needed here");
         }
+    }
+
+    /// Two values that must be equal and are not.
+    fn contradiction(&mut self, text: String, one: &Node, other: &Node, help: &str) {
+        let diag = Diagnostic::new(Code::Contradiction, text).at(one.span, "here").at(other.span, "and here");
+        self.diags.push(diag.help(help));
     }
 
     /// A build context that is another service must be one that is built.
@@ -93,7 +109,7 @@ impl Check<'_> {
             && other != own
         {
             let text = format!("service `{}` has two addresses on its primary network", self.name);
-            self.diags.push(Diagnostic::new(Code::Contradiction, text).at(own.span, "here").at(other.span, "and here"));
+            self.contradiction(text, own, other, "keep the one of the network, or make them equal");
         }
     }
 
@@ -114,7 +130,12 @@ impl Check<'_> {
     }
 
     fn known(&self, section: &str, name: &str) -> bool {
-        self.tree.get(section).is_some_and(|section| section.get(name).is_some())
+        match self.tree.get(section) {
+            Some(Node { kind: Kind::Map(map), .. }) if map.contains_key(name) => true,
+            // What is no mapping was told; what is misspelt (`volume:`) is meant.
+            Some(node) if node.as_map().is_none() && !node.is_null() => true,
+            _ => self.wrong.sections.iter().any(|key| crate::diag::nearest(key, [section]).is_some()),
+        }
     }
 
     fn networks(&mut self) {
@@ -176,9 +197,14 @@ impl Check<'_> {
         for tmpfs in items(self.service, "tmpfs") {
             let target =
                 super::paths::clean_target(tmpfs.as_str().unwrap_or_default().split(':').next().unwrap_or_default());
-            if targets.contains_key(&target) {
+            if let Some(volume) = targets.get(&target) {
                 let text = format!("service `{}` has two mounts on `{target}`", self.name);
-                self.error(Code::TwoMounts, text, tmpfs, "a volume is there already");
+                self.diags.push(
+                    Diagnostic::new(Code::TwoMounts, text)
+                        .at(tmpfs.span, "here")
+                        .at(volume.get("target").map_or(volume.span, |target| target.span), "and here")
+                        .help("take one of them out: what is in memory hides the volume"),
+                );
             }
         }
     }
@@ -189,7 +215,13 @@ impl Check<'_> {
         let platforms = items(build, "platforms");
         if !platforms.is_empty() && !platforms.contains(platform) {
             let text = format!("service `{}` runs on a platform that it is not built for", self.name);
-            self.error(Code::Contradiction, text, platform, "add it to `build.platforms`");
+            let shown = platform.as_str().unwrap_or_default();
+            self.diags.push(
+                Diagnostic::new(Code::Contradiction, text)
+                    .at(platform.span, "is run")
+                    .at(build.get("platforms").unwrap_or(build).place(), "are built")
+                    .help(format!("add `{shown}` to `build.platforms`")),
+            );
         }
     }
 
@@ -224,13 +256,24 @@ impl Check<'_> {
             ("pids_limit", side("limits"), "pids"),
         ];
         for (key, there, other) in rules {
-            if let (Some(here), Some(there)) = (self.service.get(key), there)
-                && there.get(other).is_none_or(|there| there != here)
-            {
-                let text = format!("service `{}` says `{key}` and `deploy.resources` differently", self.name);
-                self.diags.push(
-                    Diagnostic::new(Code::Contradiction, text).at(here.span, "here").at(there.place(), "and here"),
-                );
+            let (Some(here), Some(there)) = (self.service.get(key), there) else { continue };
+            match there.get(other) {
+                Some(there) if there == here => {}
+                Some(there) => {
+                    let text = format!("service `{}` says `{key}` and `deploy.resources` differently", self.name);
+                    self.contradiction(text, here, there, "keep one of them, or make them equal");
+                }
+                None => {
+                    let text =
+                        format!("service `{}` has `{key}`, but its `deploy.resources` say nothing of it", self.name);
+                    let help = format!("move it there, as `{other}`");
+                    self.diags.push(
+                        Diagnostic::new(Code::Contradiction, text)
+                            .at(here.span, "here")
+                            .at(there.place(), format!("no `{other}` here"))
+                            .help(help),
+                    );
+                }
             }
         }
         self.scale(deploy.get("replicas"));
@@ -242,8 +285,7 @@ impl Check<'_> {
             && scale != replicas
         {
             let text = format!("service `{}` says `scale` and `deploy.replicas` differently", self.name);
-            self.diags
-                .push(Diagnostic::new(Code::Contradiction, text).at(scale.span, "here").at(replicas.span, "and here"));
+            self.contradiction(text, scale, replicas, "keep one of them, or make them equal");
         }
         let Some((node, Kind::Int(count))) = scale.or(replicas).map(|node| (node, &node.kind)) else { return };
         if *count < 0 {
@@ -263,7 +305,7 @@ impl Check<'_> {
         let rules = self.service.get("develop").map_or(&[][..], |develop| items(develop, "watch"));
         for rule in rules {
             let action = rule.get_str("action").unwrap_or_default();
-            if rule.get("target").is_none() && !matches!(action, "rebuild" | "restart") {
+            if rule.get("target").is_none() && action.starts_with("sync") {
                 self.error(Code::MissingKey, format!("the watch action `{action}` needs a `target`"), rule, "");
             }
         }

@@ -17,6 +17,9 @@ use super::{
 };
 use crate::diag::{Code, Diagnostic, Diagnostics, SourceMap, Span};
 
+/// With so many errors nobody looks for those that follow from others.
+const MANY: usize = 2000;
+
 /// What all passes share.
 pub struct Loader {
     /// The texts read so far.
@@ -99,19 +102,43 @@ impl Loader {
 
     /// All that was told.
     pub fn diagnostics(mut self) -> Diagnostics {
-        // What has the wrong kind can't be read either; once is enough.
-        let places: Vec<_> =
-            self.diags.iter().filter(|d| d.code != Code::BadValue).filter_map(Diagnostic::span).collect();
-        self.diags.retain(|diag| diag.code != Code::BadValue || diag.span().is_none_or(|span| !places.contains(&span)));
+        self.drop_consequences();
         Diagnostics::new(interpolate::show_variables(self.diags, &self.traces), self.sources)
     }
 
-    /// Is something wrong that makes references between the parts meaningless: files, YAML, variables, merging?
-    pub fn broken(&self) -> bool {
-        self.diags.iter().any(|diag| diag.is_error() && diag.code.number() < "E05")
+    /// Of errors at one place only that of the earliest stage is told: what has the wrong kind can't be read either.
+    fn drop_consequences(&mut self) {
+        let errors = self.diags.iter().filter(|diag| diag.is_error());
+        let places: Vec<(&str, Span)> = errors.filter_map(|diag| Some((diag.code.stage(), diag.span()?))).collect();
+        if places.len() > MANY {
+            return;
+        }
+        let follows = |diag: &Diagnostic| {
+            let (Some(span), stage) = (diag.span(), diag.code.stage()) else { return false };
+            diag.is_error() && places.iter().any(|(earlier, place)| *earlier < stage && place.meets(span))
+        };
+        let kept: Vec<bool> = self.diags.iter().map(|diag| !follows(diag)).collect();
+        let mut kept = kept.into_iter();
+        self.diags.retain(|_| kept.next().unwrap_or(true));
     }
 
-    /// The services that something is wrong with already: what follows from that need not be told too.
+    /// Is something wrong that makes references between the parts meaningless: files, YAML, merging?
+    pub fn broken(&self) -> bool {
+        let breaks = |diag: &Diagnostic| match diag.code.stage() {
+            "01" => diag.code != Code::ProjectName,
+            "02" | "04" => true,
+            _ => false,
+        };
+        self.diags.iter().any(|diag| diag.is_error() && breaks(diag))
+    }
+
+    /// Top-level keys that nobody knows.
+    pub fn unknown_sections(&self, tree: &Node) -> Vec<String> {
+        let keys = tree.as_map().into_iter().flat_map(|map| map.keys());
+        keys.filter(|key| PROJECT.field(key).is_none()).cloned().collect()
+    }
+
+    /// The services that something is wrong with already: what they lack may be what is wrong.
     pub fn bad_services(&self) -> BTreeSet<String> {
         let errors = self.diags.iter().filter(|diag| diag.is_error()).filter_map(Diagnostic::span);
         errors.filter_map(|span| self.services.range(..=span).next_back().map(|(_, name)| name.clone())).collect()
@@ -160,21 +187,30 @@ impl Loader {
         let mut name = None;
         for input in inputs {
             let documents = self.documents(input);
-            for document in &documents {
-                let Some(node) = document.root.get("name") else { continue };
-                let Some(text) = node.as_str() else {
-                    return Err(Diagnostic::new(Code::ProjectName, "the project's name must be text")
-                        .at(node.span, "put it in quotes"));
-                };
-                if text.is_empty() {
-                    continue;
-                }
-                let get = |name: &str| environment.get(name).cloned();
-                let text = template::substitute(text, &mut template::Lookup::new(&get))
-                    .map_err(|error| Diagnostic::new(Code::BadVariable, error.to_string()).at(node.span, ""))?;
-                name = Some(text);
-            }
+            let found = self.name_in(&documents, environment);
             self.parsed.insert(input.path.clone(), documents);
+            name = found?.or(name);
+        }
+        Ok(name)
+    }
+
+    fn name_in(&self, documents: &[syntax::Document], env: &Environment) -> Result<Option<String>, Diagnostic> {
+        let mut name = None;
+        for node in documents.iter().filter_map(|document| document.root.get("name")) {
+            let Some(text) = node.as_str() else {
+                return Err(Diagnostic::new(Code::ProjectName, "the project's name must be text")
+                    .at(node.span, "put it in quotes"));
+            };
+            if text.is_empty() {
+                continue;
+            }
+            let get = |name: &str| env.get(name).cloned();
+            match template::substitute(text, &mut template::Lookup::new(&get)) {
+                Ok(text) => name = Some(text),
+                // It is told when the variables of all values are replaced.
+                Err(_) if !self.keep_variables => {}
+                Err(error) => return Err(Diagnostic::new(Code::BadVariable, error.to_string()).at(node.span, "")),
+            }
         }
         Ok(name)
     }

@@ -2,7 +2,7 @@
 //!
 //! A file per pass, in the order in which [`load`] runs them: `source` (which files), `syntax` (text → tree),
 //! `interpolate`, `extends`, `reset`, `include`, `merge`, `unique`, `schema`, `forms` (short → long), `defaults`, `validate`,
-//! `paths`, `normalize`, `out` (final types), `bind` (profiles, env_files, selection, typed model), `check` (references).
+//! `paths`, `normalize`, `out` (final types), `looks`, `bind` (profiles, env_files, selection, typed model), `check` (references).
 //! What an attribute takes and how each pass treats it stands in one table, `attributes`. `pattern` is what `ignore`, `include`
 //! and a `.dockerignore` are made of.
 
@@ -21,6 +21,7 @@ mod forms;
 mod include;
 mod interpolate;
 mod load;
+pub mod looks;
 mod merge;
 pub mod model;
 mod node;
@@ -182,8 +183,9 @@ pub fn load(options: &LoadOptions) -> Result<Loaded, Diagnostics> {
     loader.stages.ended("types");
     let disabled = bind::profiles(&mut root, &profiles(options, environment), &options.services);
     if !options.no_consistency {
-        let bad = loader.bad_services();
-        check::check(&root, &disabled, &bad, &mut loader.diags);
+        looks::check(&root, &PROJECT, &schema::Path::Root, &mut loader.diags);
+        let wrong = check::Wrong { services: loader.bad_services(), sections: loader.unknown_sections(&root) };
+        check::check(&root, &disabled, &wrong, &mut loader.diags);
     }
     loader.stages.ended("check");
     let mut files = std::mem::take(&mut loader.read);
@@ -266,7 +268,10 @@ fn tree(options: &LoadOptions) -> Result<Tree, Diagnostics> {
             if !loader.failed() {
                 loader.diags.push(diag);
             }
-            return Err(loader.diagnostics());
+            // What else is wrong is told too.
+            let stand_in = "project".to_owned();
+            found.set_name(&stand_in);
+            stand_in
         }
     };
     let scope = Scope {
@@ -308,7 +313,6 @@ fn name(options: &LoadOptions, found: &mut source::Found, loader: &mut Loader) -
         return Err(Diagnostic::new(Code::ProjectName, "the project has no name")
             .help("give one with -p NAME or with `name:` in the file"));
     }
-    found.variables.values.insert("COMPOSE_PROJECT_NAME".to_owned(), name.clone());
-    found.variables.origins.insert("COMPOSE_PROJECT_NAME".to_owned(), env::Origin::Project);
+    found.set_name(&name);
     Ok(name)
 }

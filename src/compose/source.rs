@@ -27,6 +27,14 @@ pub struct Found {
     pub warnings: Vec<Diagnostic>,
 }
 
+impl Found {
+    /// The project's name is a variable of its own.
+    pub fn set_name(&mut self, name: &str) {
+        self.variables.values.insert("COMPOSE_PROJECT_NAME".to_owned(), name.to_owned());
+        self.variables.origins.insert("COMPOSE_PROJECT_NAME".to_owned(), Origin::Project);
+    }
+}
+
 /// What is known before the files of a project are looked for: which ones may depend on it.
 struct Start {
     /// The folder that was named.

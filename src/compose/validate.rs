@@ -6,9 +6,6 @@ use super::node::{Map, Node};
 use super::pattern::Patterns;
 use crate::diag::{Code, Diagnostic};
 
-/// Words of `pull_policy`, beside `every_<duration>`.
-const POLICIES: [&str; 8] = ["always", "never", "missing", "if_not_present", "build", "refresh", "daily", "weekly"];
-
 /// Checks a merged, long tree.
 pub fn check(tree: &Node, diags: &mut Vec<Diagnostic>) {
     for section in ["volumes", "networks"] {
@@ -89,14 +86,6 @@ fn patterns(service: &Node, diags: &mut Vec<Diagnostic>) {
                     .at(node.span, "at least two letters or digits"),
             );
         }
-    }
-    if let Some((node, policy)) = text("pull_policy")
-        && !policy.contains("every_")
-        && !POLICIES.iter().any(|known| policy.contains(known))
-    {
-        let diag = Diagnostic::new(Code::UnknownWord, format!("`pull_policy` cannot be `{policy}`"));
-        let wanted = format!("one of {}, every_<duration>", POLICIES.join(", "));
-        diags.push(diag.at(node.span, wanted).did_you_mean(policy, POLICIES));
     }
 }
 

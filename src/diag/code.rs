@@ -158,6 +158,9 @@ codes! {
     BadPattern "E0608" "not a pattern"
         "An entry of `ignore` or `include` is not written as in a `.dockerignore`: a `[` is never closed, a range has no end, nothing follows a `\\` or a `!`."
         "Close the bracket; what is meant literally takes a `\\` before it.";
+    MountOption "W0609" "an unknown option of a mount"
+        "The third part of an entry of `volumes` has a word that is no option; docker compose leaves it out without a word, and so the mount is made without it."
+        "Write options with commas between them: `./data:/data:ro,z`.";
     UnknownReference "E0701" "a name that nothing has"
         "A service uses a service, network, volume, secret, config or model that is not declared."
         "Correct the name, or declare it at the top level.";
@@ -212,6 +215,11 @@ impl Code {
     /// How bad it is.
     pub fn severity(self) -> Severity {
         if self.number().starts_with('W') { Severity::Warning } else { Severity::Error }
+    }
+
+    /// Which stage found it: the first two digits.
+    pub fn stage(self) -> &'static str {
+        self.number().get(1..3).unwrap_or_default()
     }
 
     /// The code with this number, in any case of letters.

@@ -29,6 +29,12 @@ impl Span {
         self.file.0 != 0
     }
 
+    /// Do the two have a byte in common, or one place?
+    pub fn meets(self, other: Span) -> bool {
+        let one = self.file == other.file;
+        one && (self.start < other.end && other.start < self.end || self.start == other.start)
+    }
+
     /// A part of it, counted from its start.
     pub fn part(self, start: usize, end: usize) -> Self {
         let base = self.start as usize;

@@ -62,6 +62,21 @@ fn what_can_not_be_had_is_told_at_its_place() {
 }
 
 #[test]
+fn what_no_image_is_needed_for_is_told_before_one_is_looked_for() {
+    let world = world();
+    let text = "services:\n  a:\n    image: registry.invalid/nosuch\n    cap_add: [FLY]\n    stop_signal: SIGNO\n  b:\n    image: test\n    security_opt: [odd]\n";
+    let folder = project(&world, "early", text);
+    for verb in [&["up", "-d"][..], &["plan"]] {
+        let ran = world.windlass(&folder, verb).code(1);
+        for said in ["compose.yaml:4:15", "compose.yaml:5:18", "compose.yaml:8:20"] {
+            assert!(ran.stderr.contains(said), "{said}: {}", ran.stderr);
+        }
+        assert!(!ran.stderr.contains("registry.invalid"), "{}", ran.stderr);
+    }
+    world.assert_clean();
+}
+
+#[test]
 fn what_this_machine_lacks_is_told_at_once_and_before_anything_is_made() {
     let world = world();
     let text = "services:\n  a:\n    image: test\n    cpuset: '4000'\n    devices: [/dev/nosuch]\n    secrets: [s]\n    volumes: [{type: bind, source: /nosuch, target: /d}]\nsecrets: {s: {file: ./nosuch}}\n";

@@ -11,6 +11,8 @@ pub use json_schema::json_schema;
 pub use project::PROJECT;
 pub use service::SERVICE;
 
+use super::looks::Looks;
+
 /// Scalars an attribute takes, as bits.
 pub mod takes {
     /// Text.
@@ -209,6 +211,8 @@ pub struct Shape {
     pub values: &'static [&'static str],
     /// The least whole number it takes.
     pub least: i64,
+    /// See [`Looks`].
+    pub looks: Looks,
     /// No item of a list may stand twice.
     pub distinct: bool,
     /// `x-*` keys are allowed beside the fields.
@@ -241,6 +245,7 @@ impl Shape {
             required: &[],
             values: &[],
             least: i64::MIN,
+            looks: Looks::Any,
             distinct: false,
             extensions: true,
             names: false,
@@ -292,6 +297,11 @@ impl Shape {
     /// No whole number below this.
     pub const fn at_least(self, least: i64) -> Self {
         Self { least, ..self }
+    }
+
+    /// Sets [`Looks`].
+    pub const fn looks(self, looks: Looks) -> Self {
+        Self { looks, ..self }
     }
 
     /// No item twice.

@@ -1,7 +1,7 @@
 //! The attributes of a service (spec.md sections 3 to 7), in the order in which `config` prints them.
 
 use super::takes::{BOOL, INT, NULL, NUM, STR};
-use super::{Cast, Form, Merge, Out, Paths, Shape, Unique};
+use super::{Cast, Form, Looks, Merge, Out, Paths, Shape, Unique};
 
 type Fields = &'static [(&'static str, &'static Shape)];
 
@@ -15,6 +15,9 @@ pub(super) const SWITCH: Shape = BOOLEAN.cast(Cast::Bool);
 const NUMBER: Shape = Shape::scalar(NUM | STR).cast(Cast::Int).out(Out::Int);
 const WHOLE: Shape = Shape::scalar(INT | STR).cast(Cast::Int).out(Out::Int);
 const FRACTION: Shape = Shape::scalar(NUM | STR).cast(Cast::Float).out(Out::Float);
+const PROCESSORS: Shape = FRACTION.looks(Looks::Positive);
+const USER: Shape = TEXT.looks(Looks::User);
+const HARDWARE: Shape = TEXT.looks(Looks::Hardware);
 const SIZE: Shape = Shape::scalar(NUM | STR).out(Out::Bytes);
 const DURATION: Shape = TEXT.out(Out::Duration).keep();
 const PAIR_VALUE: Shape = Shape::scalar(STR | NUM | BOOL | NULL);
@@ -78,7 +81,7 @@ static BUILD_FIELDS: Fields = &[
 
 static HOOK: Shape = Shape::fields(&[
     ("command", &COMMAND),
-    ("user", &TEXT),
+    ("user", &USER),
     ("privileged", &BOOLEAN),
     ("working_dir", &TEXT),
     ("environment", &ENVIRONMENT),
@@ -88,7 +91,7 @@ static HOOK: Shape = Shape::fields(&[
 static PRE_START: Shape = Shape::fields(&[
     ("command", &COMMAND),
     ("image", &TEXT),
-    ("user", &TEXT),
+    ("user", &USER),
     ("privileged", &BOOLEAN),
     ("working_dir", &TEXT),
     ("environment", &ENVIRONMENT),
@@ -142,11 +145,11 @@ static GENERIC_RESOURCE: Shape = Shape::fields(&[(
 )]);
 
 static RESOURCES: Shape = Shape::fields(&[
-    ("limits", &Shape::fields(&[("cpus", &FRACTION), ("memory", &TEXT.out(Out::Bytes)), ("pids", &WHOLE)])),
+    ("limits", &Shape::fields(&[("cpus", &PROCESSORS), ("memory", &TEXT.out(Out::Bytes)), ("pids", &WHOLE)])),
     (
         "reservations",
         &Shape::fields(&[
-            ("cpus", &FRACTION),
+            ("cpus", &PROCESSORS),
             ("memory", &TEXT.out(Out::Bytes)),
             ("devices", &Shape::list(&Shape::fields(DEVICE_REQUEST).required(&["capabilities"]).form(Form::Devices))),
             ("generic_resources", &Shape::list(&GENERIC_RESOURCE)),
@@ -156,7 +159,7 @@ static RESOURCES: Shape = Shape::fields(&[
 .drop_empty();
 
 static DEPLOY: Shape = Shape::fields(&[
-    ("mode", &TEXT),
+    ("mode", &TEXT.looks(Looks::Word(&["replicated", "global", "replicated-job", "global-job"]))),
     ("replicas", &WHOLE.keep()),
     ("labels", &PAIRS),
     ("update_config", &UPDATE),
@@ -206,7 +209,7 @@ static NETWORK: Shape = Shape::fields(&[
     ("ipv4_address", &TEXT),
     ("ipv6_address", &TEXT),
     ("link_local_ips", &NAMES.unique(Unique::Key)),
-    ("mac_address", &TEXT),
+    ("mac_address", &HARDWARE),
     ("driver_opts", &OPTIONS),
     ("priority", &Shape::scalar(NUM).out(Out::Int)),
     ("gw_priority", &Shape::scalar(NUM).out(Out::Int)),
@@ -218,12 +221,14 @@ static PORT: Shape = Shape::fields(&[
     ("name", &TEXT),
     ("mode", &TEXT),
     ("host_ip", &TEXT),
-    ("target", &Shape::scalar(INT | STR).cast(Cast::Int).out(Out::Int)),
-    ("published", &Shape::scalar(STR | INT).out(Out::Text)),
+    ("target", &Shape::scalar(INT | STR).cast(Cast::Int).looks(Looks::Target).out(Out::Int)),
+    ("published", &Shape::scalar(STR | INT).looks(Looks::Published).out(Out::Text)),
     ("protocol", &TEXT),
     ("app_protocol", &TEXT),
 ])
 .or(NUM | STR);
+
+const PROPAGATIONS: [&str; 6] = ["private", "rprivate", "shared", "rshared", "slave", "rslave"];
 
 static VOLUME: Shape = Shape::fields(&[
     ("type", &TEXT.values(&["bind", "volume", "tmpfs", "cluster", "npipe", "image"])),
@@ -235,7 +240,7 @@ static VOLUME: Shape = Shape::fields(&[
         "bind",
         &Shape::fields(&[
             ("selinux", &TEXT.values(&["z", "Z"])),
-            ("propagation", &TEXT),
+            ("propagation", &TEXT.looks(Looks::Word(&PROPAGATIONS))),
             ("create_host_path", &BOOLEAN),
             ("recursive", &TEXT.values(&["enabled", "disabled", "writable", "readonly"])),
         ]),
@@ -278,8 +283,8 @@ static SERVICE_FIELDS: Fields = &[
     ("cpu_quota", &NUMBER),
     ("cpu_rt_period", &NUMBER),
     ("cpu_rt_runtime", &NUMBER),
-    ("cpus", &FRACTION),
-    ("cpuset", &TEXT),
+    ("cpus", &PROCESSORS),
+    ("cpuset", &TEXT.looks(Looks::Processors)),
     ("cpu_shares", &NUMBER),
     ("command", &COMMAND),
     ("configs", &FILES.unique(Unique::File(""))),
@@ -321,7 +326,7 @@ static SERVICE_FIELDS: Fields = &[
             .form(Form::EnvFile)
             .out(Out::Hidden),
     ),
-    ("expose", &Shape::list(&TEXT_OR_NUMBER).distinct().unique(Unique::Text).out(Out::TextList)),
+    ("expose", &Shape::list(&TEXT_OR_NUMBER.looks(Looks::Exposed)).distinct().unique(Unique::Text).out(Out::TextList)),
     (
         "extends",
         &Shape::fields(&[("file", &TEXT.paths(Paths::Local)), ("service", &TEXT)])
@@ -355,7 +360,7 @@ static SERVICE_FIELDS: Fields = &[
     ("mem_reservation", &Shape::scalar(INT | STR).out(Out::Bytes)),
     ("memswap_limit", &SIZE),
     ("mem_swappiness", &Shape::scalar(INT | STR).out(Out::Bytes)),
-    ("mac_address", &TEXT),
+    ("mac_address", &HARDWARE),
     ("models", &Shape::own(&MODEL_GRANT).names().or_list(&TEXT).distinct().merge(Merge::Names).form(Form::Names)),
     ("network_mode", &TEXT),
     ("networks", &Shape::own(&NETWORK).names().or_list(&TEXT).distinct().merge(Merge::Names).form(Form::Names)),
@@ -366,8 +371,8 @@ static SERVICE_FIELDS: Fields = &[
     ("platform", &TEXT),
     ("ports", &Shape::list(&PORT).distinct().unique(Unique::Port).form(Form::Ports)),
     ("privileged", &SWITCH),
-    ("pull_policy", &TEXT),
-    ("pull_refresh_after", &TEXT),
+    ("pull_policy", &TEXT.looks(Looks::PullPolicy)),
+    ("pull_refresh_after", &TEXT.looks(Looks::Time)),
     ("read_only", &SWITCH),
     ("restart", &TEXT),
     ("runtime", &TEXT),
@@ -384,7 +389,7 @@ static SERVICE_FIELDS: Fields = &[
     ("tty", &SWITCH),
     ("ulimits", &ULIMITS),
     ("use_api_socket", &Shape::scalar(BOOL)),
-    ("user", &TEXT),
+    ("user", &USER),
     ("userns_mode", &TEXT),
     ("uts", &TEXT),
     ("volumes", &Shape::list(&VOLUME).distinct().unique(Unique::Volume)),

@@ -17,6 +17,8 @@ pub struct Short {
     selinux: String,
     /// One or two characters: nothing but a target.
     bare: bool,
+    /// Options that nobody knows.
+    unknown: Vec<String>,
 }
 
 /// Takes a short form apart.
@@ -78,7 +80,9 @@ impl Short {
             "private" | "rprivate" | "shared" | "rshared" | "slave" | "rslave" => {
                 option.clone_into(&mut self.propagation)
             }
-            _ => {}
+            // They are of file sharing on other systems.
+            "cached" | "delegated" | "consistent" => {}
+            unknown => self.unknown.push(unknown.to_owned()),
         }
     }
 
@@ -126,11 +130,29 @@ fn is_path(source: &str) -> bool {
     chars.next().is_some_and(char::is_alphabetic) && chars.next() == Some(':')
 }
 
+const OPTIONS: [&str; 11] =
+    ["ro", "rw", "z", "Z", "nocopy", "private", "rprivate", "shared", "rshared", "slave", "rslave"];
+
+/// docker compose takes any word for an option, and leaves it out.
+fn ignored(text: &str, option: &str, node: &Node) -> Diagnostic {
+    let message = format!("the option `{option}` of the volume `{text}` is unknown, so it has no effect");
+    let diag = Diagnostic::new(Code::MountOption, message).at(node.span, "");
+    let words = option.is_ascii() && option.len() == 3 && ["ro", "rw"].contains(&&option[..2]);
+    match crate::diag::nearest(option, OPTIONS) {
+        _ if words => diag.help(format!("write a comma between two options: `{},{}`", &option[..2], &option[2..])),
+        Some(near) => diag.help(format!("did you mean `{near}`?")),
+        None => diag.help(format!("the options are {}; several stand with commas between them", OPTIONS.join(", "))),
+    }
+}
+
 /// Writes one entry long; what cannot be read stays as it is when `lenient`.
 pub fn long(node: &mut Node, lenient: bool, diags: &mut Vec<Diagnostic>) {
     match &node.kind {
         Kind::Str(text) => match parse(text) {
-            Ok(short) => node.kind = short.node(node),
+            Ok(short) => {
+                diags.extend(short.unknown.iter().filter(|_| !lenient).map(|option| ignored(text, option, node)));
+                node.kind = short.node(node);
+            }
             Err(_) if lenient => {}
             Err(problem) => diags.push(
                 Diagnostic::new(Code::BadMount, format!("`{text}` is no volume: {problem}"))

@@ -5,6 +5,7 @@ use std::net::IpAddr;
 
 use super::network::Attachment;
 use super::{Compiler, Problems};
+use crate::compose::looks;
 use crate::compose::model::{Port, Service, ServiceNetwork};
 use crate::desired::{DnsSpec, EndpointSpec, Namespaces, NetMode, NsMode, PortSpec, Protocol};
 use crate::name::{ContainerName, ServiceName};
@@ -155,15 +156,8 @@ fn sysctl(text: &str, interface: &str) -> Result<(String, String), String> {
 
 /// A MAC address in lower case with colons.
 fn hardware(text: &str) -> Result<String, String> {
-    let parts: Vec<&str> = text.split([':', '-']).collect();
-    let bytes: Vec<u8> =
-        parts.iter().filter(|part| part.len() == 2).filter_map(|part| u8::from_str_radix(part, 16).ok()).collect();
-    match bytes.first() {
-        Some(first) if bytes.len() == 6 && parts.len() == 6 && first & 1 == 0 => {
-            Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect::<Vec<_>>().join(":"))
-        }
-        _ => Err(format!("`{text}` is no hardware address of one link (as `02:42:ac:11:00:02`)")),
-    }
+    let wrong = || format!("`{text}` is no hardware address of one link (as `02:42:ac:11:00:02`)");
+    looks::hardware(text).ok_or_else(wrong)
 }
 
 fn link_local(path: &str, list: &[String], problems: &mut Problems) -> Vec<IpAddr> {

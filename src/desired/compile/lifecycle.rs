@@ -16,6 +16,10 @@ pub fn restart(at: &str, service: &Service, problems: &mut Problems) -> RestartP
             // The Compose Specification's default.
             None | Some("" | "any") if retries == 0 => RestartPolicy::Always,
             None | Some("" | "any") => RestartPolicy::Attempts { retries },
+            // docker compose hands any other word on, and these are words of `restart`.
+            Some("no") => RestartPolicy::No,
+            Some("always") => RestartPolicy::Always,
+            Some("unless-stopped") => RestartPolicy::UnlessStopped,
             Some(other) => {
                 let message = format!("`{other}` is no condition: `none`, `on-failure` or `any`");
                 problems.add(format!("{at}.deploy.restart_policy.condition"), message);

@@ -29,27 +29,66 @@ impl Real {
         self.refuse_undone()?;
         let lock = self.held_lock(wish.lock).await?;
         let touched = wish.touched(project);
+        let needed = self.needed_images(project, &touched, wish, lock.as_ref())?;
+        let provides = touched.iter().any(|name| project.services.get(name).is_some_and(|one| one.provider.is_some()));
+        if provides || needed.is_anything_missing(&self.images()?) {
+            self.check_first(project, &touched, wish, &needed)?;
+        }
         let provided = self.provide(project, &touched, wish.rehearsal, tell).await?;
         let project = &self.with_provided(project, &provided, (&touched, wish.rehearsal), tell).await?;
-        let (images, mount_images) = self.resolve(project, &touched, wish, lock.as_ref(), tell).await?;
+        let references = lock::wanted(project);
+        let missed = references.iter().filter(|(_, one)| !one.may_be_built);
+        let used = missed.filter(|(_, one)| one.users.iter().any(|user| touched.contains(user)));
+        self.tell_unlocked(lock.as_ref(), used.map(|(name, _)| name.as_str()), tell);
+        let (images, mount_images) = self.resolve(needed, tell).await?;
         let request = self.request(project, wish, mount_images)?;
         for service in compile::without_default(project, &request) {
             let text = "runs without runc, which is not installed";
             tell.report(Report::new(Kind::Container, service.as_str(), Phase::Warning, text));
         }
-        let mut leases = self.leases()?;
-        if let Some(previous) = &request.previous {
-            leases = leases.with_previous(previous);
-        }
-        let lacking = lacking::of(project, &touched);
-        let mut desired = match compile(project, &images, &leases, &request) {
-            Ok(desired) if lacking.is_empty() => desired,
-            wrong => return Err(self.point(&[wrong.err().unwrap_or_default(), lacking].concat())),
-        };
+        let mut desired = self.decide(project, &touched, &images, &request)?;
         let generation = request.previous.as_ref().map_or(0, |previous| previous.generation);
         desired.generation = generation + 1;
         desired.providers = provided;
         Ok(desired)
+    }
+
+    /// What is wrong whatever the images are, told before a program of the caller's is run and before anything is fetched.
+    fn check_first(
+        &self,
+        project: &Project,
+        touched: &BTreeSet<ServiceName>,
+        wish: &UpWish,
+        needed: &Needed,
+    ) -> Result<(), CliError> {
+        let store = self.images()?;
+        let known = |one: &pull::Wanted| match one.local(&store) {
+            Ok(Some(image)) => image,
+            _ => ResolvedImage::unbuilt(&one.name),
+        };
+        let images = needed.unbuilt.iter().chain(&needed.services).map(|(name, one)| (name.clone(), known(one)));
+        let mounts = needed.mounts.iter().map(|one| (one.name.clone(), known(one)));
+        let request = self.request(project, wish, mounts.collect())?;
+        self.decide(project, touched, &images.collect(), &request).map(drop)
+    }
+
+    /// The desired state, or all that is wrong.
+    fn decide(
+        &self,
+        project: &Project,
+        touched: &BTreeSet<ServiceName>,
+        images: &BTreeMap<ServiceName, ResolvedImage>,
+        request: &Request,
+    ) -> Result<Desired, CliError> {
+        let mut leases = self.leases()?;
+        if let Some(previous) = &request.previous {
+            leases = leases.with_previous(previous);
+        }
+        let lacking = lacking::of(project, touched);
+        match compile(project, images, &leases, request) {
+            Ok(desired) if lacking.is_empty() => Ok(desired),
+            wrong => Err(self.point(&[wrong.err().unwrap_or_default(), lacking].concat())),
+        }
     }
 
     /// What is valid and has no effect yet is refused at its place, never left out in silence.
@@ -156,19 +195,23 @@ impl Real {
         Ok(leases)
     }
 
-    /// The image of every service that is touched: found here, or by its registry; its layers are here afterwards, but in a
-    /// rehearsal.
-    async fn resolve(
+    /// The image of every service that is touched, and those that are mounted.
+    fn needed_images(
         &self,
         project: &Project,
         touched: &BTreeSet<ServiceName>,
         wish: &UpWish,
         lock: Option<&Lock>,
-        tell: &Tell,
-    ) -> Result<(BTreeMap<ServiceName, ResolvedImage>, BTreeMap<String, ResolvedImage>), CliError> {
+    ) -> Result<Needed, CliError> {
         let store = self.images()?;
         let locked = |wanted: pull::Wanted| wanted.locked(lock).map_err(|e| failed(&e));
-        let mut wanted = BTreeMap::new();
+        let mut needed = Needed {
+            unbuilt: BTreeMap::new(),
+            services: BTreeMap::new(),
+            mounts: BTreeSet::new(),
+            extent: if wish.rehearsal { pull::Extent::Identity } else { pull::Extent::Whole },
+            lock: wish.lock,
+        };
         for name in touched {
             let Some(service) = project.services.get(name) else { continue };
             if service.provider.is_some() {
@@ -179,26 +222,29 @@ impl Real {
             // What was built here has the name of its image for itself, unless nothing but what is locked will do.
             let is_own = service.build.is_some() && !wish.lock.is_strict() && matches!(one.local(&store), Ok(Some(_)));
             let one = if is_own { one } else { locked(one)? };
-            wanted.insert(name.clone(), one);
+            let unbuilt = wish.rehearsal && wish.builds.contains(name) && matches!(one.local(&store), Ok(None));
+            if unbuilt { &mut needed.unbuilt } else { &mut needed.services }.insert(name.clone(), one);
         }
-        let references = lock::wanted(project);
-        let missed = references.iter().filter(|(_, one)| !one.may_be_built);
-        let used = missed.filter(|(_, one)| one.users.iter().any(|user| touched.contains(user)));
-        self.tell_unlocked(lock, used.map(|(name, _)| name.as_str()), tell);
-        let extent = if wish.rehearsal { pull::Extent::Identity } else { pull::Extent::Whole };
-        let unbuilt = |name: &ServiceName, one: &pull::Wanted| {
-            wish.rehearsal && wish.builds.contains(name) && matches!(one.local(&store), Ok(None))
-        };
-        let (built, wanted): (BTreeMap<_, _>, BTreeMap<_, _>) =
-            wanted.into_iter().partition(|(name, one)| unbuilt(name, one));
-        let found = self.obtain(&store, wanted.values().cloned().collect(), extent, tell).await?;
-        let mut images: BTreeMap<_, _> =
-            built.into_iter().map(|(name, one)| (name, ResolvedImage::unbuilt(&one.name))).collect();
-        images.extend(self.each_at_its_place(wanted, &found, wish.lock)?);
         let policy = if wish.lock == LockUse::Frozen { image::PullPolicy::Never } else { image::PullPolicy::Missing };
-        let mounts = compile::wanted_images(project).into_iter();
-        let mounts = mounts.map(|image| locked(pull::Wanted::new(image, None, policy)));
-        let mounted = self.obtain(&store, mounts.collect::<Result<_, CliError>>()?, extent, tell).await?;
+        for image in compile::wanted_images(project) {
+            needed.mounts.insert(locked(pull::Wanted::new(image, None, policy))?);
+        }
+        Ok(needed)
+    }
+
+    /// The needed images: found here, or by their registries; their layers are here afterwards, but in a rehearsal.
+    async fn resolve(
+        &self,
+        needed: Needed,
+        tell: &Tell,
+    ) -> Result<(BTreeMap<ServiceName, ResolvedImage>, BTreeMap<String, ResolvedImage>), CliError> {
+        let store = self.images()?;
+        let Needed { unbuilt, services, mounts, extent, lock } = needed;
+        let found = self.obtain(&store, services.values().cloned().collect(), extent, tell).await?;
+        let mut images: BTreeMap<_, _> =
+            unbuilt.into_iter().map(|(name, one)| (name, ResolvedImage::unbuilt(&one.name))).collect();
+        images.extend(self.each_at_its_place(services, &found, lock)?);
+        let mounted = self.obtain(&store, mounts, extent, tell).await?;
         let mounted = mounted.into_iter().map(|(wanted, image)| Ok((wanted.name, image?)));
         Ok((images, mounted.collect::<Result<_, CliError>>()?))
     }
@@ -238,12 +284,7 @@ impl Real {
         for one in wanted {
             match one.local(store) {
                 Err(error) => drop(found.insert(one, Err(failed(&error)))),
-                Ok(Some(image))
-                    if one.is_satisfied()
-                        && (extent == pull::Extent::Identity || store.layers_present(&image.spec)) =>
-                {
-                    found.insert(one, Ok(image));
-                }
+                Ok(Some(image)) if is_enough(store, &one, &image, extent) => drop(found.insert(one, Ok(image))),
                 Ok(_) => missing.push(one),
             }
         }
@@ -256,6 +297,36 @@ impl Real {
         }
         Ok(found)
     }
+}
+
+/// The images that a change needs.
+struct Needed {
+    /// Those of services that are to be built first, in a rehearsal: nothing is known of them.
+    unbuilt: BTreeMap<ServiceName, pull::Wanted>,
+    /// Those of the other services.
+    services: BTreeMap<ServiceName, pull::Wanted>,
+    /// Those that are mounted.
+    mounts: BTreeSet<pull::Wanted>,
+    /// How much of them.
+    extent: pull::Extent,
+    /// How the lock file is used.
+    lock: LockUse,
+}
+
+impl Needed {
+    /// Whether a registry has to be asked for any of them.
+    fn is_anything_missing(&self, store: &Store) -> bool {
+        let all: BTreeSet<&pull::Wanted> = self.services.values().chain(&self.mounts).collect();
+        let here = |one: &pull::Wanted| {
+            one.local(store).is_ok_and(|image| image.is_some_and(|image| is_enough(store, one, &image, self.extent)))
+        };
+        !all.into_iter().all(here)
+    }
+}
+
+/// Whether what is here of an image will do.
+fn is_enough(store: &Store, one: &pull::Wanted, image: &ResolvedImage, extent: pull::Extent) -> bool {
+    one.is_satisfied() && (extent == pull::Extent::Identity || store.layers_present(&image.spec))
 }
 
 /// A program of this machine: in PATH, and then where administrators' programs are, which not everybody's PATH names.

@@ -4,6 +4,7 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
+use crate::compose::looks::processors;
 use crate::compose::model::{Mount, MountKind, Project, Service};
 use crate::desired::compile::CompileError;
 use crate::name::ServiceName;
@@ -53,22 +54,13 @@ fn is_missing(path: &str) -> bool {
 
 /// Whether a list like `0-3,8` has a processor that another has not.
 fn lacks(wanted: &str, online: &str) -> bool {
-    match (list(wanted), list(online)) {
+    match (processors(wanted), processors(online)) {
         (Some(wanted), Some(online)) => {
             wanted.iter().any(|(first, last)| !online.iter().any(|(low, high)| low <= first && last <= high))
         }
-        // The kernel says what is wrong with it.
+        // What is no list was told when the file was loaded.
         _ => false,
     }
-}
-
-/// The ranges of such a list.
-fn list(text: &str) -> Option<Vec<(u32, u32)>> {
-    let range = |part: &str| {
-        let (first, last) = part.split_once('-').unwrap_or((part, part));
-        Some((first.trim().parse().ok()?, last.trim().parse().ok()?))
-    };
-    text.split(',').map(range).collect()
 }
 
 #[cfg(test)]
