@@ -228,6 +228,28 @@ fn variables_choose_files_names_and_profiles() {
 }
 
 #[test]
+fn parts_of_config() {
+    let world = World::new();
+    let text = "services:\n  a: {image: \"i:${TAG:-1}\", volumes: ['vol:/v']}\n  b:\n    image: ${NAME:?no}\n    build: {context: ., args: [SET, UNSET]}\n    environment: [SET]\nvolumes: {vol: }\n";
+    let folder = world.project("parts", &[("compose.yaml", text)]);
+    let config = |arguments: &[&str]| {
+        let arguments = [&["config"], arguments].concat();
+        with(&world, &folder, &[("NAME", "n"), ("SET", "1")], &arguments).ok().stdout
+    };
+    let json = config(&["--variables", "--format", "json"]);
+    let json: serde_json::Value = serde_json::from_str(&json).unwrap();
+    let tag = serde_json::json!({ "Name": "TAG", "DefaultValue": "1", "PresenceValue": "", "Required": false });
+    assert_eq!((&json["TAG"], &json["NAME"]["Required"]), (&tag, &true.into()));
+    // As with docker compose, services named beside a list of names choose nothing, but of images they do.
+    assert_eq!(config(&["b", "--services"]), "a\nb\n");
+    assert_eq!(config(&["b", "--volumes"]), "vol\n");
+    assert_eq!(config(&["b", "--images"]), "n\n");
+    let raw = config(&["--no-interpolate"]);
+    assert!(raw.contains("        SET: \"1\"\n") || raw.contains("        - SET=1\n"), "{raw}");
+    assert!(raw.contains("${NAME:?no}") && raw.contains("      - SET\n") && !raw.contains("UNSET"), "{raw}");
+}
+
+#[test]
 fn variables_stand_in_for_flags() {
     let world = World::new();
     load(&world);

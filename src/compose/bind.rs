@@ -2,12 +2,15 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
+use std::rc::Rc;
 
 use super::env::Environment;
+use super::explain::Step;
+use super::load::Loader;
 use super::model::{Project, Sensitive};
 use super::node::{Kind, Map, Node};
 use super::{disk, dotenv, env, scalar};
-use crate::diag::{Code, Diagnostic};
+use crate::diag::{Code, Diagnostic, FileId, Span};
 use crate::name::ServiceName;
 
 /// The services of a tree.
@@ -44,75 +47,130 @@ fn list<'a>(node: &'a Node, key: &str) -> impl Iterator<Item = &'a str> {
 }
 
 /// Puts the values of env_files below `environment`, those of label_files below `labels`; the files that it looked for.
-pub fn files(tree: &mut Node, environment: &Environment, diags: &mut Vec<Diagnostic>) -> Vec<PathBuf> {
+pub fn files(tree: &mut Node, environment: &Environment, loader: &mut Loader) -> Vec<PathBuf> {
     let mut texts = Texts::new();
     let Some(Kind::Map(map)) = tree.get_mut("services").map(|node| &mut node.kind) else { return Vec::new() };
-    for service in map.values_mut() {
-        env_files(service, environment, &mut texts, diags);
-        label_files(service, environment, &mut texts, diags);
+    let mut said = Vec::new();
+    for (name, service) in map {
+        let mut reader = Reader { name, environment, texts: &mut texts, loader: &mut *loader, said: &mut said };
+        reader.env_files(service);
+        reader.label_files(service);
+    }
+    if let Some(history) = &mut loader.history {
+        // What the compose files say goes over it.
+        history.splice(0..0, said);
     }
     texts.into_keys().collect()
 }
 
-/// Files that were read already, as many services name the same ones; or why they cannot be.
-type Texts = BTreeMap<PathBuf, Result<String, String>>;
-
-fn read(path: &Path, texts: &mut Texts) -> Result<String, String> {
-    texts.entry(path.to_owned()).or_insert_with(|| disk::read(path)).clone()
+/// Reads the files of one service.
+struct Reader<'a> {
+    name: &'a str,
+    environment: &'a Environment,
+    texts: &'a mut Texts,
+    loader: &'a mut Loader,
+    /// What each file said, if that is to be kept.
+    said: &'a mut Vec<Step>,
 }
 
-fn env_files(service: &mut Node, environment: &Environment, texts: &mut Texts, diags: &mut Vec<Diagnostic>) {
-    let entries = service.get("env_file").and_then(Node::as_list).unwrap_or_default();
-    if entries.is_empty() {
-        return;
-    }
-    let own = service.get("environment").and_then(Node::as_map).cloned().unwrap_or_default();
-    let mut values = Environment::new();
-    for entry in entries {
-        let Some(path) = entry.get("path") else { continue };
-        let file = Path::new(path.as_str().unwrap_or_default());
-        let text = match read(file, texts) {
-            Ok(text) => text,
-            Err(_) if is_optional(entry) && !disk::is_file(file) => continue,
-            Err(problem) => {
-                diags.push(
-                    Diagnostic::new(
-                        Code::Unreadable,
-                        format!("cannot read the env_file `{}`: {problem}", file.display()),
-                    )
-                    .at(path.span, "")
-                    .help("make the file, or say `required: false`"),
-                );
-                continue;
-            }
-        };
-        let lookup = |name: &str| {
-            let own = || own.get(name).and_then(Node::as_str).map(str::to_owned);
-            environment.get(name).cloned().or_else(own).or_else(|| values.get(name).cloned())
-        };
-        let parsed = match entry.get_str("format") {
-            None | Some("") => dotenv::parse(&text, &lookup),
-            Some("raw") => dotenv::parse_raw(&text, &lookup),
-            Some(other) => {
-                diags.push(
-                    Diagnostic::new(Code::UnknownWord, format!("`{other}` is no format of an env_file (raw)"))
-                        .at(path.span, ""),
-                );
-                continue;
-            }
-        };
-        match parsed {
-            Ok(parsed) => {
-                values.extend(parsed.values);
-                diags.extend(parsed.unset.iter().map(|name| {
-                    let text = format!("the variable `{name}` is not set, so it is empty in `{}`", file.display());
-                    Diagnostic::new(Code::UnsetVariable, text).at(path.span, "")
-                }));
-            }
-            Err(error) => diags.push(env::describe(file, &error).at(path.span, "")),
+/// Files that were read already, as many services name the same ones; or why they cannot be.
+type Texts = BTreeMap<PathBuf, Result<(Rc<str>, FileId), String>>;
+
+/// Values of files, where they stand.
+type Values = BTreeMap<String, Node>;
+
+impl Reader<'_> {
+    fn read(&mut self, path: &Path) -> Result<(Rc<str>, FileId), String> {
+        if let Some(known) = self.texts.get(path) {
+            return known.clone();
         }
+        let text = disk::read(path).map(|text| (text.as_str().into(), env::add(&mut self.loader.sources, path, &text)));
+        self.texts.entry(path.to_owned()).or_insert(text).clone()
     }
-    below(service, "environment", values);
+
+    /// The values of one file; `key` is where they go.
+    fn take(&mut self, key: &str, path: &Path, (parsed, id): (dotenv::Dotenv, FileId), values: &mut Values) {
+        let mut own = Values::new();
+        for (name, value) in parsed.values {
+            let span = parsed.places.get(&name).map_or_else(Span::default, |at| Span::new(id, at.start, at.end));
+            own.insert(name, Node { kind: Kind::Str(value), span, ..Node::default() });
+        }
+        if self.loader.history.is_some() {
+            let mut tree = Node { kind: Kind::Map(own.clone()), ..Node::default() };
+            for step in [key, self.name, "services"] {
+                tree = Node { kind: Kind::Map(Map::from([(step.to_owned(), tree)])), ..Node::default() };
+            }
+            self.said.push(Step { title: path.display().to_string(), tree });
+        }
+        values.extend(own);
+    }
+
+    fn env_files(&mut self, service: &mut Node) {
+        let entries = service.get("env_file").and_then(Node::as_list).unwrap_or_default();
+        if entries.is_empty() {
+            return;
+        }
+        let own = service.get("environment").and_then(Node::as_map).cloned().unwrap_or_default();
+        let mut values = Values::new();
+        for entry in entries {
+            let Some(path) = entry.get("path") else { continue };
+            let file = Path::new(path.as_str().unwrap_or_default());
+            let (text, id) = match self.read(file) {
+                Ok(read) => read,
+                Err(_) if is_optional(entry) && !disk::is_file(file) => continue,
+                Err(problem) => {
+                    let text = format!("cannot read the env_file `{}`: {problem}", file.display());
+                    let diag = Diagnostic::new(Code::Unreadable, text).at(path.span, "");
+                    self.loader.diags.push(diag.help("make the file, or say `required: false`"));
+                    continue;
+                }
+            };
+            let lookup = |name: &str| {
+                let text = |map: &Map| map.get(name).and_then(Node::as_str).map(str::to_owned);
+                self.environment.get(name).cloned().or_else(|| text(&own)).or_else(|| text(&values))
+            };
+            let parsed = match entry.get_str("format") {
+                None | Some("") => dotenv::parse(&text, &lookup),
+                Some("raw") => dotenv::parse_raw(&text, &lookup),
+                Some(other) => {
+                    let text = format!("`{other}` is no format of an env_file (raw)");
+                    self.loader.diags.push(Diagnostic::new(Code::UnknownWord, text).at(path.span, ""));
+                    continue;
+                }
+            };
+            match parsed {
+                Ok(parsed) => {
+                    self.loader.diags.extend(parsed.unset.iter().map(|name| {
+                        let text = format!("the variable `{name}` is not set, so it is empty in `{}`", file.display());
+                        Diagnostic::new(Code::UnsetVariable, text).at(path.span, "")
+                    }));
+                    self.take("environment", file, (parsed, id), &mut values);
+                }
+                Err(error) => self.loader.diags.push(env::describe(file, id, error).at(path.span, "named here")),
+            }
+        }
+        below(service, "environment", values);
+    }
+
+    fn label_files(&mut self, service: &mut Node) {
+        let mut values = Values::new();
+        for path in service.get("label_file").and_then(Node::as_list).unwrap_or_default() {
+            let file = Path::new(path.as_str().unwrap_or_default());
+            let (text, id) = match self.read(file) {
+                Ok(read) => read,
+                Err(problem) => {
+                    let text = format!("cannot read the label_file `{}`: {problem}", file.display());
+                    self.loader.diags.push(Diagnostic::new(Code::Unreadable, text).at(path.span, ""));
+                    continue;
+                }
+            };
+            match dotenv::parse(&text, &|name| self.environment.get(name).cloned()) {
+                Ok(parsed) => self.take("labels", file, (parsed, id), &mut values),
+                Err(error) => self.loader.diags.push(env::describe(file, id, error).at(path.span, "named here")),
+            }
+        }
+        below(service, "labels", values);
+    }
 }
 
 fn is_optional(entry: &Node) -> bool {
@@ -123,28 +181,8 @@ fn is_optional(entry: &Node) -> bool {
     }
 }
 
-fn label_files(service: &mut Node, environment: &Environment, texts: &mut Texts, diags: &mut Vec<Diagnostic>) {
-    let mut values = Environment::new();
-    for path in service.get("label_file").and_then(Node::as_list).unwrap_or_default() {
-        let file = Path::new(path.as_str().unwrap_or_default());
-        let text = match read(file, texts) {
-            Ok(text) => text,
-            Err(problem) => {
-                let text = format!("cannot read the label_file `{}`: {problem}", file.display());
-                diags.push(Diagnostic::new(Code::Unreadable, text).at(path.span, ""));
-                continue;
-            }
-        };
-        match dotenv::parse(&text, &|name| environment.get(name).cloned()) {
-            Ok(parsed) => values.extend(parsed.values),
-            Err(error) => diags.push(env::describe(file, &error).at(path.span, "")),
-        }
-    }
-    below(service, "labels", values);
-}
-
 /// Adds values that are not there yet.
-fn below(service: &mut Node, key: &str, values: Environment) {
+fn below(service: &mut Node, key: &str, values: Values) {
     if values.is_empty() {
         return;
     }
@@ -152,7 +190,7 @@ fn below(service: &mut Node, key: &str, values: Environment) {
     let target = map.entry(key.to_owned()).or_insert_with(Node::empty_map);
     if let Some(target) = target.as_map_mut() {
         for (key, value) in values {
-            target.entry(key).or_insert(Node { kind: Kind::Str(value), ..Node::default() });
+            target.entry(key).or_insert(value);
         }
     }
 }

@@ -39,7 +39,7 @@ pub fn print_raw(options: &LoadOptions, format: Format) -> Result<String, Diagno
     let options = LoadOptions { no_interpolate: true, ..options.clone() };
     let mut tree = checked(&options)?;
     if !options.no_normalize {
-        super::normalize::normalize(&mut tree.root, &tree.name, &super::Environment::new());
+        super::normalize::normalize(&mut tree.root, &tree.name, &tree.found.variables.values, false);
     }
     Ok(text(&tree.root, format, false))
 }

@@ -1,15 +1,16 @@
 //! `.env` files, `--env-file` and `env_file` (spec.md 10.6).
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 
 use super::template::{self, Lookup, TemplateError};
 
-/// What is wrong with an env file, and in which line.
+/// What is wrong with an env file, and where.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("line {line}: {problem}")]
+#[error("{problem}")]
 pub struct DotenvError {
-    /// From 1.
-    pub line: usize,
+    /// Its bytes.
+    pub place: Range<usize>,
     /// What is wrong.
     pub problem: String,
 }
@@ -21,14 +22,16 @@ pub struct Dotenv {
     pub values: BTreeMap<String, String>,
     /// The lines that they stand in, from 1.
     pub lines: BTreeMap<String, usize>,
+    /// The bytes that its values stand in; those of the name where it has no value of its own.
+    pub places: BTreeMap<String, Range<usize>>,
     /// Variables that its values use and nobody sets.
     pub unset: Vec<String>,
 }
 
 /// Values of a file in compose's own dialect. `lookup` is asked first for variables in values and for keys without one.
 pub fn parse(text: &str, lookup: &dyn Fn(&str) -> Option<String>) -> Result<Dotenv, DotenvError> {
-    let mut file =
-        File { rest: text.strip_prefix('\u{feff}').unwrap_or(text), line: 1, found: Dotenv::default(), lookup };
+    let rest = text.strip_prefix('\u{feff}').unwrap_or(text);
+    let mut file = File { rest, end: text.len(), line: 1, found: Dotenv::default(), lookup };
     while file.skip_to_statement() {
         file.statement()?;
     }
@@ -37,33 +40,47 @@ pub fn parse(text: &str, lookup: &dyn Fn(&str) -> Option<String>) -> Result<Dote
 
 /// Values of a file in the dialect of `docker run --env-file` (`format: raw`): no quotes, no variables, no `export`.
 pub fn parse_raw(text: &str, lookup: &dyn Fn(&str) -> Option<String>) -> Result<Dotenv, DotenvError> {
-    let mut values = BTreeMap::new();
-    for (at, line) in text.strip_prefix('\u{feff}').unwrap_or(text).lines().enumerate() {
-        let line = line.trim_start();
+    let mut found = Dotenv::default();
+    let mut begin = text.len() - text.strip_prefix('\u{feff}').unwrap_or(text).len();
+    for whole in text[begin..].split_inclusive('\n') {
+        let line = whole.trim_end_matches(['\n', '\r']).trim_start();
+        let at = begin + whole.len() - whole.trim_start().len();
+        begin += whole.len();
         if line.is_empty() || line.starts_with('#') {
             continue;
         }
         let (key, value) = line.split_once('=').map_or((line, None), |(key, value)| (key, Some(value)));
         if key.is_empty() || key.contains(char::is_whitespace) {
-            return Err(DotenvError { line: at + 1, problem: format!("`{key}` is no name of a variable") });
+            let place = at..at + key.len().max(1);
+            return Err(DotenvError { place, problem: format!("`{key}` is no name of a variable") });
         }
+        let place = value.map_or(at..at + key.len(), |value| at + line.len() - value.len()..at + line.len());
         if let Some(value) = value.map(str::to_owned).or_else(|| lookup(key)) {
-            values.insert(key.to_owned(), value);
+            found.values.insert(key.to_owned(), value);
+            found.places.insert(key.to_owned(), place);
         }
     }
-    Ok(Dotenv { values, ..Dotenv::default() })
+    Ok(found)
 }
 
 struct File<'a> {
     rest: &'a str,
+    /// How long the whole text is.
+    end: usize,
     line: usize,
     found: Dotenv,
     lookup: &'a dyn Fn(&str) -> Option<String>,
 }
 
 impl<'a> File<'a> {
-    fn error(&self, problem: impl Into<String>) -> DotenvError {
-        DotenvError { line: self.line, problem: problem.into() }
+    /// Where what is left begins.
+    fn at(&self) -> usize {
+        self.end - self.rest.len()
+    }
+
+    /// An error of so many bytes from here on.
+    fn error(&self, length: usize, problem: impl Into<String>) -> DotenvError {
+        DotenvError { place: self.at()..self.at() + length.max(1), problem: problem.into() }
     }
 
     fn take(&mut self, length: usize) -> &'a str {
@@ -94,39 +111,61 @@ impl<'a> File<'a> {
         let end = self.rest.find(['=', ':', '\n']).unwrap_or(self.rest.len());
         let key = self.rest[..end].trim();
         if let Some(bad) = key.chars().find(|c| !(c.is_alphanumeric() || "_.-[]".contains(*c))) {
+            let before = key.find(bad).unwrap_or_default();
+            self.take(before);
             let problem = if bad.is_whitespace() { "a blank".to_owned() } else { format!("`{bad}`") };
-            return Err(self.error(format!("{problem} stands in the name of a variable, `{key}`")));
+            return Err(self.error(bad.len_utf8(), format!("{problem} stands in the name of a variable, `{key}`")));
         }
-        let line = self.line;
+        let (line, mut place) = (self.line, self.at()..self.at() + key.len());
         let inherited = !self.rest[end..].starts_with(['=', ':']);
         if key.is_empty() {
-            return Err(self.error("a name is missing before the value"));
+            return Err(self.error(1, "a name is missing before the value"));
         }
         self.take((end + 1).min(self.rest.len()));
-        let value = if inherited { (self.lookup)(key) } else { Some(self.value()?) };
+        let value = if inherited {
+            (self.lookup)(key)
+        } else {
+            self.skip_blanks();
+            place = self.at()..self.end;
+            let plain = !self.rest.starts_with(['"', '\'']);
+            let value = self.value()?;
+            place.end = self.at();
+            if plain {
+                // A comment, or blanks.
+                let rest = self.rest.find('\n').unwrap_or(self.rest.len());
+                self.take(rest);
+            }
+            Some(value)
+        };
         if let Some(value) = value {
             self.found.values.insert(key.to_owned(), value);
             self.found.lines.insert(key.to_owned(), line);
+            self.found.places.insert(key.to_owned(), place);
         }
         Ok(())
     }
 
-    fn value(&mut self) -> Result<String, DotenvError> {
+    fn skip_blanks(&mut self) {
         let blanks = self.rest.len() - self.rest.trim_start_matches([' ', '\t', '\r']).len();
         self.take(blanks);
+    }
+
+    fn value(&mut self) -> Result<String, DotenvError> {
         match self.rest.as_bytes().first() {
             Some(b'"') => {
+                let whole = self.rest;
                 let text = self.quoted('"')?;
-                self.expand(&escapes(&text))
+                let raw = &whole[..whole.len() - self.rest.len()];
+                self.expand(&escapes(&text), raw, self.at() - raw.len())
             }
             Some(b'\'') => self.quoted('\''),
             _ => {
                 let end = self.rest.find('\n').unwrap_or(self.rest.len());
                 let line = &self.rest[..end];
                 let value = line.split_once(" #").map_or(line, |(value, _)| value).trim_end();
-                let value = self.expand(value)?;
-                self.take(end);
-                Ok(value)
+                let expanded = self.expand(value, value, self.at())?;
+                self.take(value.len());
+                Ok(expanded)
             }
         }
     }
@@ -150,21 +189,28 @@ impl<'a> File<'a> {
             escaped = false;
             out.push(c);
         }
-        Err(self.error(format!("the quote {quote} is never closed")))
+        let line = self.rest.find(['\r', '\n']).unwrap_or(self.rest.len());
+        Err(self.error(line, format!("the quote {quote} is never closed")))
     }
 
-    fn expand(&mut self, text: &str) -> Result<String, DotenvError> {
+    /// The text with its variables replaced; `raw` is what stands for it in the file, from byte `at` on.
+    fn expand(&mut self, text: &str, raw: &str, at: usize) -> Result<String, DotenvError> {
         let get = |name: &str| (self.lookup)(name).or_else(|| self.found.values.get(name).cloned());
         let mut lookup = Lookup::new(&get);
         let expanded = template::substitute(text, &mut lookup);
         let unset = lookup.unset;
         self.found.unset.extend(unset);
+        let place = |word: &str| match raw.find(word) {
+            Some(found) => at + found..at + found + word.len(),
+            None => at..at + raw.find('\n').unwrap_or(raw.len()).max(1),
+        };
         // The value may be a secret, so the error does not repeat it.
-        expanded.map_err(|error| match error {
-            TemplateError::Invalid(_) => {
-                self.error("a `$` in the value starts no valid variable; write `$$` for the sign itself")
-            }
-            required => self.error(required.to_string()),
+        expanded.map_err(|error| match &error {
+            TemplateError::Invalid(text) => DotenvError {
+                place: place(text),
+                problem: "a `$` in the value starts no valid variable; write `$$` for the sign itself".to_owned(),
+            },
+            TemplateError::Required { name, .. } => DotenvError { place: place(name), problem: error.to_string() },
         })
     }
 }

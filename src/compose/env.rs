@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::{disk, dotenv};
-use crate::diag::{Code, Diagnostic};
+use crate::diag::{Code, Diagnostic, FileId, SourceMap, Span};
 
 /// Names of variables → values.
 pub type Environment = BTreeMap<String, String>;
@@ -67,7 +67,7 @@ impl Variables {
     ///
     /// # Errors
     /// A file that can't be read or understood.
-    pub fn read(&self, files: &[PathBuf]) -> Result<Variables, Diagnostic> {
+    pub fn read(&self, files: &[PathBuf], sources: &mut SourceMap) -> Result<Variables, Diagnostic> {
         let mut all = Variables::default();
         for file in files {
             let text = disk::read(file).map_err(|problem| {
@@ -75,7 +75,8 @@ impl Variables {
                 Diagnostic::new(Code::Unreadable, text)
             })?;
             let lookup = |name: &str| self.values.get(name).or_else(|| all.values.get(name)).cloned();
-            let found = dotenv::parse(&text, &lookup).map_err(|error| describe(file, &error))?;
+            let found =
+                dotenv::parse(&text, &lookup).map_err(|error| describe(file, add(sources, file, &text), error))?;
             let path: Arc<Path> = file.as_path().into();
             all.values.extend(found.values);
             let origins = found.lines.into_iter().map(|(key, line)| (key, Origin::File(path.clone(), line)));
@@ -85,7 +86,41 @@ impl Variables {
     }
 }
 
-/// What is wrong with an env file. Its text is not shown: it may hold secrets.
-pub fn describe(file: &Path, error: &dotenv::DotenvError) -> Diagnostic {
-    Diagnostic::new(Code::EnvFile, format!("in the env file `{}`: {error}", file.display()))
+/// What is wrong with an env file that was added under this id.
+pub fn describe(file: &Path, id: FileId, error: dotenv::DotenvError) -> Diagnostic {
+    let diag = Diagnostic::new(Code::EnvFile, format!("in the env file `{}`: {error}", file.display()));
+    diag.at(Span::new(id, error.place.start, error.place.end), "")
+}
+
+/// Adds an env file to the texts that diagnostics point into. Its values are not shown, as they may be secrets: letters and
+/// digits behind the names are replaced, each by a sign of as many bytes, so that places stay what they are.
+pub fn add(sources: &mut SourceMap, file: &Path, text: &str) -> FileId {
+    let mut shown = String::with_capacity(text.len());
+    for line in text.split_inclusive('\n') {
+        let value = line.find(['=', ':']).unwrap_or(line.len());
+        shown.push_str(&line[..value]);
+        shown.extend(line[value..].chars().map(|c| match c.len_utf8() {
+            _ if !c.is_alphanumeric() => c,
+            1 => '*',
+            2 => '·',
+            3 => '•',
+            _ => '\u{1f784}',
+        }));
+    }
+    sources.add(file.display().to_string(), shown)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn values_are_not_shown_and_stay_where_they_are() {
+        let text = "A=1 # é\nPASSWORD=\"hüsh 世🎉${X\nB: c\n";
+        let mut sources = SourceMap::default();
+        let id = add(&mut sources, Path::new(".env"), text);
+        let shown = sources.text(id).unwrap_or_default();
+        assert_eq!(shown, "A=* # ·\nPASSWORD=\"*·** •🎉${*\nB: *\n");
+        assert_eq!(shown.len(), text.len());
+    }
 }

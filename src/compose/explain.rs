@@ -3,7 +3,8 @@
 use std::fmt::Write;
 
 use super::attributes::{ANY, Keys, Merge, PROJECT, Shape, Unique};
-use super::node::{Kind, Node};
+use super::node::{Kind, Node, Tag};
+use super::path::{Part, Shown, child, parts};
 use super::{Loaded, config};
 use crate::diag::{Code, Diagnostic, Span};
 
@@ -16,30 +17,18 @@ pub struct Step {
     pub tree: Node,
 }
 
-/// One step of a path: a key, or a place in a list.
-enum Part<'a> {
-    Key(&'a str),
-    Item(usize),
-}
-
 impl Loaded {
     /// Where the value at a path such as `services.web.ports[0]` came from, for people.
     ///
     /// # Errors
     /// Nothing stands there.
     pub fn origin(&self, path: &str) -> Result<String, Diagnostic> {
-        let parts = parts(path);
-        let Some(node) = at(&self.tree, &parts) else { return Err(self.nothing(path, &parts)) };
+        let parts = parts(&self.tree, path);
+        let Some(node) = at(&self.tree, &parts) else { return Err(self.nothing(path)) };
         let mut out = format!("{path} = {}\n", config::inline(node));
-        let said: Vec<(&Step, &Node)> =
-            self.history.iter().filter_map(|step| Some((step, at(&step.tree, &parts)?))).collect();
         // Items have no place that stays the same over files: their list tells the steps.
         let whole = parts.len() - usize::from(matches!(parts.last(), Some(Part::Item(_))));
-        let steps: Vec<(&Step, &Node)> = if whole < parts.len() {
-            self.history.iter().filter_map(|step| Some((step, at(&step.tree, &parts[..whole])?))).collect()
-        } else {
-            said.clone()
-        };
+        let steps = self.steps(&parts[..whole]);
         if self.is_implied(node, &parts) {
             let _ = writeln!(out, "  implied: no file says it; it follows from {}", self.around(node));
         } else {
@@ -47,15 +36,32 @@ impl Loaded {
         }
         self.variables(&mut out, node);
         if steps.len() > 1 || whole < parts.len() {
-            let _ = writeln!(out, "  steps of {}, {}:", name(&parts[..whole]), rule(shape(&parts[..whole])));
-            for (at, (step, node)) in steps.iter().enumerate() {
-                let _ = writeln!(out, "    {}. {}: {}", at + 1, step.title, self.shown(place(node)));
+            let _ = writeln!(out, "  steps of {}, {}:", Shown(&parts[..whole]), rule(shape(&parts[..whole])));
+            for (at, (step, said)) in steps.iter().enumerate() {
+                let _ = writeln!(out, "    {}. {}: {}", at + 1, step.title, self.told(said));
             }
         }
         Ok(out)
     }
 
-    fn nothing(&self, path: &str, parts: &[Part<'_>]) -> Diagnostic {
+    /// What each file said of a path, in their order: a value, or that what stood there before is gone.
+    fn steps(&self, parts: &[Part<'_>]) -> Vec<(&Step, Said<'_>)> {
+        self.history.iter().filter_map(|step| Some((step, said(&step.tree, parts)?))).collect()
+    }
+
+    fn told(&self, said: &Said<'_>) -> String {
+        match said {
+            Said::Value(node) => self.shown(place(node)),
+            Said::Reset(node) => format!("{}  takes away what stands above (`!reset`)", self.shown(place(node))),
+            Said::Override(node, value) => {
+                let place = self.shown(place(value.unwrap_or(node)));
+                format!("{place}  goes in the place of what stands above (`!override`)")
+            }
+        }
+    }
+
+    fn nothing(&self, path: &str) -> Diagnostic {
+        let parts = parts(&self.tree, path);
         let mut known = &self.tree;
         let mut depth = 0;
         while let Some(next) = parts.get(depth).and_then(|part| child(known, part)) {
@@ -63,7 +69,15 @@ impl Loaded {
             depth += 1;
         }
         let diag = Diagnostic::new(Code::NothingThere, format!("nothing stands at `{path}`"));
-        let diag = diag.at(place(known), format!("`{}` is here", name(&parts[..depth])));
+        // A file may have the keys that the whole no longer has.
+        let gone = self.history.iter().rev().find_map(|step| match said(&step.tree, &self::parts(&step.tree, path)) {
+            Some(Said::Reset(node) | Said::Override(node, None)) => Some(node),
+            _ => None,
+        });
+        if let Some(node) = gone {
+            return diag.at(place(node), "taken away here").help("take `!reset` or `!override` out to have it again");
+        }
+        let diag = diag.at(place(known), format!("`{}` is here", Shown(&parts[..depth])));
         match (parts.get(depth), &known.kind) {
             (Some(Part::Key(key)), Kind::Map(map)) => diag.did_you_mean(key, map.keys().map(String::as_str)),
             (Some(Part::Item(_)), Kind::List(list)) => {
@@ -113,33 +127,27 @@ fn place(node: &Node) -> Span {
     }
 }
 
-fn parts(path: &str) -> Vec<Part<'_>> {
-    let steps = path.split(['.', '[']).filter(|step| !step.is_empty());
-    steps
-        .map(|step| match step.strip_suffix(']').and_then(|index| index.parse().ok()) {
-            Some(index) => Part::Item(index),
-            None => Part::Key(step),
-        })
-        .collect()
+/// What one file said of a path.
+enum Said<'a> {
+    /// This.
+    Value(&'a Node),
+    /// That nothing be left of it.
+    Reset(&'a Node),
+    /// That nothing be left of what was there, and what is in its place.
+    Override(&'a Node, Option<&'a Node>),
 }
 
-fn name(parts: &[Part<'_>]) -> String {
-    let mut out = String::new();
-    for part in parts {
-        let _ = match part {
-            Part::Key(key) if out.is_empty() => write!(out, "{key}"),
-            Part::Key(key) => write!(out, ".{key}"),
-            Part::Item(at) => write!(out, "[{at}]"),
-        };
+fn said<'a>(tree: &'a Node, parts: &[Part<'_>]) -> Option<Said<'a>> {
+    let mut node = tree;
+    for (depth, part) in parts.iter().enumerate() {
+        node = child(node, part)?;
+        match node.tag {
+            Tag::None => {}
+            Tag::Reset => return Some(Said::Reset(node)),
+            Tag::Override => return Some(Said::Override(node, at(node, &parts[depth + 1..]))),
+        }
     }
-    if out.is_empty() { "the file".to_owned() } else { out }
-}
-
-fn child<'a>(node: &'a Node, part: &Part<'_>) -> Option<&'a Node> {
-    match part {
-        Part::Key(key) => node.get(key),
-        Part::Item(at) => node.as_list()?.get(*at),
-    }
+    Some(Said::Value(node))
 }
 
 fn at<'a>(tree: &'a Node, parts: &[Part<'_>]) -> Option<&'a Node> {

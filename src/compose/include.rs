@@ -94,7 +94,7 @@ fn variables(loader: &mut Loader, entry: &Node, dir: &std::path::Path, scope: &S
     } else {
         named
     };
-    match scope.variables.read(&files) {
+    match scope.variables.read(&files, &mut loader.sources) {
         Ok(more) => {
             loader.env_files.extend(files);
             let mut variables = Variables::clone(&scope.variables);

@@ -27,6 +27,7 @@ pub mod model;
 mod node;
 mod normalize;
 mod out;
+mod path;
 mod paths;
 pub mod pattern;
 pub mod reads;
@@ -175,7 +176,7 @@ pub fn load(options: &LoadOptions) -> Result<Loaded, Diagnostics> {
     let Tree { mut root, mut loader, found, name } = tree(options)?;
     let environment = &found.variables.values;
     if !options.no_normalize {
-        normalize::normalize(&mut root, &name, environment);
+        normalize::normalize(&mut root, &name, environment, true);
     }
     loader.stages.ended("normalize");
     out::finish(&mut root, &PROJECT, &mut loader.diags);
@@ -189,7 +190,7 @@ pub fn load(options: &LoadOptions) -> Result<Loaded, Diagnostics> {
     }
     loader.stages.ended("check");
     let mut files = std::mem::take(&mut loader.read);
-    files.extend(bind::files(&mut root, environment, &mut loader.diags));
+    files.extend(bind::files(&mut root, environment, &mut loader));
     files.extend(found.env_files.iter().cloned());
     if !options.whole {
         bind::select(&mut root, &options.services, &mut loader.diags);
@@ -250,7 +251,7 @@ pub fn project_name(options: &LoadOptions) -> Result<String, Diagnostics> {
         match (source::find(options), options.env.get("COMPOSE_PROJECT_NAME").filter(|name| !name.is_empty())) {
             (Ok(found), _) => found,
             (Err(_), Some(name)) => return source::given_name(name).map_err(only),
-            (Err(diag), None) => return Err(only(diag)),
+            (Err(wrong), None) => return Err(wrong),
         };
     let mut loader = Loader::new(options, &mut found);
     name(options, &mut found, &mut loader).map_err(|diag| Diagnostics::new(vec![diag], loader.sources.clone()))
@@ -259,7 +260,7 @@ pub fn project_name(options: &LoadOptions) -> Result<String, Diagnostics> {
 /// Runs the passes up to the merged, checked, long tree. What is wrong with attributes and values stays with the loader,
 /// so that later passes can add to it; what makes the rest meaningless is an error here.
 fn tree(options: &LoadOptions) -> Result<Tree, Diagnostics> {
-    let mut found = source::find(options).map_err(only)?;
+    let mut found = source::find(options)?;
     let mut loader = Loader::new(options, &mut found);
     let name = match name(options, &mut found, &mut loader) {
         Ok(name) => name,

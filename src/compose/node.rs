@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use super::path;
 use crate::diag::Span;
 
 /// A mapping; sorted, so that whatever is made of it comes out the same every time.
@@ -149,13 +150,10 @@ impl Node {
 
     /// The value at a path such as `services.web.ports[0]`, or the nearest thing around it.
     pub fn nearest(&self, path: &str) -> &Node {
+        let parts = path::parts(self, path);
         let mut node = self;
-        for step in path.split(['.', '[']).filter(|step| !step.is_empty()) {
-            let next = match step.strip_suffix(']') {
-                Some(index) => node.as_list().and_then(|list| list.get(index.parse::<usize>().ok()?)),
-                None => node.get(step),
-            };
-            match next {
+        for part in &parts {
+            match path::child(node, part) {
                 Some(next) => node = next,
                 None => break,
             }

@@ -5,13 +5,16 @@ use super::forms;
 use super::node::{Kind, Map, Node};
 
 /// Writes down what a checked tree implies.
-pub fn normalize(tree: &mut Node, project: &str, environment: &Environment) {
+///
+/// `resolve`: variables without a value get the caller's, which `config --no-interpolate` leaves to others, as docker compose
+/// does; build arguments get theirs all the same.
+pub fn normalize(tree: &mut Node, project: &str, environment: &Environment, resolve: bool) {
     let mut uses_default = false;
     if let Some(Kind::Map(services)) = tree.get_mut("services").map(|s| &mut s.kind) {
         for node in services.values_mut() {
             if node.as_map().is_some() {
                 uses_default |= networks(node);
-                service(node, environment);
+                service(node, environment, resolve);
             }
         }
     }
@@ -45,7 +48,7 @@ fn networks(service: &mut Node) -> bool {
     map.get("networks").is_some_and(|networks| networks.get("default").is_some())
 }
 
-fn service(node: &mut Node, environment: &Environment) {
+fn service(node: &mut Node, environment: &Environment, resolve: bool) {
     if let Some(policy) = node.get_mut("pull_policy")
         && policy.as_str() == Some("if_not_present")
     {
@@ -67,7 +70,7 @@ fn service(node: &mut Node, environment: &Environment) {
             }
         }
     }
-    if let Some(own) = node.get_mut("environment") {
+    if let Some(own) = node.get_mut("environment").filter(|_| resolve) {
         inherit(own, environment);
     }
     depend(node);

@@ -7,7 +7,7 @@ use super::disk;
 use super::env::{Environment, Origin, Variables};
 use super::load::Input;
 use super::paths;
-use crate::diag::{Code, Diagnostic};
+use crate::diag::{Code, Diagnostic, Diagnostics, SourceMap};
 
 const FILES: [&str; 4] = ["compose.yaml", "compose.yml", "docker-compose.yml", "docker-compose.yaml"];
 const OVERRIDES: [&str; 4] =
@@ -47,7 +47,7 @@ struct Start {
     more: bool,
 }
 
-fn start(options: &LoadOptions) -> Result<Start, Diagnostic> {
+fn start(options: &LoadOptions, sources: &mut SourceMap) -> Result<Start, Diagnostic> {
     let mut variables = Variables { values: options.env.clone(), ..Variables::default() };
     variables.values.entry("PWD".to_owned()).or_insert_with(|| options.cwd.display().to_string());
     let abs = |text: &str| PathBuf::from(paths::clean(&options.cwd.join(text)));
@@ -62,23 +62,30 @@ fn start(options: &LoadOptions) -> Result<Start, Diagnostic> {
     if !named && !disabled {
         env_files.extend(dot_env(&first));
     }
-    variables.add(variables.read(&env_files)?);
+    variables.add(variables.read(&env_files, sources)?);
     Ok(Start { given, first, variables, env_files, more: !named && !disabled })
 }
 
 /// The settings of the command line that env files hold, `COMPOSE_*`: for it they are as good as the caller's, which come before
 /// them. What can't be read is told when the project is.
 pub fn settings(options: &LoadOptions) -> Environment {
-    let found = find(options).map(|found| found.variables).or_else(|_| start(options).map(|start| start.variables));
+    let mut sources = SourceMap::default();
+    let found = find(options).map(|found| found.variables);
+    let found = found.or_else(|_| start(options, &mut sources).map(|start| start.variables));
     let Variables { mut values, origins } = found.unwrap_or_default();
     values.retain(|name, _| name.starts_with("COMPOSE_") && matches!(origins.get(name), Some(Origin::File(..))));
     values
 }
 
 /// Looks for the files of a project.
-pub fn find(options: &LoadOptions) -> Result<Found, Diagnostic> {
+pub fn find(options: &LoadOptions) -> Result<Found, Diagnostics> {
+    let mut sources = SourceMap::default();
+    look(options, &mut sources).map_err(|diag| Diagnostics::new(vec![diag], sources))
+}
+
+fn look(options: &LoadOptions, sources: &mut SourceMap) -> Result<Found, Diagnostic> {
     let mut warnings = Vec::new();
-    let Start { given, first, mut variables, mut env_files, more } = start(options)?;
+    let Start { given, first, mut variables, mut env_files, more } = start(options, sources)?;
     let abs = |text: &str| PathBuf::from(paths::clean(&options.cwd.join(text)));
     let files = files(options, &variables.values, &mut warnings)?;
     let inputs: Vec<Input> = files
@@ -89,7 +96,7 @@ pub fn find(options: &LoadOptions) -> Result<Found, Diagnostic> {
     let dir = dir.unwrap_or_else(|| options.cwd.clone());
     if more && dir != first {
         let own: Vec<PathBuf> = dot_env(&dir).into_iter().collect();
-        variables.add(variables.read(&own)?);
+        variables.add(variables.read(&own, sources)?);
         env_files.extend(own);
     }
     Ok(Found { inputs, dir, variables, env_files, warnings })

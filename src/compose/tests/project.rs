@@ -231,6 +231,33 @@ fn where_a_value_came_from() {
 }
 
 #[test]
+fn the_origin_of_what_files_beside_say_and_of_what_is_taken_away() {
+    let stage = Stage::new(&[
+        (
+            "compose.yaml",
+            "services:\n  my.web:\n    image: i\n    env_file: [a.env]\n    label_file: l.labels\n    environment: {A: own}\n    ports: ['80:80']\n    dns: [1.1.1.1]\n    labels: {com.example.x: y}\n",
+        ),
+        ("compose.more.yaml", "services:\n  my.web:\n    ports: !reset []\n    dns: !override [8.8.8.8]\n"),
+        ("a.env", "A=file\nB=\"b c\" # note\n"),
+        ("l.labels", "# labels\ncom.example.a=1\n"),
+    ]);
+    let loaded = super::super::load(&LoadOptions { history: true, ..stage.options.clone() }).expect("valid");
+    let origin = |path: &str| loaded.origin(path).expect(path).replace(&*stage.root(), "@");
+    let label = origin("services.my.web.labels[\"com.example.a\"]");
+    assert!(label.contains("= \"1\"\n  from @/l.labels:2:15"), "{label}");
+    assert!(origin("services['my.web'].labels.com.example.x").contains("from compose.yaml:9:29"));
+    let variable = origin("services.my.web.environment.B");
+    assert!(variable.contains("from @/a.env:2:3"), "{variable}");
+    let own = origin("services.my.web.environment.A");
+    assert!(own.contains("from compose.yaml:6:22") && own.contains("1. @/a.env: @/a.env:1:3"), "{own}");
+    let dns = origin("services.my.web.dns[0]");
+    assert!(dns.contains("2. compose.more.yaml: compose.more.yaml:4:") && dns.contains("`!override`"), "{dns}");
+    let gone = loaded.origin("services.my.web.ports[0]").expect_err("it was reset");
+    let told = crate::diag::render(&gone, &loaded.sources);
+    assert!(told.contains("compose.more.yaml:3:5") && told.contains("taken away here"), "{told}");
+}
+
+#[test]
 fn the_output_is_input_again() {
     let text = "services:\n  a:\n    image: i\n    command: ['$$X', 'yes', '1_000', \"a\\nb\"]\n    environment: {A: 'y', B: '2001-01-01', C: '~'}\n    ports: ['80-81:80-81']\n";
     let first = Stage::new(&[("compose.yaml", text)]).config();

@@ -49,7 +49,10 @@ impl Real {
 
     /// What `config` prints.
     pub(super) async fn config_of(&self, files: &ProjectFiles, wish: &ConfigWish) -> Result<ConfigOutput, CliError> {
-        let mut options = options(files, &wish.services)?;
+        // As with docker compose, the services named choose nothing of these.
+        let whole =
+            matches!(wish.what, ConfigPart::Services | ConfigPart::Volumes | ConfigPart::Networks | ConfigPart::Models);
+        let mut options = options(files, if whole { &[] } else { &wish.services })?;
         options.no_interpolate = wish.no_interpolate;
         options.no_normalize = wish.no_normalize;
         options.no_path_resolution = wish.no_path_resolution;
@@ -62,7 +65,8 @@ impl Real {
             return Ok(ConfigOutput { text, warnings: Diagnostics::default() });
         }
         if wish.what == ConfigPart::Variables {
-            let text = variables(&config::variables(&options).map_err(diagnostics)?);
+            let found = config::variables(&options).map_err(diagnostics)?;
+            let text = if wish.json { variables_json(&found)? } else { variables(&found) };
             return Ok(ConfigOutput { text, warnings: Diagnostics::default() });
         }
         let mut loaded = compose::load(&options).map_err(diagnostics)?;
@@ -194,6 +198,30 @@ fn part(loaded: &compose::Loaded, what: &ConfigPart, format: config::Format) -> 
         ConfigPart::Explain(path) => loaded.origin(path).map_err(|d| one(d, loaded))?,
         ConfigPart::Variables => String::new(),
     })
+}
+
+/// A variable that the files use, in docker compose's words.
+#[derive(serde::Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[serde(rename_all = "PascalCase")]
+pub struct Variable<'a> {
+    name: &'a str,
+    /// Behind `-` or `:-`.
+    default_value: &'a str,
+    /// Behind `+` or `:+`.
+    presence_value: &'a str,
+    required: bool,
+}
+
+/// The variables that the files use, by name.
+fn variables_json<'a>(found: &'a BTreeMap<String, config::Use>) -> Result<String, CliError> {
+    let one = |(name, usage): (&'a String, &'a config::Use)| {
+        let (default_value, presence_value) = (usage.default.as_str(), usage.alternate.as_str());
+        (name.as_str(), Variable { name, default_value, presence_value, required: usage.required })
+    };
+    let all: BTreeMap<&str, Variable<'_>> = found.iter().map(one).collect();
+    let text = serde_json::to_string_pretty(&all).map_err(|e| failed(&e))?;
+    Ok(text + "\n")
 }
 
 /// The variables that the files use, as a table.
