@@ -378,6 +378,9 @@ pub struct Namespaces {
     pub ipc: NsMode,
     /// Host name.
     pub uts: NsMode,
+    /// Its own IPC namespace has no /dev/shm.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub without_shm: bool,
     /// `true`: the host's cgroup namespace.
     pub host_cgroup: bool,
 }

@@ -119,3 +119,19 @@ services:
     }
     stack.down();
 }
+
+#[test]
+fn an_ipc_namespace_without_shared_memory() {
+    let stack = Stack::up("services:\n  web: {image: test, ipc: none}\n  other: {image: test}\n");
+    assert_eq!(stack.line("web", "test -e /dev/shm || echo none"), "none");
+    assert_eq!(stack.line("other", "test -d /dev/shm && grep -c ' /dev/shm ' /proc/mounts"), "1");
+    let own = stack.line("web", "readlink /proc/self/ns/ipc");
+    assert_ne!(own, std::fs::read_link("/proc/self/ns/ipc").unwrap().display().to_string());
+    assert_ne!(own, stack.line("other", "readlink /proc/self/ns/ipc"));
+    stack.write(
+        "compose.yaml",
+        "services:\n  web: {image: test, ipc: none}\n  other: {image: test, ipc: 'service:web'}\n",
+    );
+    stack.run(&["up", "-d"]).code(1).says("compose.yaml:3:");
+    stack.down();
+}

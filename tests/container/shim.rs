@@ -102,6 +102,7 @@ fn a_container_joins_the_namespaces_of_another() {
         let mut joined =
             spec(&["sh", "-c", "readlink /proc/self/ns/net; hostname; cat /dev/shm/file; ps | grep -c '[s]leep 1000'"]);
         joined.namespaces = Namespaces {
+            without_shm: false,
             net: NetMode::Container("first".into()),
             ipc: other("first"),
             uts: other("first"),

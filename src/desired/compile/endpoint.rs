@@ -26,7 +26,7 @@ pub fn namespaces(compiler: &Compiler<'_>, at: &str, service: &Service, problems
     };
     let mut ns = |key: &str, text: &Option<String>| match text.as_deref().unwrap_or_default() {
         "" | "private" => NsMode::Private,
-        "shareable" if key == "ipc" => NsMode::Private,
+        "shareable" | "none" if key == "ipc" => NsMode::Private,
         "host" => NsMode::Host,
         text => other(key, text).map_or(NsMode::Private, NsMode::Container),
     };
@@ -42,7 +42,15 @@ pub fn namespaces(compiler: &Compiler<'_>, at: &str, service: &Service, problems
             false
         }
     };
-    Namespaces { net, pid, ipc, uts, host_cgroup }
+    let without_shm = |service: &Service| service.ipc.as_deref() == Some("none");
+    let lender = service.ipc.as_deref().and_then(|text| text.strip_prefix("service:"));
+    if let Some((name, _)) =
+        lender.and_then(|name| compiler.project.services.get_key_value(name)).filter(|(_, one)| without_shm(one))
+    {
+        let message = format!("service `{name}` has no shared memory for others: it says `ipc: none`");
+        problems.add_with_help(format!("{at}.ipc"), message, format!("give `{name}` the word `shareable`"));
+    }
+    Namespaces { net, pid, ipc, uts, host_cgroup, without_shm: without_shm(service) }
 }
 
 /// The container that `service:x` (its first replica) or `container:x` names.

@@ -168,7 +168,12 @@ fn inside(bundle: &Bundle, brought: Brought<'_>, status: &OwnedFd) -> Result<Own
     let cover = masks::cover(&memory).at("masked paths")?;
     let nodes = devices::look(spec).at("devices")?;
     let root = rootfs::mount(host, &point).at("root file system")?;
-    let wish = standard::Wish { privileged: spec.security.privileged, shm, own_cgroup: !spec.namespaces.host_cgroup };
+    let wish = standard::Wish {
+        privileged: spec.security.privileged,
+        shm,
+        without_shm: spec.namespaces.without_shm,
+        own_cgroup: !spec.namespaces.host_cgroup,
+    };
     let standard = standard::mount(&root, &wish).at("standard mounts")?;
     mounts::mount(&root, &spec.mounts, sources, host).at("mounts")?;
     etc::mount(&root, etc).at("hosts, hostname, resolv.conf")?;

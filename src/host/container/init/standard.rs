@@ -27,6 +27,8 @@ pub(crate) struct Wish<'a> {
     pub privileged: bool,
     /// The sandbox's /dev/shm; `None`: the host's.
     pub shm: Option<BorrowedFd<'a>>,
+    /// It has no /dev/shm at all.
+    pub without_shm: bool,
     /// It has a cgroup namespace of its own.
     pub own_cgroup: bool,
 }
@@ -46,12 +48,14 @@ const LINKS: [(&str, &str); 5] = [
 /// Mounts them all.
 pub(crate) fn mount(root: &OwnedFd, wish: &Wish<'_>) -> Step<Standard> {
     let proc = on(root, "/proc", "proc", &[], tree::SAFE)?;
-    let dev = mount_dev(root)?;
+    let dev = mount_dev(root, wish.without_shm)?;
     let pts_options = [("newinstance", None), ("ptmxmode", Some("0666")), ("mode", Some("0620")), ("gid", Some("5"))];
     let safe_pts = MountAttrFlags::MOUNT_ATTR_NOSUID | MountAttrFlags::MOUNT_ATTR_NOEXEC;
     let pts = on(root, "/dev/pts", "devpts", &pts_options, safe_pts)?;
     on(root, "/dev/mqueue", "mqueue", &[], tree::SAFE)?;
-    mount_shm(root, wish.shm)?;
+    if !wish.without_shm {
+        mount_shm(root, wish.shm)?;
+    }
     let read_only = if wish.privileged { MountAttrFlags::empty() } else { MountAttrFlags::MOUNT_ATTR_RDONLY };
     let sys = on(root, "/sys", "sysfs", &[], tree::SAFE | read_only)?;
     super::cgroupfs::mount(root, wish.own_cgroup, read_only)?;
@@ -83,7 +87,7 @@ fn point(root: &OwnedFd, path: &str) -> Step<OwnedFd> {
     inroot::folder(root.as_fd(), path).map_err(doing(format!("make {}", path.display())))
 }
 
-fn mount_dev(root: &OwnedFd) -> Step<OwnedFd> {
+fn mount_dev(root: &OwnedFd, without_shm: bool) -> Step<OwnedFd> {
     let attributes = MountAttrFlags::MOUNT_ATTR_NOSUID | MountAttrFlags::MOUNT_ATTR_STRICTATIME;
     let dev = on(root, "/dev", "tmpfs", &[("mode", Some("755")), ("size", Some("65536k"))], attributes)?;
     for (name, major, minor) in NODES {
@@ -94,7 +98,7 @@ fn mount_dev(root: &OwnedFd) -> Step<OwnedFd> {
     for (name, target) in LINKS {
         rustix::fs::symlinkat(target, &dev, name).map_err(doing(format!("make /dev/{name}")))?;
     }
-    for name in ["pts", "shm", "mqueue"] {
+    for name in ["pts", "shm", "mqueue"].into_iter().filter(|name| !(without_shm && *name == "shm")) {
         rustix::fs::mkdirat(&dev, name, Mode::from_raw_mode(0o755)).map_err(doing(format!("make /dev/{name}")))?;
     }
     Ok(dev)

@@ -35,8 +35,10 @@ pub(super) struct Wanted<'a> {
 pub(super) fn list(bundle: &Bundle, root: &OwnedFd, wanted: Wanted<'_>, shelf: &mut Shelf) -> Step<Vec<Value>> {
     let spec = &bundle.spec;
     let mut list = standard(spec);
-    let shm = shelf.put(&shared_memory(wanted.shm)?)?;
-    list.push(bind("/dev/shm", &shm, &["rprivate", "nosuid", "nodev", "noexec"]));
+    if !spec.namespaces.without_shm {
+        let shm = shelf.put(&shared_memory(wanted.shm)?)?;
+        list.push(bind("/dev/shm", &shm, &["rprivate", "nosuid", "nodev", "noexec"]));
+    }
     for (mount, source) in spec.mounts.iter().zip(wanted.sources) {
         procguard::check(mount)?;
         if let Some(source) = &source {
