@@ -55,3 +55,19 @@ services:
     assert_eq!(stack.run(&["logs", "--no-log-prefix", "twice"]).ok().stdout, "run\nrun\nrun\n");
     stack.down();
 }
+
+#[test]
+fn edges_that_restart_follow_their_service() {
+    let text = |value: u8| {
+        format!(
+            "services:\n  db: {{image: test, environment: {{V: '{value}'}}}}\n  tied: {{image: test, stop_signal: SIGKILL, depends_on: {{db: {{condition: service_started, restart: true}}}}}}\n  free: {{image: test, depends_on: [db]}}\n"
+        )
+    };
+    let stack = Stack::up(&text(1));
+    let (tied, free) = (stack.pid("tied"), stack.pid("free"));
+    stack.write("compose.yaml", &text(2));
+    stack.run(&["up", "-d", "-t", "0"]).ok();
+    assert_ne!(stack.pid("tied"), tied);
+    assert_eq!(stack.pid("free"), free);
+    stack.down();
+}

@@ -126,9 +126,10 @@ services:
     dns: [10.9.9.8]
     dns_search: [example.org]
     dns_opt: ["ndots:3"]
-  other: { image: test }
+  other: { image: test, mac_address: "02:42:AC:11:65:43" }
 "#,
     );
+    assert_eq!(stack.line("other", "cat /sys/class/net/eth0/address"), "02:42:ac:11:65:43");
     stack.inside("web", "ping -c 1 -W 2 database && ping -c 1 -W 2 outer && ping -c 1 -W 2 db").ok();
     stack.inside("other", "ping -c 1 -W 2 database").code(1);
     stack.inside("web", "cat /etc/hosts").ok().says("10.9.9.9\tfar");

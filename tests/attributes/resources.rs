@@ -46,6 +46,11 @@ services:
     assert!(quota("own").starts_with("50000"), "{}", quota("own"));
     assert!(quota("deployed").starts_with("25000"));
     assert!(quota("quota").starts_with("30000"));
+    let period = limit(&stack, "quota", "cpu", ("cpu.cfs_period_us", "cpu.max"));
+    assert!(period.ends_with("60000"), "{period}");
+    // v1 counts memory and swap together, v2 swap alone.
+    let swap = limit(&stack, "own", "memory", ("memory.memsw.limit_in_bytes", "memory.swap.max"));
+    assert!([(96 << 20).to_string(), (32 << 20).to_string()].contains(&swap), "{swap}");
     assert_eq!(limit(&stack, "own", "cpuset", ("cpuset.cpus", "cpuset.cpus")), "0");
     assert_eq!(limit(&stack, "own", "pids", ("pids.max", "pids.max")), "77");
     assert_eq!(limit(&stack, "deployed", "pids", ("pids.max", "pids.max")), "55");

@@ -112,13 +112,15 @@ services:
     secrets: [plain, { source: variable, target: other, uid: "1234", gid: "2345", mode: 0440 }]
     configs:
       - text
-      - { source: file, target: /etc/file.conf, mode: 0400 }
+      - { source: file, target: /etc/file.conf, uid: "1234", gid: "2345", mode: 0400 }
+      - shown
 secrets:
   plain: { file: ./plain }
   variable: { environment: THE_SECRET }
 configs:
   text: { content: "hello ${WHO:-world}\n" }
   file: { file: ./plain }
+  shown: { environment: THE_SECRET }
 "#,
     );
     stack.write("plain", "from a file");
@@ -130,7 +132,11 @@ configs:
         "from a variable 440 1234 2345"
     );
     assert_eq!(stack.line("web", "cat /text"), "hello world");
-    assert_eq!(stack.line("web", "cat /etc/file.conf; stat -c ' %a' /etc/file.conf"), "from a file 400");
+    assert_eq!(
+        stack.line("web", "cat /etc/file.conf; stat -c ' %a %u %g' /etc/file.conf"),
+        "from a file 400 1234 2345"
+    );
+    assert_eq!(stack.line("web", "cat /shown"), "from a variable");
     stack.down();
 }
 
@@ -146,4 +152,22 @@ fn what_is_external_must_be_there() {
         &["driver `other`"],
     );
     refused("services:\n  web: {image: test, secrets: [s]}\nsecrets: {s: {external: true}}\n", &["external"]);
+}
+
+#[test]
+fn an_external_volume_is_shared_by_its_name() {
+    let stack = Stack::new(
+        "services:\n  web: {image: test, user: root, volumes: ['outer:/outer', 'own:/own']}\nvolumes:\n  outer: {external: true, name: the-outer}\n  own: {name: the-own}\n",
+    );
+    stack.run(&["volume", "create", "the-outer"]).ok();
+    stack.run(&["up", "-d"]).ok();
+    stack.inside("web", "echo kept > /outer/x").ok();
+    stack.run(&["volume", "ls"]).ok().says("the-own").says("the-outer");
+    stack.run(&["down", "-v", "-t", "0"]).ok();
+    assert!(!stack.run(&["volume", "ls"]).ok().stdout.contains("the-own"));
+    stack.run(&["up", "-d"]).ok();
+    assert_eq!(stack.line("web", "cat /outer/x"), "kept");
+    stack.run(&["down", "-v", "-t", "0"]).ok();
+    stack.run(&["volume", "rm", "the-outer"]).ok();
+    stack.world.assert_clean();
 }

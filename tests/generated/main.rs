@@ -4,6 +4,7 @@
 
 mod validate;
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
@@ -33,45 +34,76 @@ fn the_table_of_what_is_supported() {
     holds("docs/compose-support.md", &support::document());
 }
 
-/// What is carried out has a test that says so, below tests/ or beside the code that meets the kernel; else it must be marked.
-#[test]
-fn every_attribute_with_an_effect_is_in_a_test() {
-    fn sources(folder: &Path, wanted: &dyn Fn(&Path) -> bool, into: &mut String) {
-        for path in fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()) {
-            if path.is_dir() {
-                sources(&path, wanted, into);
-            } else if wanted(&path) {
-                into.push_str(&fs::read_to_string(&path).unwrap());
-            }
-        }
-    }
-    let mut text = String::new();
-    let rust = |path: &Path| path.extension().is_some_and(|end| end == "rs");
-    sources(Path::new("tests"), &|path| rust(path) && !path.starts_with("tests/generated"), &mut text);
-    sources(Path::new("src/host"), &|path| path.to_string_lossy().contains("/tests/"), &mut text);
-    let table = support::document();
-    let rows = table.lines().filter_map(|row| row.strip_prefix("| `")?.split_once('`'));
-    let effects = ["services.*.", "networks.*.", "volumes.*.", "secrets.*.", "configs.*."];
-    let done = rows.filter(|(path, rest)| {
-        effects.iter().any(|start| path.starts_with(start)) && rest.trim_end_matches(" |").ends_with("| done")
-    });
-    let lost: Vec<&str> = done
-        .map(|(path, _)| path)
-        .filter(|path| !SEEN_ELSEWHERE.iter().any(|(start, _)| path.starts_with(start)))
-        .filter(|path| {
-            let word = path.trim_end_matches("[]").trim_end_matches(".*").rsplit('.').next().unwrap();
-            !text.contains(&format!("{word}:"))
-        })
-        .collect();
-    assert!(lost.is_empty(), "no test speaks of {lost:?}: write one, or mark it in src/compose/support.rs");
+/// The tests of the package by their names, with their text; and the cases of tests/compose by theirs.
+fn tests() -> BTreeMap<String, String> {
+    let mut all = BTreeMap::new();
+    gather(Path::new("tests"), &mut all);
+    gather(Path::new("src"), &mut all);
+    all
 }
 
-/// Attributes whose effect is not one on a kernel, and who looks at it.
-const SEEN_ELSEWHERE: &[(&str, &str)] = &[
-    ("services.*.build", "src/cli/build/tests.rs: what the builder is asked for"),
-    ("services.*.deploy.placement", "its parts have no effect"),
-    ("services.*.pull_refresh_after", "src/cli/backend/real: when an image is pulled again"),
-];
+fn gather(folder: &Path, all: &mut BTreeMap<String, String>) {
+    for path in fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()) {
+        let end = path.extension().and_then(|end| end.to_str());
+        match end {
+            _ if path.is_dir() => gather(&path, all),
+            Some("rs") => functions(&fs::read_to_string(&path).unwrap(), all),
+            Some("txt") => {
+                if let Ok(case) = path.with_extension("").strip_prefix("tests/compose") {
+                    all.insert(case.display().to_string(), fs::read_to_string(&path).unwrap());
+                }
+            }
+            _ => {}
+        }
+    }
+}
+
+/// The functions of a file that have a `test` attribute.
+fn functions(text: &str, all: &mut BTreeMap<String, String>) {
+    for (at, _) in text.match_indices("test]\n").chain(text.match_indices("test(")) {
+        let Some(start) = text[at..].find("fn ").map(|start| at + start + 3) else { continue };
+        let name = text[start..].split('(').next().unwrap_or_default();
+        let line = text[..start].rsplit('\n').next().unwrap_or_default();
+        let close = format!("\n{}}}\n", " ".repeat(line.len() - line.trim_start().len()));
+        let end = text[start..].find(&close).map_or(text.len(), |end| start + end);
+        all.insert(name.to_owned(), text[start..end].to_owned());
+    }
+}
+
+/// What the table calls done has a test that is named there, that there is, and that has the attribute in it; else it must
+/// be marked.
+#[test]
+fn every_attribute_with_an_effect_is_seen_by_the_test_that_the_table_names() {
+    let tests = tests();
+    let missing: Vec<&str> =
+        support::SEEN.iter().map(|(_, test)| *test).filter(|test| !tests.contains_key(*test)).collect();
+    assert!(missing.is_empty(), "src/compose/support/seen.rs names tests that there are not: {missing:?}");
+    let table = support::document();
+    let rows: Vec<(&str, &str)> = table.lines().filter_map(|row| row.strip_prefix("| `")?.split_once('`')).collect();
+    let is_part = |path: &str, of: &str| path.strip_prefix(of).is_some_and(|rest| rest.starts_with(['.', '[']));
+    let effects = ["services.*.", "networks.*.", "volumes.*.", "secrets.*.", "configs.*.", "models.*."];
+    let mut lost = Vec::new();
+    for (path, rest) in &rows {
+        let state = rest.trim_end_matches(" |").rsplit(" | ").next().unwrap();
+        let whole = rows.iter().any(|(other, _)| is_part(other, path));
+        if whole || !state.starts_with("done") || !effects.iter().any(|start| path.starts_with(start)) {
+            continue;
+        }
+        let pattern = path.replace("[]", ".*");
+        let Some((test, exact)) = support::seen(&pattern) else {
+            lost.push(format!("{path}: no test is named"));
+            continue;
+        };
+        let word = pattern.trim_end_matches(".*").rsplit('.').next().unwrap();
+        // Builders are told in their own words.
+        let has = |text: &str| text.contains(&format!("{word}:")) || path.starts_with("services.*.build");
+        if !exact && !has(&tests[test]) {
+            lost.push(format!("{path}: `{test}` does not have it"));
+        }
+    }
+    let what = "name the tests in src/compose/support/seen.rs, or mark it in support.rs";
+    assert!(lost.is_empty(), "{what}:\n{}", lost.join("\n"));
+}
 
 #[test]
 fn the_schema_of_compose_files() {

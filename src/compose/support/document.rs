@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use super::{FATES, Fate};
+use super::{FATES, Fate, seen};
 use crate::compose::attributes::{Keys, PROJECT, Shape, takes};
 
 /// Where the peer departs from the specification, and what is done here.
@@ -62,7 +62,8 @@ pub fn document() -> String {
     let mut out = String::from(
         "# What of the Compose Specification is done\n\nEvery attribute, and what becomes of it on one Linux host. `config` \
          reads and prints all of them; `plan` and `up` tell\nof those that are refused or have no effect, at their place in \
-         the file.\n\nWritten by a test from src/compose/attributes and src/compose/support.rs; do not edit.\n\n\
+         the file.\n\nA name behind *done* is that of the test that sees the effect, inside or outside the container; one \
+         with a slash is a case\nof tests/compose, for what has its effect on the project alone.\n\nWritten by a test from src/compose/attributes and src/compose/support.rs; do not edit.\n\n\
          `*` stands for a name of yours, `[]` for an entry of a list. *Merge* is what a later file, or a service that extends \
          another, does\nto the value; `x-*` is taken everywhere but where it says so.\n",
     );
@@ -81,7 +82,7 @@ pub fn document() -> String {
 /// `path` as the user reads it, `pattern` as [`FATES`] has it.
 fn rows(out: &mut String, shape: &Shape, path: &str, pattern: &str) {
     let state = match fate(pattern) {
-        None => "done".to_owned(),
+        None => seen(pattern).map_or_else(|| "done".to_owned(), |(test, _)| format!("done: `{test}`")),
         Some(Fate::Refused(why)) => format!("**refused**: {why}"),
         Some(Fate::Only(values, why)) => {
             let values: Vec<String> = values.iter().filter(|v| !v.is_empty()).map(|v| format!("`{v}`")).collect();
