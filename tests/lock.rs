@@ -420,6 +420,13 @@ fn nothing_is_built_before_the_lock_file_is_seen_to_hold_and_only_what_comes_up(
     }
     let frozen = windlass(&shop, &["up", "-d", "--frozen", "app"]).code(1).says("without `--frozen`");
     assert!(!frozen.stderr.contains("Pulling"), "{}", frozen.stderr);
+    // `watch` holds to the lock file as `up` does.
+    let watched = folder.join("compose.yaml");
+    let text = fs::read_to_string(&watched).unwrap();
+    let rule = "stop_signal: SIGKILL, develop: {watch: [{action: sync, path: ./src, target: /src}]}}";
+    fs::write(&watched, text.replace("stop_signal: SIGKILL}", rule)).unwrap();
+    windlass(&shop, &["watch", "--frozen"]).code(1).says("build built has changed");
+    fs::write(&watched, text).unwrap();
     windlass(&shop, &["lock"]).ok();
     windlass(&shop, &["up", "-d", "--frozen", "app"]).code(1).says("neither pulls nor builds").says("compose.yaml:2:");
     load_as(&shop.world, &format!("{}/team/app:1", shop.host), &sleeping);

@@ -23,6 +23,7 @@ use super::super::error::{CliError, ExitStatus};
 use super::super::output::{Output, Tone};
 use super::super::settings::go_bool;
 use super::super::signals::{Interrupts, unless_interrupted};
+use super::lock::LockFlags;
 use super::{build, change};
 
 pub use session::Session;
@@ -45,6 +46,9 @@ pub struct Watch {
     /// Apply changes of the compose files themselves, not only show their plan
     #[arg(long)]
     pub apply_config: bool,
+    /// Whether the lock file holds
+    #[command(flatten)]
+    pub lock: LockFlags,
 }
 
 /// How it is watched.
@@ -106,7 +110,7 @@ pub async fn run<'a, B: Backend>(cx: &'a Context<'a, B>, args: &Watch) -> Result
         prune: args.prune,
         quiet: args.quiet,
         apply_config: args.apply_config,
-        wish: UpWish { services, ..UpWish::default() },
+        wish: UpWish { services, lock: args.lock.of(), ..UpWish::default() },
     };
     if cx.settings.dry_run {
         return dry_run(cx, &loaded.project, &options, args.no_up).await;
@@ -114,7 +118,8 @@ pub async fn run<'a, B: Backend>(cx: &'a Context<'a, B>, args: &Watch) -> Result
     let mut session = Session::new(cx, loaded.clone(), options.clone())?;
     let mut interrupts = Interrupts::new()?;
     if !args.no_up {
-        unless_interrupted(&mut interrupts, bring_up(cx, &loaded.project, &options)).await?;
+        let when = args.lock.builds(false, false);
+        unless_interrupted(&mut interrupts, bring_up(cx, &loaded.project, &options, when)).await?;
     }
     session.begin()?;
     loop {
@@ -129,8 +134,13 @@ pub async fn run<'a, B: Backend>(cx: &'a Context<'a, B>, args: &Watch) -> Result
 }
 
 /// As `up -d`.
-async fn bring_up<B: Backend>(cx: &Context<'_, B>, project: &Project, options: &Options) -> Result<(), CliError> {
-    let builds = build::before_up(cx, project, options.quiet, build::When::Missing, &options.wish).await?;
+async fn bring_up<B: Backend>(
+    cx: &Context<'_, B>,
+    project: &Project,
+    options: &Options,
+    when: build::When,
+) -> Result<(), CliError> {
+    let builds = build::before_up(cx, project, options.quiet, when, &options.wish).await?;
     let desired = change::compile(cx, project, &UpWish { builds, ..options.wish.clone() }).await?;
     let declared = Change::Declare(Box::new(desired));
     change::apply(cx, &project.name, "Running", declared, Until::Done).await.map(|_| ())
