@@ -164,7 +164,7 @@ async fn what_belongs_to_the_machine_is_left_out() {
     assert!(!at("null").exists() && !at("disk").exists());
     assert!(xattr(&at("o"), "trusted.overlay.opaque").is_none() && xattr(&at("o"), "trusted.x").is_none());
     assert!(xattr(&at("u"), "user.overlay.opaque").is_none());
-    assert_eq!(world.store.inspect(&pulled.spec.id).unwrap()["DevicesLeftOut"], 2);
+    assert_eq!(world.store.inspect(&pulled.spec.id).unwrap().devices_left_out, 2);
 }
 
 #[tokio::test]

@@ -130,7 +130,7 @@ async fn images_are_found_by_name_digest_and_id() {
         assert_eq!(found.spec.id, id);
         assert_eq!(world.resolve(word, PullPolicy::Missing).await.unwrap().spec.id, id);
     }
-    let shown = world.store.inspect(&words[3]).unwrap();
+    let shown = serde_json::to_value(world.store.inspect(&words[3]).unwrap()).unwrap();
     assert_eq!(shown["Id"], json!(id));
     assert_eq!(shown["RepoDigests"], json!([format!("{}/app@{digest}", registry.host())]));
     assert_eq!(shown["RootFS"]["Layers"].as_array().unwrap().len(), 2);

@@ -42,8 +42,13 @@ services:
         ),
     );
     let calls = || fs::read_to_string(stack.world.path().join("tools/calls")).unwrap_or_default();
-    stack.run(&["plan"]).ok();
-    stack.run(&["--dry-run", "up", "-d"]).ok();
+    let said = format!("run provider  db  `{cloud} up`, before all steps");
+    stack.run(&["plan"]).ok().says(&said);
+    stack.run(&["--dry-run", "up", "-d"]).ok().says(&said);
+    assert!(!stack.run(&["plan", "other"]).ok().stdout.contains("run provider"));
+    let json = stack.run(&["plan", "--format", "json"]).ok().stdout;
+    let json: serde_json::Value = serde_json::from_str(&json).unwrap();
+    assert_eq!((&json["providers"][0]["service"], &json["providers"][0]["verb"]), (&"db".into(), &"up".into()));
     assert_eq!(calls(), "", "a plan changes nothing");
     stack.run(&["up", "-d"]).ok();
     assert_eq!(calls(), "compose --project-name app up --size=256 --zone=a --zone=b db\n");
@@ -52,6 +57,7 @@ services:
     stack.run(&["plan", "--detailed-exitcode"]).ok().says("nothing to do");
     fs::write(stack.world.path().join("tools/broken"), "").unwrap();
     stack.run(&["up", "-d"]).code(1).says("no money left");
+    stack.run(&["--dry-run", "down"]).ok().says(&format!("run provider  db  `{cloud} down`, after all steps"));
     stack.down();
     let down = "compose --project-name app down --size=256 --zone=a --zone=b db\n";
     assert!(calls().ends_with(down), "{}", calls());

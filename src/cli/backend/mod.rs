@@ -21,6 +21,7 @@ use tokio::sync::mpsc::UnboundedReceiver;
 use crate::compose::model::Project;
 use crate::desired::{ContainerSpec, Desired, Stamp, VolumeSpec};
 use crate::host::container::Root;
+use crate::host::image::ImageDetails;
 use crate::host::sync::Replica;
 use crate::name::{ContainerId, ProjectName, ServiceName};
 use crate::observed::Observed;
@@ -219,7 +220,7 @@ pub trait Backend {
     ///
     /// # Errors
     /// When it is not there.
-    fn image_inspect(&self, name: &str) -> Result<serde_json::Value, CliError>;
+    fn image_inspect(&self, name: &str) -> Result<ImageDetails, CliError>;
 
     /// Gives an image one more name.
     ///
@@ -292,4 +293,18 @@ pub struct Planned {
     pub text: String,
     /// Of its warnings, those that tell of the machine and not of the project.
     pub notes: Vec<String>,
+    /// Programs of the caller's that are run before its steps (`up`) or after them (`down`).
+    pub providers: Vec<ProviderCall>,
+}
+
+/// A run of a program that provides a service.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub struct ProviderCall {
+    /// The service.
+    pub service: ServiceName,
+    /// The program.
+    pub program: String,
+    /// `up` or `down`.
+    pub verb: &'static str,
 }

@@ -10,6 +10,7 @@ use crate::compose::model::Project;
 use crate::desired::{ContainerSpec, Desired, ImageSpec, PortSpec, Protocol, RestartPolicy, Stamp, VolumeSpec};
 use crate::diag::{Code, Diagnostic, Diagnostics, SourceMap};
 use crate::host::container::Root;
+use crate::host::image::ImageDetails;
 use crate::host::sync::Replica;
 use crate::name::{ContainerId, ProjectName, ServiceName};
 use crate::observed::{Exit, Health, Observed, ObservedContainer, State};
@@ -268,7 +269,12 @@ impl Backend for &Fake {
             plan.steps.push(crate::plan::Step { id, action, causes, after: Vec::new(), waits: Vec::new() });
         }
         plan.failures = self.obstacles.clone();
-        Ok(Planned { text: format!("{} steps\n", plan.steps.len()), plan, notes: self.notes.clone() })
+        Ok(Planned {
+            text: format!("{} steps\n", plan.steps.len()),
+            plan,
+            notes: self.notes.clone(),
+            providers: Vec::new(),
+        })
     }
 
     async fn apply(&self, _: &ProjectName, change: Change, until: Until, tell: &Tell) -> Result<Outcome, CliError> {
@@ -388,8 +394,8 @@ impl Backend for &Fake {
         Ok(vec!["loaded:latest".into()])
     }
 
-    fn image_inspect(&self, name: &str) -> Result<serde_json::Value, CliError> {
-        Ok(serde_json::json!({"Id": "sha256:aa", "Name": name}))
+    fn image_inspect(&self, name: &str) -> Result<ImageDetails, CliError> {
+        Ok(ImageDetails { id: "sha256:aa".into(), repo_tags: vec![name.to_owned()], ..ImageDetails::default() })
     }
 
     fn image_tag(&self, image: &str, name: &str) -> Result<(), CliError> {

@@ -279,7 +279,11 @@ async fn load<B: Backend>(cx: &Context<'_, B>, args: &ImageLoad) -> Result<ExitS
 }
 
 fn inspect<B: Backend>(cx: &Context<'_, B>, args: &ImageInspect) -> Result<ExitStatus, CliError> {
-    let images = args.images.iter().map(|name| cx.backend.image_inspect(name)).collect::<Result<Vec<_>, _>>()?;
+    let one = |name: &String| -> Result<serde_json::Value, CliError> {
+        let details = cx.backend.image_inspect(name)?;
+        serde_json::to_value(details).map_err(|error| CliError::failed(error.to_string()))
+    };
+    let images = args.images.iter().map(one).collect::<Result<Vec<_>, _>>()?;
     super::volume::print_inspected(cx.output, images, args.format.as_deref())?;
     Ok(ExitStatus::DONE)
 }

@@ -2,11 +2,12 @@
 
 use clap::{Args, ValueEnum};
 
-use super::super::backend::{Backend, Change, LockUse, UpWish};
+use super::super::backend::{Backend, Change, LockUse, ProviderCall, UpWish};
 use super::super::context::Context;
 use super::super::error::{CliError, ExitStatus};
 use super::lock::LockFlags;
 use super::{build, change, create};
+use crate::plan::text::View;
 
 /// Flags of `plan`.
 #[derive(Args, Debug)]
@@ -55,6 +56,17 @@ pub enum Form {
     Json,
 }
 
+/// A plan as JSON.
+#[derive(Debug, serde::Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub struct Told<'a> {
+    /// The plan itself.
+    #[serde(flatten)]
+    pub plan: View<'a>,
+    /// Programs that provide services, run before the steps.
+    pub providers: &'a [ProviderCall],
+}
+
 /// Prints the plan that `up` would carry out.
 ///
 /// # Errors
@@ -85,7 +97,9 @@ async fn look<B: Backend>(cx: &Context<'_, B>, args: &Plan) -> Result<ExitStatus
     let planned = cx.backend.plan(&project.name, &Change::Declare(Box::new(desired))).await?;
     match args.format {
         Form::Text => cx.output.raw(planned.text.as_bytes())?,
-        Form::Json => cx.output.json_pretty(&planned.plan.view())?,
+        Form::Json => {
+            cx.output.json_pretty(&Told { plan: planned.plan.view(), providers: &planned.providers })?;
+        }
     }
     // `--locked` has asked already, and `--frozen` asks nobody.
     if wish.lock == LockUse::IfThere {

@@ -8,13 +8,13 @@ use schemars::generate::SchemaSettings;
 use serde_json::{Value, json};
 
 use super::fake::{Fake, run};
-use super::{diff, events, image, images, ls, ps, stats, version, volume};
+use super::{diff, events, image, images, ls, plan, ps, stats, version, volume};
 use crate::cli::backend::{Event, StoredImage, StoredVolume, Usage};
 use crate::cli::output::Output;
 use crate::cli::progress::{Kind, Phase, Report, draw};
 use crate::compose::compare::compare;
 use crate::desired::VolumeSpec;
-use crate::plan::text::View;
+use crate::host::image::ImageDetails;
 
 /// The schema of a type, which is that of schemas/NAME.json.
 fn schema<T: JsonSchema>(name: &str) -> Value {
@@ -76,11 +76,12 @@ async fn lists() {
     holds(&schema::<ls::Row>("ls"), &printed(&["ls", "-a", "--format", "json"]).await);
     holds(&schema::<images::Row>("images"), &printed(&["images", "--format", "json"]).await);
     holds(&schema::<image::Row>("image ls"), &printed(&["image", "ls", "--format", "json"]).await);
+    holds(&schema::<ImageDetails>("image inspect"), &printed(&["image", "inspect", "db:1"]).await);
     let volumes = schema::<volume::Row>("volumes");
     holds(&volumes, &printed(&["volume", "ls", "--format", "json"]).await);
     holds(&schema::<volume::Described<'_>>("volume inspect"), &printed(&["volume", "inspect", "data"]).await);
     holds(&schema::<stats::Row>("stats"), &printed(&["stats", "--no-stream", "--format", "json"]).await);
-    holds(&schema::<View<'_>>("plan"), &printed(&["plan", "--format", "json"]).await);
+    holds(&schema::<plan::Told<'_>>("plan"), &printed(&["plan", "--format", "json"]).await);
 }
 
 #[tokio::test]

@@ -41,4 +41,4 @@ pub use progress::{Phase, Progress, Quiet, Watch, Watcher};
 pub use reference::Reference;
 pub use resolve::PullPolicy;
 pub use settings::{Pace, Settings};
-pub use store::{ImageSummary, Removal, Removed, Store};
+pub use store::{ImageDetails, ImageSummary, Removal, Removed, Store};

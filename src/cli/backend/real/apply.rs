@@ -10,7 +10,7 @@ use tokio::sync::mpsc::{self, UnboundedReceiver, UnboundedSender};
 
 use super::super::super::error::CliError;
 use super::super::super::progress::{Kind, Phase, Report, Tell};
-use super::super::{Change, Event, Outcome, Planned, Until};
+use super::super::{Change, Event, Outcome, Planned, ProviderCall, Until};
 use super::{Real, evidence, failed, ledger};
 use crate::desired::edit::edit;
 use crate::engine::progress::{Progress, StepName};
@@ -42,8 +42,16 @@ impl Real {
         observed.notes = observe::notes(&net, &desired).map_err(|e| failed(&e))?;
         let mut plan = plan(&desired, &observed, &now);
         plan.failures.retain(|failure| !desired.is_beside(&failure.container));
-        Ok(Planned { text: plan.to_string(), plan, notes: observed.notes })
+        let providers = self.provider_calls(project, change)?;
+        let calls: String = providers.iter().map(line).collect();
+        Ok(Planned { text: format!("{calls}{plan}"), plan, notes: observed.notes, providers })
     }
+}
+
+/// A provider's run as the plan tells it.
+fn line(call: &ProviderCall) -> String {
+    let when = if call.verb == "down" { "after all steps" } else { "before all steps" };
+    format!("run provider  {}  `{} {}`, {when}\n", call.service, call.program, call.verb)
 }
 
 pub(super) fn nothing_up(project: &ProjectName) -> CliError {

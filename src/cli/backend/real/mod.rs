@@ -39,7 +39,7 @@ use crate::desired::compile::CompileError;
 use crate::desired::{ContainerSpec, Desired, Stamp, VolumeSpec};
 use crate::host::clock;
 use crate::host::container::Root;
-use crate::host::image::Store;
+use crate::host::image::{ImageDetails, Store};
 use crate::host::ledger::project as ledger;
 use crate::host::machine::{observe, with_causes};
 use crate::host::net::Net;
@@ -272,7 +272,7 @@ impl Backend for Real {
         self.load_archive(archive, name).await
     }
 
-    fn image_inspect(&self, name: &str) -> Result<serde_json::Value, CliError> {
+    fn image_inspect(&self, name: &str) -> Result<ImageDetails, CliError> {
         Real::images(self)?.inspect(name).map_err(|e| failed(&e))
     }
 

@@ -10,6 +10,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::super::super::error::CliError;
 use super::super::super::progress::{Kind, Phase, Report, Tell};
+use super::super::{Change, Edit, ProviderCall};
 use super::Real;
 use crate::compose::model::{Project, Service};
 use crate::desired::{Desired, ProviderSpec};
@@ -51,6 +52,29 @@ impl Real {
             provided.insert(name, spec);
         }
         Ok(provided)
+    }
+
+    /// The programs that a change runs: those of all services that it touches, each time.
+    pub(super) fn provider_calls(&self, project: &ProjectName, change: &Change) -> Result<Vec<ProviderCall>, CliError> {
+        let call = |service: &ServiceName, program: &str, verb| ProviderCall {
+            service: service.clone(),
+            program: program.to_owned(),
+            verb,
+        };
+        match change {
+            Change::Declare(desired) => {
+                let wished = self.wished.borrow();
+                let touched = wished.as_ref().map(|wished| wished.1.touched(&wished.0)).unwrap_or_default();
+                let run = desired.providers.iter().filter(|(name, _)| touched.contains(*name));
+                Ok(run.map(|(name, spec)| call(name, &spec.program, "up")).collect())
+            }
+            Change::Edit(Edit::Down { services, .. }) => {
+                let provided = self.provided_before(project)?;
+                let gone = provided.iter().filter(|(name, _)| services.is_empty() || services.contains(*name));
+                Ok(gone.map(|(name, spec)| call(name, &spec.program, "down")).collect())
+            }
+            Change::Edit(_) => Ok(Vec::new()),
+        }
     }
 
     fn provided_before(&self, project: &ProjectName) -> Result<Provided, CliError> {

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::{Ref, Store};
 use crate::host::image::ImageError;
@@ -30,6 +30,58 @@ pub struct ImageSummary {
     pub pulled_at: u64,
     /// Whether all layers are there; if not, the next `up` or pull fetches what is missing.
     pub complete: bool,
+}
+
+/// An image in the form of `docker image inspect`, and what windlass knows beside that.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[serde(rename_all = "PascalCase")]
+pub struct ImageDetails {
+    /// Digest of its config.
+    pub id: Digest,
+    /// Its names.
+    pub repo_tags: Vec<String>,
+    /// Its names with the digests that registries gave.
+    pub repo_digests: BTreeSet<String>,
+    /// When it was built, as its config says.
+    pub created: Option<String>,
+    /// By whom, as its config says.
+    pub author: Option<String>,
+    /// `amd64`.
+    pub architecture: Option<String>,
+    /// `v8`.
+    pub variant: Option<String>,
+    /// `linux`.
+    pub os: Option<String>,
+    /// Bytes of its unpacked layers.
+    pub size: u64,
+    /// What it says of its containers, as the OCI image specification has it.
+    pub config: Value,
+    /// Its layers.
+    #[serde(rename = "RootFS")]
+    pub root_fs: RootFs,
+    /// Digest of its manifest.
+    pub manifest: Digest,
+    /// Names of its layers in the store.
+    pub chains: Vec<String>,
+    /// When a registry last named it, seconds since 1970.
+    pub pulled_at: u64,
+    /// Device nodes in its layers, which were not unpacked.
+    pub devices_left_out: u64,
+    /// Whether all layers are there.
+    pub complete: bool,
+}
+
+/// The layers of an image.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[serde(rename_all = "PascalCase")]
+pub struct RootFs {
+    /// `layers`.
+    #[serde(rename = "Type")]
+    pub kind: &'static str,
+    /// Digests of the layers' archives, unpacked.
+    pub layers: Vec<String>,
 }
 
 impl Store {
@@ -60,11 +112,11 @@ impl Store {
         })
     }
 
-    /// An image in full, in the form of `docker image inspect`.
+    /// An image in full.
     ///
     /// # Errors
     /// [`ImageError::NoSuchImage`], or if `name` means several.
-    pub fn inspect(&self, name: &str) -> Result<Value, ImageError> {
+    pub fn inspect(&self, name: &str) -> Result<ImageDetails, ImageError> {
         let missing = || ImageError::NoSuchImage { name: name.to_owned() };
         let id = self.find(name)?.first().map(|entry| entry.id.clone()).ok_or_else(missing)?;
         let refs: Vec<Ref> = self.refs().into_iter().filter(|entry| entry.id == id).collect();
@@ -78,28 +130,29 @@ impl Store {
                 Some(Reference { tag: None, digest: Some(entry.source.clone()), ..reference }.familiar())
             })
             .collect();
-        let diffs = config.pointer("/rootfs/diff_ids").cloned().unwrap_or_else(|| json!([]));
+        let diffs = config.pointer("/rootfs/diff_ids").cloned().unwrap_or_default();
         let chains = self.stored_parts(&summary.manifest).map(|(_, config)| digest::chains(&config.diffs));
         let layers = chains.iter().flatten().filter_map(|chain| self.layer_record(chain));
         let devices: u64 = layers.map(|record| record.devices).sum();
-        Ok(json!({
-            "Id": id,
-            "RepoTags": summary.names,
-            "RepoDigests": digests,
-            "Created": config.get("created"),
-            "Author": config.get("author"),
-            "Architecture": config.get("architecture"),
-            "Variant": config.get("variant"),
-            "Os": config.get("os"),
-            "Size": summary.size,
-            "Config": config.get("config"),
-            "RootFS": { "Type": "layers", "Layers": diffs },
-            "Manifest": summary.manifest,
-            "Chains": chains.unwrap_or_default(),
-            "PulledAt": summary.pulled_at,
-            "DevicesLeftOut": devices,
-            "Complete": summary.complete,
-        }))
+        let text = |key: &str| config.get(key).and_then(Value::as_str).map(str::to_owned);
+        Ok(ImageDetails {
+            id,
+            repo_tags: summary.names,
+            repo_digests: digests,
+            created: text("created"),
+            author: text("author"),
+            architecture: text("architecture"),
+            variant: text("variant"),
+            os: text("os"),
+            size: summary.size,
+            config: config.get("config").cloned().unwrap_or_default(),
+            root_fs: RootFs { kind: "layers", layers: serde_json::from_value(diffs).unwrap_or_default() },
+            manifest: summary.manifest,
+            chains: chains.unwrap_or_default().iter().map(ToString::to_string).collect(),
+            pulled_at: summary.pulled_at,
+            devices_left_out: devices,
+            complete: summary.complete,
+        })
     }
 }
 

@@ -26,7 +26,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use tokio::sync::Semaphore;
 
 pub(super) use layers::{LayerRecord, Stage};
-pub use list::ImageSummary;
+pub use list::{ImageDetails, ImageSummary};
 pub(super) use refs::{Ref, now};
 pub use remove::{Removal, Removed};
 
