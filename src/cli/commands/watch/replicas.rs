@@ -316,16 +316,21 @@ impl Job {
 
 fn one(rule: &Rule, part: &Part) -> Result<Outcome, SyncError> {
     let keeps = |path: &std::path::Path| rule.takes(&rule.path.join(path)).is_none();
-    let mirror = |paths, only_different| Mirror {
+    let mirror = |paths, links, only_different| Mirror {
         source: &rule.path,
         target: &rule.target,
         paths,
-        links: &part.links,
+        links,
         keeps: &keeps,
         only_different,
     };
-    let mut outcome = sync(&part.replica, &mirror(&part.todo.changed, false))?;
-    let compared = sync(&part.replica, &mirror(&part.todo.compared, true))?;
+    let mut outcome = sync(&part.replica, &mirror(&part.todo.changed, &part.links, false))?;
+    let mut links = part.links.clone();
+    if !outcome.links.is_empty() {
+        // A link that has just been made is ours in the second round too: it may be a folder here by then.
+        Arc::make_mut(&mut links).extend(outcome.links.iter().cloned());
+    }
+    let compared = sync(&part.replica, &mirror(&part.todo.compared, &links, true))?;
     outcome.written.extend(compared.written);
     outcome.removed.extend(compared.removed);
     outcome.refused.extend(compared.refused);
