@@ -51,7 +51,7 @@ use std::path::PathBuf;
 
 use crate::diag::{Code, Diagnostic, Diagnostics, SourceMap, Span};
 use attributes::PROJECT;
-pub use attributes::json_schema;
+pub use attributes::{canonical_schema, json_schema};
 pub use env::Environment;
 use load::{Loader, Scope};
 use model::Project;

@@ -8,7 +8,8 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
-use windlass::compose::{json_schema, support};
+use windlass::compose::config::{Format, print};
+use windlass::compose::{LoadOptions, canonical_schema, json_schema, load, support};
 use windlass::diag::{Code, Diagnostic, Diagnostics, SourceMap, Span};
 
 /// Compares a file with what the code says, or writes it (`WINDLASS_WRITE=1`).
@@ -108,6 +109,35 @@ fn every_attribute_with_an_effect_is_seen_by_the_test_that_the_table_names() {
 #[test]
 fn the_schema_of_compose_files() {
     holds("schemas/compose.json", &(serde_json::to_string_pretty(&json_schema()).unwrap() + "\n"));
+}
+
+/// What `config --format json` prints of every case that loads is right by its schema.
+#[test]
+fn the_schema_of_config_agrees_with_the_cases() {
+    let schema = canonical_schema();
+    holds("schemas/config.json", &(serde_json::to_string_pretty(&schema).unwrap() + "\n"));
+    let mut agreed = 0;
+    for (name, text) in tests().into_iter().filter(|(name, _)| name.contains('/')) {
+        let given = text.split_once("== result\n").unwrap().0;
+        let folder = tempfile::tempdir().unwrap();
+        let mut files = Vec::new();
+        for (file, body) in given.split("== ").skip(1).filter_map(|part| part.split_once('\n')) {
+            let path = folder.path().join(file);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, body).unwrap();
+            if file.starts_with("compose") && !file.contains('/') {
+                files.push(file.to_owned());
+            }
+        }
+        let env = BTreeMap::from([("HOME".to_owned(), "/home/me".to_owned())]);
+        let cwd = folder.path().to_owned();
+        let options = LoadOptions { files, env, cwd, project_name: Some("case".into()), ..LoadOptions::default() };
+        let Ok(loaded) = load(&options) else { continue };
+        let printed: serde_json::Value = serde_json::from_str(&print(&loaded, Format::Json)).unwrap();
+        assert_eq!(validate::validate(&printed, &schema, ""), Vec::<String>::new(), "{name}: {printed:#}");
+        agreed += 1;
+    }
+    assert!(agreed > 60, "{agreed}");
 }
 
 #[test]

@@ -1,12 +1,14 @@
 //! One table of everything a compose file may say: for each attribute what it takes, how it is cast, merged, made unique,
 //! written long, resolved and printed. Every pass walks a tree along this table; none knows attributes of its own.
 
+mod canonical;
 mod json_schema;
 mod project;
 mod service;
 #[cfg(test)]
 mod tests;
 
+pub use canonical::canonical_schema;
 pub use json_schema::json_schema;
 pub use project::PROJECT;
 pub use service::SERVICE;
