@@ -161,6 +161,10 @@ fn what_cannot_be_watched_is_told() {
     let rebuild = "services:\n  web:\n    build: .\n    develop: {watch: [{path: ., action: rebuild}]}\n";
     fs::write(folder.join("compose.yaml"), rebuild).unwrap();
     world.windlass(&folder, &["up", "--frozen", "--watch"]).code(1).says("`--frozen` builds nothing");
+    world
+        .windlass(&folder, &["watch", "--locked"])
+        .code(1)
+        .says("`--locked` takes nothing that is built from other files");
     let text = "services:\n  web:\n    image: test\n    develop: {watch: [{path: src, action: sync, target: /app}]}\n";
     fs::write(folder.join("compose.yaml"), text).unwrap();
     fs::create_dir_all(folder.join("src/locked")).unwrap();

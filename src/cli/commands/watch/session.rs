@@ -84,14 +84,19 @@ fn rules_left<B: Backend>(cx: &Context<'_, B>, project: &Project, wish: &UpWish)
     let found = rules(project, &named, &read_ignore).map_err(|errors| {
         together(errors.iter().map(|error| cx.backend.explain(&error.path, &error.message, error.help.as_deref())))
     })?;
+    let (flag, why) = match wish.lock {
+        LockUse::Frozen => ("--frozen", "builds nothing"),
+        LockUse::Locked => ("--locked", "takes nothing that is built from other files than were locked"),
+        LockUse::IfThere | LockUse::Ignore => return Ok(found),
+    };
     match found.rules.iter().find(|rule| rule.action == Action::Rebuild) {
-        Some(rule) if wish.lock == LockUse::Frozen => Err(CliError::usage(format!(
-            "`--frozen` builds nothing, and service `{}` is to be rebuilt when {} changes: watch without `--frozen`, or \
-             name services without `rebuild`",
+        Some(rule) => Err(CliError::usage(format!(
+            "`{flag}` {why}, and service `{}` is to be rebuilt when {} changes: watch without `{flag}`, or name services \
+             without `rebuild`",
             rule.service,
             rule.path.display()
         ))),
-        _ => Ok(found),
+        None => Ok(found),
     }
 }
 
