@@ -12,10 +12,8 @@ fn pid(world: &World, folder: &Path, service: &str) -> PathBuf {
     root(world, folder, service)
 }
 
-#[test]
-fn restart_and_exec_come_after_the_files() {
-    let world = world();
-    let compose = "services:
+/// A service that notes at its start what was copied before; more rules of it, and services, may follow.
+const HEAD: &str = "services:
   web:
     image: test
     stop_signal: SIGKILL
@@ -23,12 +21,18 @@ fn restart_and_exec_come_after_the_files() {
     develop:
       watch:
         - {path: conf, action: sync+restart, target: /app}
-        - {path: code, action: sync+exec, target: /code, exec: {command: [sh, -c, 'cat /code/* > /tmp/seen; echo $$WHO >> /tmp/seen'], environment: {WHO: me}}}
+";
+
+#[test]
+fn restart_and_exec_come_after_the_files() {
+    let world = world();
+    let compose = HEAD.to_owned()
+        + "        - {path: code, action: sync+exec, target: /code, exec: {command: [sh, -c, 'cat /code/* > /tmp/seen; echo $$WHO >> /tmp/seen'], environment: {WHO: me}}}
         - {path: again, action: restart}
   front: {image: test, stop_signal: SIGKILL, depends_on: {web: {condition: service_started, restart: true}}}
   other: {image: test, stop_signal: SIGKILL}
 ";
-    let files = [("compose.yaml", compose), ("conf/x", ""), ("code/x", ""), ("again/x", "")];
+    let files = [("compose.yaml", compose.as_str()), ("conf/x", ""), ("code/x", ""), ("again/x", "")];
     let folder = world.project("follow", &files);
     let watching = Watching::start(&world, &folder, &["watch"]);
     let before = ["web", "front", "other"].map(|service| pid(&world, &folder, service));
@@ -51,17 +55,10 @@ fn restart_and_exec_come_after_the_files() {
 #[test]
 fn what_follows_a_copy_follows_it_into_a_container_made_anew() {
     let world = world();
-    let compose = "services:
-  web:
-    image: test
-    stop_signal: SIGKILL
-    command: [sh, -c, 'cat /app/conf > /tmp/at-start; exec sleep 100000']
-    develop:
-      watch:
-        - {path: conf, action: sync+restart, target: /app}
-        - {path: code, action: sync+exec, target: /code, exec: {command: [sh, -c, 'cat /code/x >> /tmp/seen']}}
+    let compose = HEAD.to_owned()
+        + "        - {path: code, action: sync+exec, target: /code, exec: {command: [sh, -c, 'cat /code/x >> /tmp/seen']}}
 ";
-    let folder = world.project("anew", &[("compose.yaml", compose), ("conf/x", ""), ("code/x", "")]);
+    let folder = world.project("anew", &[("compose.yaml", compose.as_str()), ("conf/x", ""), ("code/x", "")]);
     let watching = Watching::start(&world, &folder, &["watch"]);
     let has = |path: &str, text: &str| inside(&world, &folder, "web", path).as_deref() == Some(text);
     fs::write(folder.join("code/x"), "1").unwrap();
