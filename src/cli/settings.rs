@@ -4,32 +4,24 @@ use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::path::PathBuf;
 
-use clap::{ArgAction, Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
+use clap::{ArgAction, Args, FromArgMatches, ValueEnum};
 
 use crate::compose;
 use crate::host::paths::Paths;
 
-use super::commands as verbs;
 use super::error::CliError;
 use super::undone;
 
+mod verbs;
+
+pub use verbs::Verb;
+
 /// The command line.
-#[derive(Parser, Debug)]
-#[command(
-    name = "windlass",
-    about = "Brings up a stack of containers from a compose file, and holds it in its declared state",
-    disable_help_subcommand = false,
-    subcommand_required = true,
-    arg_required_else_help = true,
-    infer_subcommands = false,
-    max_term_width = 120
-)]
+#[derive(Debug)]
 pub struct Cli {
     /// Flags before the verb.
-    #[command(flatten)]
     pub global: Global,
     /// The verb.
-    #[command(subcommand)]
     pub verb: Verb,
 }
 
@@ -246,94 +238,6 @@ impl Settings {
     }
 }
 
-/// The verbs.
-#[derive(Subcommand, Debug)]
-pub enum Verb {
-    /// Create and start containers
-    Up(verbs::up::Up),
-    /// Stop and remove containers and networks
-    Down(verbs::down::Down),
-    /// Create containers, but don't start them
-    Create(verbs::create::Create),
-    /// Start services that were stopped
-    Start(verbs::start::Start),
-    /// Stop services
-    Stop(verbs::stop::Stop),
-    /// Restart services
-    Restart(verbs::restart::Restart),
-    /// Set the number of replicas of services
-    Scale(verbs::scale::Scale),
-    /// Kill services
-    Kill(verbs::kill::Kill),
-    /// Pause services
-    Pause(verbs::pause::Pause),
-    /// Unpause services
-    Unpause(verbs::unpause::Unpause),
-    /// Remove stopped containers
-    Rm(verbs::rm::Rm),
-    /// Wait until services have ended
-    Wait(verbs::wait::Wait),
-    /// Show what `up` would do, each step with its cause
-    Plan(verbs::plan::Plan),
-    /// List containers
-    Ps(verbs::ps::Ps),
-    /// Show what containers have printed
-    Logs(verbs::logs::Logs),
-    /// Show the processes of containers
-    Top(verbs::top::Top),
-    /// Show what containers use
-    Stats(verbs::stats::Stats),
-    /// Show what happens to containers, as it happens
-    Events(verbs::events::Events),
-    /// Show where a port of a service is published
-    Port(verbs::port::Port),
-    /// List projects
-    Ls(verbs::ls::Ls),
-    /// Run a command in a running container
-    Exec(verbs::exec::Exec),
-    /// Run a command in a new container of a service
-    Run(verbs::run::Run),
-    /// Connect the terminal to a running container
-    Attach(verbs::attach::Attach),
-    /// Copy files between a container and this machine
-    Cp(verbs::cp::Cp),
-    /// Check the compose files and print them in canonical form
-    Config(verbs::config::Config),
-    /// Tell what a code of an error or a warning means
-    Explain(verbs::explain::Explain),
-    /// Write windlass.lock: the digest of every image
-    Lock(verbs::lock::Lock),
-    /// Compare two environments, field by field
-    Diff(verbs::diff::Diff),
-    /// Pull images of services
-    Pull(verbs::pull::Pull),
-    /// Build images of services
-    Build(verbs::build::Build),
-    /// List images that containers use
-    Images(verbs::images::Images),
-    /// List volumes of services
-    Volumes(verbs::volumes::Volumes),
-    /// The image store
-    #[command(subcommand)]
-    Image(verbs::image::Image),
-    /// All volumes
-    #[command(subcommand)]
-    Volume(verbs::volume::Volume),
-    /// Log in to a registry
-    Login(verbs::login::Login),
-    /// Log out from a registry
-    Logout(verbs::logout::Logout),
-    /// Bring services up, and copy files into them, rebuild or restart them when files change
-    Watch(verbs::watch::Watch),
-    /// Experimental verbs of docker compose
-    #[command(subcommand, hide = true)]
-    Alpha(verbs::alpha::Alpha),
-    /// Bring up a small stack that needs nothing
-    Demo(verbs::demo::Demo),
-    /// Show the version
-    Version(verbs::version::Version),
-}
-
 /// The verbs as `--help` groups them; a test holds that each visible verb is in one.
 const GROUPS: &[(&str, &[&str])] = &[
     (
@@ -351,12 +255,36 @@ const GROUPS: &[(&str, &[&str])] = &[
 
 /// The whole command line as clap sees it, with what is not done yet.
 pub fn command() -> clap::Command {
-    let command = undone::add(Cli::command()).mut_subcommands(go_flags);
+    with_flags_of(None)
+}
+
+/// The same with the flags of one verb only, or of all.
+fn with_flags_of(only: Option<&str>) -> clap::Command {
+    let bare = bare().subcommand_required(true).arg_required_else_help(true);
+    let command = undone::add(Verb::add(bare, only), only).mut_subcommands(go_flags);
+    if only.is_some() {
+        return command.mut_args(go_flag);
+    }
     let groups = grouped(&command);
     command.mut_args(go_flag).help_template(format!(
         "{{about}}\n\n{{usage-heading}} {{usage}}\n\n{groups}\nFlags before the verb:\n{{options}}\n\n\
          `windlass VERB --help` tells more about a verb.\n"
     ))
+}
+
+/// Without any verb.
+fn bare() -> clap::Command {
+    let about = "Brings up a stack of containers from a compose file, and holds it in its declared state";
+    Global::augment_args(clap::Command::new("windlass")).about(about).max_term_width(120)
+}
+
+/// The verb that a command line names, if it is one and all before it is right.
+fn verb_of(argv: &[OsString]) -> Option<&'static str> {
+    // `--help` and what is wrong are told by the whole command line.
+    let command = bare().mut_args(go_flag).allow_external_subcommands(true).disable_help_flag(true);
+    let matches = command.try_get_matches_from(argv).ok()?;
+    let name = matches.subcommand_name()?;
+    Verb::NAMES.iter().find(|known| **known == name).copied()
 }
 
 fn grouped(command: &clap::Command) -> String {
@@ -410,17 +338,21 @@ pub fn go_bool(text: &str) -> Result<bool, String> {
 /// # Errors
 /// clap's own (help and misuse), and flags or verbs that are not done yet.
 pub fn parse(argv: Vec<OsString>) -> Result<Cli, CliError> {
-    let command = command();
     let argv = version_flag(argv);
-    let matches = command.clone().try_get_matches_from(&argv)?;
+    let verb = verb_of(&argv);
+    let matches = with_flags_of(verb).try_get_matches_from(&argv)?;
     undone::refuse(&matches)?;
-    let cli = Cli::from_arg_matches(&matches)?;
+    let cli = read(&matches)?;
     let settings = compose::settings(&cli.global.load_options());
     if settings.is_empty() {
         return Ok(cli);
     }
-    let matches = with_settings(command, &settings).try_get_matches_from(argv)?;
-    Ok(Cli::from_arg_matches(&matches)?)
+    read(&with_settings(with_flags_of(verb), &settings).try_get_matches_from(argv)?)
+}
+
+fn read(matches: &clap::ArgMatches) -> Result<Cli, CliError> {
+    let Some((name, flags)) = matches.subcommand() else { return Err(CliError::usage("which verb?")) };
+    Ok(Cli { global: Global::from_arg_matches(matches)?, verb: Verb::read(name, flags)? })
 }
 
 /// What env files say of the command line comes after flags and the caller's environment, and before the defaults.

@@ -124,13 +124,14 @@ const FLAGS: &[(&str, &[Flag])] = &[
     ("up", &[("menu", None, false)]),
 ];
 
-/// Adds all of them to the command line.
-pub fn add(mut command: Command) -> Command {
-    for (verb, flags) in FLAGS {
+/// Adds all of them to the command line, or those of `only` one verb.
+pub fn add(mut command: Command, only: Option<&str>) -> Command {
+    let counts = |verb: &str| verb.is_empty() || only.is_none_or(|only| only == verb);
+    for (verb, flags) in FLAGS.iter().filter(|(verb, _)| counts(verb)) {
         let add = |command: Command| command.args(flags.iter().map(|flag| argument(flag, true)));
         command = if verb.is_empty() { add(command) } else { command.mut_subcommand(verb, add) };
     }
-    for verb in VERBS {
+    for verb in VERBS.iter().filter(|verb| verb.verb.first().is_some_and(|first| counts(first))) {
         command = insert(command, verb.verb, verb);
     }
     command

@@ -25,13 +25,15 @@ impl ContainerSpec {
 
 /// sha256, in hexadecimal, of a value's canonical JSON: keys sorted, empty values left out.
 pub fn digest(version: &[u8], value: &Value) -> String {
-    let hash = Sha256::new().chain_update(version).chain_update(canonical(value).to_string().as_bytes()).finalize();
-    hex(&hash)
+    let mut text = Vec::with_capacity(4 << 10);
+    canonical(value, &mut text);
+    hex(&Sha256::new().chain_update(version).chain_update(text).finalize())
 }
 
 /// Lower-case hexadecimal digits.
 pub fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+    let digit = |half: u8| char::from_digit(half.into(), 16).unwrap_or_default();
+    bytes.iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 15)]).collect()
 }
 
 /// The spec with only that left in it which makes a container be made anew.
@@ -57,17 +59,47 @@ pub(super) fn comparable(spec: &ContainerSpec) -> ContainerSpec {
     spec
 }
 
-/// Keys sorted (serde_json's maps are), and what is empty left out, so that a field added later changes no hash until it
-/// is used.
-fn canonical(value: &Value) -> Value {
+/// Writes keys sorted (serde_json's maps are), and leaves out what is empty, so that a field added later changes no hash until
+/// it is used.
+fn canonical(value: &Value, out: &mut Vec<u8>) {
     match value {
         Value::Object(map) => {
-            let entries = map.iter().map(|(key, value)| (key.clone(), canonical(value)));
-            Value::Object(entries.filter(|(_, value)| !is_empty(value)).collect())
+            out.push(b'{');
+            for (key, value) in map.iter().filter(|(_, value)| !is_empty(value)) {
+                let before = out.len();
+                if out.last() != Some(&b'{') {
+                    out.push(b',');
+                }
+                text(key, out);
+                out.push(b':');
+                let start = out.len();
+                canonical(value, out);
+                if out.get(start..) == Some(b"{}") {
+                    // Nothing was left of it.
+                    out.truncate(before);
+                }
+            }
+            out.push(b'}');
         }
-        Value::Array(list) => Value::Array(list.iter().map(canonical).collect()),
-        other => other.clone(),
+        Value::Array(list) => {
+            out.push(b'[');
+            for (number, value) in list.iter().enumerate() {
+                if number > 0 {
+                    out.push(b',');
+                }
+                canonical(value, out);
+            }
+            out.push(b']');
+        }
+        Value::String(string) => text(string, out),
+        Value::Null | Value::Bool(_) | Value::Number(_) => out.extend_from_slice(value.to_string().as_bytes()),
     }
+}
+
+/// A JSON string.
+fn text(string: &str, out: &mut Vec<u8>) {
+    // Writing into memory fails for no text.
+    let _ = serde_json::to_writer(out, string);
 }
 
 fn is_empty(value: &Value) -> bool {

@@ -10,6 +10,7 @@ pub mod edit;
 pub mod hash;
 pub mod image;
 pub mod leases;
+mod same;
 pub mod spec;
 
 use std::collections::{BTreeMap, BTreeSet};

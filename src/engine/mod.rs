@@ -59,8 +59,8 @@ impl<H: Host, C: Clock> Engine<H, C> {
     /// An engine that desires nothing yet.
     pub fn new(host: Arc<H>, clock: Arc<C>, settings: Settings) -> Self {
         let (desired, _) = watch::channel(None);
-        // A listener that is slower than this loses the oldest.
-        let (progress, _) = broadcast::channel(16 << 10);
+        // A listener that is slower than this loses the oldest; the room is taken from the start.
+        let (progress, _) = broadcast::channel(2 << 10);
         Self { host, clock, settings, desired, progress, verdict: Arc::new(Notify::new()) }
     }
 

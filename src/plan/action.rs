@@ -228,6 +228,11 @@ impl Plan {
         self.steps.is_empty()
     }
 
+    /// Whether there is nothing to do, to wait for or to tell.
+    pub fn is_idle(&self) -> bool {
+        self.steps.is_empty() && self.due.is_none() && self.failures.is_empty() && self.warnings.is_empty()
+    }
+
     /// The failures that are known before anything is done.
     pub fn obstacles(&self) -> impl Iterator<Item = &Failure> {
         self.failures.iter().filter(|failure| failure.obstacle)

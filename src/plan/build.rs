@@ -8,6 +8,7 @@ use super::action::{Action, Cause, Failure, Plan, Step, StepId, Wait};
 use super::depend::{Standing, standing};
 use super::fate::{self, Fate, Fates, Move};
 use super::hook::preparation;
+use super::order::Dependents;
 use super::port;
 use crate::desired::{
     Condition, ContainerSpec, Dependency, Desired, DesiredContainer, MountSource, Stamp, StopSpec, Target,
@@ -15,14 +16,12 @@ use crate::desired::{
 use crate::name::{ContainerId, ContainerName, Digest, NetworkName, ServiceName, VolumeName};
 use crate::observed::{Observed, ObservedContainer, State};
 
-/// The label by which a container that nobody declares any more tells what it depended on.
-const DEPENDS_ON: &str = "com.docker.compose.depends_on";
-
 /// Puts a plan together.
 pub struct Builder<'a> {
     pub(super) desired: &'a Desired,
     pub(super) observed: &'a Observed,
     now: &'a Stamp,
+    dependents: Dependents,
     pub(super) plan: Plan,
     /// Networks that are made anew, with the causes.
     pub(super) renewed_networks: BTreeMap<NetworkName, Vec<String>>,
@@ -46,6 +45,7 @@ impl<'a> Builder<'a> {
             desired,
             observed,
             now,
+            dependents: Dependents::new(desired, observed),
             plan: Plan::default(),
             renewed_networks: BTreeMap::new(),
             networks: BTreeMap::new(),
@@ -109,7 +109,7 @@ impl<'a> Builder<'a> {
 
     /// Stops in the reverse order of dependencies, then removes.
     fn stop_and_remove(&mut self, fates: &Fates) {
-        let order = self.stop_order();
+        let order = self.dependents.stop_order(self.observed);
         for id in &order {
             let Some(container) = self.observed.containers.get(id) else { continue };
             let (cause, goes) = match fates.fates.get(id) {
@@ -145,51 +145,8 @@ impl<'a> Builder<'a> {
         }
     }
 
-    /// Every container, dependents first.
-    fn stop_order(&self) -> Vec<ContainerId> {
-        let mut order = Vec::new();
-        let mut seen = BTreeSet::new();
-        for id in self.observed.containers.keys() {
-            self.visit(id, &mut seen, &mut order);
-        }
-        order
-    }
-
-    fn visit(&self, id: &ContainerId, seen: &mut BTreeSet<ContainerId>, order: &mut Vec<ContainerId>) {
-        if !seen.insert(id.clone()) {
-            return;
-        }
-        if let Some(container) = self.observed.containers.get(id) {
-            for dependent in self.dependents(container) {
-                self.visit(&dependent, seen, order);
-            }
-        }
-        order.push(id.clone());
-    }
-
-    fn dependents(&self, container: &ObservedContainer) -> Vec<ContainerId> {
-        let service = &container.spec.service;
-        let shares = |other: &ObservedContainer| fate::providers(&other.spec.namespaces).contains(&container.spec.name);
-        self.observed
-            .containers
-            .values()
-            .filter(|other| other.id != container.id)
-            .filter(|other| shares(other) || self.dependencies(other).contains(service))
-            .map(|other| other.id.clone())
-            .collect()
-    }
-
-    /// The services that a container depends on: as declared, else as its label tells.
-    fn dependencies(&self, container: &ObservedContainer) -> BTreeSet<ServiceName> {
-        if let Some(declared) = self.desired.containers.get(&container.spec.name) {
-            return declared.depends_on.iter().map(|d| d.service.clone()).collect();
-        }
-        let label = container.spec.labels.get(DEPENDS_ON).map_or("", String::as_str);
-        label.split(',').filter_map(|one| one.split(':').next()).filter(|s| !s.is_empty()).map(Into::into).collect()
-    }
-
     fn dependents_stops(&self, container: &ObservedContainer) -> Vec<StepId> {
-        self.dependents(container).iter().filter_map(|id| self.stops.get(id)).copied().collect()
+        self.dependents.of(&container.id).iter().filter_map(|id| self.stops.get(id)).copied().collect()
     }
 
     /// The signal is the one that the container was made for, unless it is killed; how long it has is what is declared now.

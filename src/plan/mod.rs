@@ -7,6 +7,7 @@
 //! | `restart` | what follows the end of a process |
 //! | `depend` | whether a dependency holds |
 //! | `port` | whether somebody else has a port |
+//! | `order` | who is stopped before whom |
 //! | `build` | the steps, and what each comes after |
 //! | `resource` | those for images, networks, volumes |
 //! | `hook` | those for hooks and for what prepares a container |
@@ -23,6 +24,7 @@ mod build;
 mod depend;
 mod fate;
 mod hook;
+mod order;
 mod port;
 mod resource;
 mod restart;

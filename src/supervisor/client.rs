@@ -67,7 +67,7 @@ impl Client {
             ledger::set_caller(paths, project, caller).map_err(|e| failed(io::Error::other(e)))?;
         }
         if let Some(client) = Self::connect(paths, project)? {
-            if client.hello.version == VERSION && client.hello.executable == executable_id() {
+            if client.is_current() {
                 return Ok(client);
             }
             client.replace(project)?;
@@ -91,6 +91,11 @@ impl Client {
                 result = start(paths, project);
             }
         }
+    }
+
+    /// Whether the supervisor is of this very program.
+    pub fn is_current(&self) -> bool {
+        self.hello.version == VERSION && self.hello.executable == executable_id()
     }
 
     fn greet(stream: UnixStream, project: &ProjectName) -> Result<Self, SupervisorError> {

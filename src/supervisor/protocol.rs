@@ -40,7 +40,7 @@ pub struct Hello {
 
 /// What a client asks for.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-#[serde(tag = "request", rename_all = "kebab-case")]
+#[serde(tag = "request", rename_all = "kebab-case", try_from = "Line")]
 pub enum Request {
     /// Hold this state from now on.
     Apply {
@@ -54,13 +54,38 @@ pub enum Request {
         /// How.
         edit: Box<Edit>,
         /// As for `Apply`.
-        #[serde(default)]
         wait: bool,
     },
     /// Tell of everything that happens, until one side leaves.
     Watch,
     /// End, and leave the containers to the next supervisor.
     Leave,
+}
+
+/// A request as it comes in. serde would hold all of a tagged one in a form of its own before it reads any of it: of a state
+/// of a hundred containers that is most of the work.
+#[derive(Deserialize)]
+struct Line {
+    request: String,
+    desired: Option<Box<Desired>>,
+    edit: Option<Box<Edit>>,
+    #[serde(default)]
+    wait: bool,
+}
+
+impl TryFrom<Line> for Request {
+    type Error = String;
+
+    fn try_from(line: Line) -> Result<Self, String> {
+        let wait = line.wait;
+        match (line.request.as_str(), line.desired, line.edit) {
+            ("apply", Some(desired), _) => Ok(Self::Apply { desired, wait }),
+            ("edit", _, Some(edit)) => Ok(Self::Edit { edit, wait }),
+            ("watch", ..) => Ok(Self::Watch),
+            ("leave", ..) => Ok(Self::Leave),
+            (other, ..) => Err(format!("`{other}` is no whole request")),
+        }
+    }
 }
 
 /// What a supervisor answers.
@@ -126,4 +151,26 @@ pub enum Refusal {
         /// Why.
         message: String,
     },
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn requests_are_read_as_they_are_written() {
+        let edit = Box::new(Edit::Kill { services: Default::default() });
+        for request in [Request::Watch, Request::Leave, Request::Edit { edit, wait: true }] {
+            let line = serde_json::to_string(&request).expect("written");
+            let read: Request = serde_json::from_str(&line).expect("read");
+            assert_eq!(serde_json::to_string(&read).expect("written"), line);
+        }
+    }
+
+    #[test]
+    fn half_a_request_is_none() {
+        for line in [r#"{"request":"apply","wait":true}"#, r#"{"request":"dance"}"#, "{}"] {
+            assert!(serde_json::from_str::<Request>(line).is_err(), "{line}");
+        }
+    }
 }

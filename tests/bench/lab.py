@@ -36,7 +36,8 @@ class Lab:
 
     def measured(self, args, cwd=None, check=True):
         """Runs a command below the account."""
-        p = subprocess.run(args, cwd=cwd or self.world, env=self.env, capture_output=True, text=True, preexec_fn=self._enter)
+        enter = [self.load, "within", ACCOUNT + "/tasks"] if self.account else []
+        p = subprocess.run([*enter, *args], cwd=cwd or self.world, env=self.env, capture_output=True, text=True)
         if check and p.returncode:
             sys.exit(f"{' '.join(args)} ended with {p.returncode}\n{p.stdout}{p.stderr}")
         return p
@@ -56,11 +57,6 @@ class Lab:
             return 0.0
         with open(self.account + "/cpuacct.usage") as f:
             return int(f.read()) / 1e6
-
-    def _enter(self):
-        if self.account:
-            with open(ACCOUNT + "/tasks", "w") as f:
-                f.write("0")
 
     def _disk(self):
         """An ext4 of its own below everything, windlass's and the floor's. One without a journal, as this kind of machine

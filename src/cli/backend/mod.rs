@@ -101,6 +101,12 @@ pub trait Backend {
     /// The plan that `apply` of the same change would begin with.
     fn plan(&self, project: &ProjectName, change: &Change) -> impl Future<Output = Result<Planned, CliError>>;
 
+    /// Whether a supervisor holds a state that asks for the same, and works with the settings that this process would give it.
+    ///
+    /// # Errors
+    /// A ledger that can't be read.
+    fn holds(&self, project: &ProjectName, desired: &Desired) -> Result<bool, CliError>;
+
     /// Hands a change to the project's supervisor (starting one where none is), and waits until the project has
     /// settled as `until` says. `tell` hears of each step. Dropped in the middle, the change goes on without us.
     fn apply(

@@ -8,7 +8,7 @@ use crate::compose::model::Project;
 use crate::desired::Desired;
 use crate::name::{ProjectName, ServiceName};
 
-use super::super::backend::{Backend, Change, Edit, LockUse, Outcome, Until, UpWish};
+use super::super::backend::{Backend, Change, Edit, LockUse, Outcome, Planned, Until, UpWish};
 use super::super::context::Context;
 use super::super::error::{CliError, ExitStatus};
 use super::super::output::Tone;
@@ -29,7 +29,14 @@ pub async fn apply<B: Backend>(
         return show_plan(cx, project, &change).await;
     }
     if matches!(&change, Change::Declare(_) | Change::Edit(Edit::Start { .. } | Edit::Restart { .. })) {
-        before(cx, project, &change).await?;
+        let planned = before(cx, project, &change).await?;
+        if let Change::Declare(desired) = &change
+            && until == Until::Done
+            && planned.plan.is_idle()
+            && cx.backend.holds(project, desired)?
+        {
+            return Ok(ExitStatus::DONE);
+        }
     }
     let work = |tell| async move { cx.backend.apply(project, change, until, &tell).await };
     let outcome = cx.progress().show(title, work).await?;
@@ -55,14 +62,19 @@ pub async fn show_plan<B: Backend>(
 ///
 /// # Errors
 /// Such obstacles, once they are told.
-pub async fn before<B: Backend>(cx: &Context<'_, B>, project: &ProjectName, change: &Change) -> Result<(), CliError> {
+pub async fn before<B: Backend>(
+    cx: &Context<'_, B>,
+    project: &ProjectName,
+    change: &Change,
+) -> Result<Planned, CliError> {
     let planned = cx.backend.plan(project, change).await?;
     // Of an edit they were told when the state was declared.
     for note in planned.notes.iter().filter(|_| matches!(change, Change::Declare(_))) {
         cx.output.warn(note)?;
     }
     let obstacles = planned.plan.obstacles().cloned().collect();
-    finish(cx, &Outcome { failures: obstacles, ..Outcome::default() }).map(|_| ())
+    finish(cx, &Outcome { failures: obstacles, ..Outcome::default() })?;
+    Ok(planned)
 }
 
 /// Tells what came of a change: warnings, and each container that failed.

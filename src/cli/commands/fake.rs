@@ -277,6 +277,10 @@ impl Backend for &Fake {
         })
     }
 
+    fn holds(&self, _: &ProjectName, _: &Desired) -> Result<bool, CliError> {
+        Ok(false)
+    }
+
     async fn apply(&self, _: &ProjectName, change: Change, until: Until, tell: &Tell) -> Result<Outcome, CliError> {
         let text = match change {
             Change::Declare(_) => format!("declare until {until:?}"),

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 pub use cache::Cache;
 
 use super::{MachineError, with_causes};
-use crate::desired::{Desired, NetworkSpec, PortSpec, Stamp, Target};
+use crate::desired::{Desired, DesiredContainer, NetworkSpec, PortSpec, Stamp, Target};
 use crate::host::container::record;
 use crate::host::image::Store;
 use crate::host::ledger::container::{self as ledger, Made};
@@ -114,7 +114,8 @@ fn take<T: Default>(result: Result<T, RecordError>, told: &mut Vec<String>) -> T
 /// The ports that declared containers are to have and do not hold.
 fn wanted_ports(desired: &Desired, observed: &Observed) -> Vec<PortSpec> {
     let mut wanted = BTreeSet::new();
-    for declared in desired.containers.values().filter(|d| matches!(d.target, Target::Running | Target::Paused)) {
+    let runs = |d: &&DesiredContainer| matches!(d.target, Target::Running | Target::Paused);
+    for declared in desired.containers.values().filter(runs).filter(|d| !d.spec.ports.is_empty()) {
         let own: Vec<&PortSpec> = observed
             .containers
             .values()

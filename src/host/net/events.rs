@@ -6,10 +6,6 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use netlink_packet_netfilter::nftables::{
-    ChainAttribute, NfTablesMessage, RuleAttribute, SetElementList, TableAttribute,
-};
-use netlink_packet_netfilter::{NetfilterMessage, NetfilterMessageInner};
 use netlink_packet_route::RouteNetlinkMessage as Route;
 use nix::sys::socket::setsockopt;
 use nix::sys::socket::sockopt::RcvBufForce;
@@ -23,6 +19,7 @@ use super::link::Link;
 use super::machine::route_socket;
 use super::netlink::{Netlink, is_own};
 use super::nft::apply;
+use super::nft::notice::RuleNotice;
 use super::notice::Notice;
 use super::{dnsredirect, link, sysctl};
 
@@ -179,14 +176,12 @@ impl Events {
         if let Some(event) = self.waiting.pop_front() {
             return Ok(Some(event));
         }
-        while let Some(messages) =
-            self.rules.netlink.poll::<NetfilterMessage>().or_else(overrun).context("read", "rules")?
-        {
+        while let Some(messages) = self.rules.netlink.poll::<RuleNotice>().or_else(overrun).context("read", "rules")? {
             if messages.is_empty() {
                 self.waiting.extend([Event::Rules, Event::Firewall]);
             }
-            for (port, message) in messages {
-                self.rules_event(port, message.inner);
+            for (port, notice) in messages {
+                self.rules_event(port, &notice);
             }
             if let Some(event) = self.waiting.pop_front() {
                 return Ok(Some(event));
@@ -208,17 +203,13 @@ impl Events {
     }
 
     /// A transaction is told change by change, and its end by the new generation.
-    fn rules_event(&mut self, port: u32, message: NetfilterMessageInner) {
-        match message {
-            NetfilterMessageInner::NfTables(NfTablesMessage::NewGen(_)) => {
-                self.waiting.extend(std::mem::take(&mut self.lost).then_some(Event::Rules));
-                self.waiting.extend(std::mem::take(&mut self.foreign).then_some(Event::Firewall));
-            }
-            NetfilterMessageInner::NfTables(message) if !is_own(port) => {
-                self.foreign |= filters_of(&message).is_some_and(|table| !is_ours(table));
-                self.lost |= removed_from(message).is_some_and(|table| self.tables.contains(&table));
-            }
-            _ => {}
+    fn rules_event(&mut self, port: u32, notice: &RuleNotice) {
+        if notice.ends_transaction() {
+            self.waiting.extend(std::mem::take(&mut self.lost).then_some(Event::Rules));
+            self.waiting.extend(std::mem::take(&mut self.foreign).then_some(Event::Firewall));
+        } else if !is_own(port) {
+            self.foreign |= notice.changes_filters() && !is_ours(&notice.table);
+            self.lost |= notice.removes() && self.tables.contains(&notice.table);
         }
     }
 
@@ -289,7 +280,7 @@ impl Redirect {
     pub async fn lost(&mut self) -> Result<()> {
         let object = "the rules of a container";
         loop {
-            while self.rules.netlink.poll::<NetfilterMessage>().or_else(overrun).context("read", object)?.is_some() {
+            while self.rules.netlink.poll::<RuleNotice>().or_else(overrun).context("read", object)?.is_some() {
                 self.changed = true;
             }
             let table = dnsredirect::table();
@@ -381,55 +372,4 @@ impl Source {
 /// More happened than the socket could hold: something of ours may have been among it.
 fn overrun<M>(error: io::Error) -> io::Result<Option<Vec<(u32, M)>>> {
     if error.raw_os_error() == Some(libc::ENOBUFS) { Ok(Some(Vec::new())) } else { Err(error) }
-}
-
-/// The table whose rules or chains a message tells of. Elements of sets come and go all the time (those that a firewall
-/// bans, say), and decide nothing about what a chain does with the rest.
-fn filters_of(message: &NfTablesMessage) -> Option<&str> {
-    match message {
-        NfTablesMessage::NewTable(table) | NfTablesMessage::DeleteTable(table) => {
-            table.attributes.iter().find_map(|attribute| match attribute {
-                TableAttribute::Name(name) => Some(name.as_str()),
-                _ => None,
-            })
-        }
-        NfTablesMessage::NewChain(chain) | NfTablesMessage::DeleteChain(chain) => {
-            chain.attributes.iter().find_map(|attribute| match attribute {
-                ChainAttribute::Table(name) => Some(name.as_str()),
-                _ => None,
-            })
-        }
-        NfTablesMessage::NewRule(rule) | NfTablesMessage::DeleteRule(rule) => {
-            rule.attributes.iter().find_map(|attribute| match attribute {
-                RuleAttribute::Table(name) => Some(name.as_str()),
-                _ => None,
-            })
-        }
-        _ => None,
-    }
-}
-
-/// The table from which a message tells that something was removed.
-fn removed_from(message: NfTablesMessage) -> Option<String> {
-    match message {
-        NfTablesMessage::DeleteTable(table) => table.attributes.into_iter().find_map(|attribute| match attribute {
-            TableAttribute::Name(name) => Some(name),
-            _ => None,
-        }),
-        NfTablesMessage::DeleteChain(chain) => chain.attributes.into_iter().find_map(|attribute| match attribute {
-            ChainAttribute::Table(name) => Some(name),
-            _ => None,
-        }),
-        NfTablesMessage::DeleteRule(rule) => rule.attributes.into_iter().find_map(|attribute| match attribute {
-            RuleAttribute::Table(name) => Some(name),
-            _ => None,
-        }),
-        NfTablesMessage::DeleteSetElement(elements) => {
-            elements.attributes.into_iter().find_map(|attribute| match attribute {
-                SetElementList::Table(name) => Some(name),
-                _ => None,
-            })
-        }
-        _ => None,
-    }
 }

@@ -1,5 +1,6 @@
 //! Changes go to the project's supervisor; what it tells comes back as lines of progress and as events.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::io;
 use std::net::Shutdown;
@@ -12,6 +13,7 @@ use super::super::super::error::CliError;
 use super::super::super::progress::{Kind, Phase, Report, Tell};
 use super::super::{Change, Event, Outcome, Planned, ProviderCall, Until};
 use super::{Real, evidence, failed, ledger};
+use crate::desired::Desired;
 use crate::desired::edit::edit;
 use crate::engine::progress::{Progress, StepName};
 use crate::host::clock;
@@ -29,11 +31,11 @@ impl Real {
     pub(super) fn plan_change(&self, project: &ProjectName, change: &Change) -> Result<Planned, CliError> {
         let now = clock::now();
         let desired = match change {
-            Change::Declare(desired) => (**desired).clone(),
+            Change::Declare(desired) => Cow::Borrowed(&**desired),
             Change::Edit(wanted) => {
                 let applied = ledger::desired(&self.paths, project).map_err(|e| failed(&e))?;
                 let applied = applied.ok_or_else(|| nothing_up(project))?;
-                edit(&applied, wanted, &now).map_err(|e| failed(&e))?
+                Cow::Owned(edit(&applied, wanted, &now).map_err(|e| failed(&e))?)
             }
         };
         let (net, images) = (self.net()?, self.images()?);
@@ -125,6 +127,16 @@ fn hear(client: &mut Client, first: io::Result<Reply>, sender: &UnboundedSender<
             return;
         }
     }
+}
+
+/// Whether a supervisor of this very program holds a state that asks for the same, on behalf of a caller like this one.
+pub fn holds(paths: &Paths, project: &ProjectName, desired: &Desired) -> Result<bool, CliError> {
+    let held = ledger::desired(paths, project).map_err(|e| failed(&e))?;
+    if !held.is_some_and(|held| desired.asks_the_same(&held)) {
+        return Ok(false);
+    }
+    let same_caller = ledger::caller(paths, project).is_ok_and(|caller| caller == ledger::Caller::own());
+    Ok(same_caller && Client::connect(paths, project).is_ok_and(|client| client.is_some_and(|one| one.is_current())))
 }
 
 /// Hands a change over and waits until it is carried out.

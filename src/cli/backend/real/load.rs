@@ -97,15 +97,20 @@ impl Real {
             return Ok(Named { name: name.clone(), warning: None });
         }
         let options = options(files, &[])?;
-        let name = compose::project_name(&options).map(ProjectName::from).map_err(diagnostics)?;
-        let warning = match compose::load(&options) {
-            Ok(_) => None,
-            Err(found) if found.list.iter().any(|one| one.code == Code::NoFile) => None,
-            Err(found) if is_named(&options) => Some(format!(
-                "the files can't be loaded, so project `{name}` goes on by its name:\n{}",
-                found.to_string().trim_end()
-            )),
-            Err(found) => return Err(diagnostics(found)),
+        let (name, warning) = match compose::load(&options) {
+            Ok(loaded) => (loaded.project.name, None),
+            Err(found) => {
+                let name = compose::project_name(&options).map(ProjectName::from).map_err(diagnostics)?;
+                let warning = match found {
+                    found if found.list.iter().any(|one| one.code == Code::NoFile) => None,
+                    found if is_named(&options) => Some(format!(
+                        "the files can't be loaded, so project `{name}` goes on by its name:\n{}",
+                        found.to_string().trim_end()
+                    )),
+                    found => return Err(diagnostics(found)),
+                };
+                (name, warning)
+            }
         };
         let name = self.named.get_or_init(|| name).clone();
         Ok(Named { name, warning })

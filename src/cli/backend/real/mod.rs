@@ -162,6 +162,10 @@ impl Backend for Real {
         self.plan_change(project, change)
     }
 
+    fn holds(&self, project: &ProjectName, desired: &Desired) -> Result<bool, CliError> {
+        apply::holds(&self.paths, project, desired)
+    }
+
     async fn apply(
         &self,
         project: &ProjectName,

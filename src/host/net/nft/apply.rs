@@ -2,14 +2,15 @@
 
 use std::io;
 
-use netlink_packet_core::{NLM_F_ACK, NLM_F_APPEND, NLM_F_CREATE};
+use netlink_packet_core::{NLM_F_ACK, NLM_F_APPEND, NLM_F_CREATE, NLM_F_DUMP};
 use netlink_packet_netfilter::nftables::{
     NfTablesMessage, RuleAttribute, RuleMessage, SetElementList, SetElementMessage, TableFlags,
 };
 use netlink_packet_netfilter::none::ControlMessage;
-use netlink_packet_netfilter::{NetfilterHeader, NetfilterMessage, NetfilterMessageInner, NetfilterProtoFamily};
+use netlink_packet_netfilter::{NetfilterHeader, NetfilterMessage, NetfilterProtoFamily};
 
 use super::encode::{add_elements, contents, delete_elements, delete_table, new_table};
+use super::notice::RuleNotice;
 use super::{Family, Table};
 use crate::host::net::netlink::Netlink;
 
@@ -77,30 +78,21 @@ pub(crate) fn is_there(netlink: &mut Netlink, table: &Table) -> io::Result<bool>
     let name = table.name.clone();
     let rules = NfTablesMessage::GetRule(RuleMessage { attributes: vec![RuleAttribute::Table(name.clone())] });
     let wanted: usize = table.chains.iter().map(|chain| chain.rules.len()).sum();
-    if netlink.dump(message(table.family, rules))?.len() != wanted {
+    if netlink.ask_for::<_, RuleNotice>(message(table.family, rules), NLM_F_DUMP)?.len() != wanted {
         return Ok(false);
     }
     for (map, content) in &table.maps {
         let attributes = vec![SetElementList::Table(name.clone()), SetElementList::Set(map.clone())];
         let elements = NfTablesMessage::GetSetElement(SetElementMessage { attributes });
-        let found = match netlink.dump(message(table.family, elements)) {
+        let found = match netlink.ask_for::<_, RuleNotice>(message(table.family, elements), NLM_F_DUMP) {
             Err(error) if error.raw_os_error() == Some(libc::ENOENT) => return Ok(false),
-            other => other?.into_iter().map(|message| count_elements(message.inner)).sum::<usize>(),
+            other => other?.iter().map(|notice| notice.elements).sum::<usize>(),
         };
         if found != content.elements.len() {
             return Ok(false);
         }
     }
     Ok(true)
-}
-
-fn count_elements(message: NetfilterMessageInner) -> usize {
-    let NetfilterMessageInner::NfTables(NfTablesMessage::NewSetElement(message)) = message else { return 0 };
-    let lists = message.attributes.into_iter().map(|attribute| match attribute {
-        SetElementList::Elements(list) => list.len(),
-        _ => 0,
-    });
-    lists.sum()
 }
 
 fn message(family: Family, message: NfTablesMessage) -> NetfilterMessage {

@@ -1,10 +1,12 @@
 //! nftables: a table as a pure value, its text as people know it, and its way into the kernel.
 //!
 //! [`Table`] says what must be there; [`text`] prints it in nft's own syntax (tests load that text with `nft` and compare);
-//! [`encode`] makes netlink messages of it; [`apply`] puts it in place in one atomic transaction.
+//! [`encode`] makes netlink messages of it; [`apply`] puts it in place in one atomic transaction; [`notice`] is what the
+//! kernel tells of tables.
 
 pub(crate) mod apply;
 mod encode;
+pub(crate) mod notice;
 pub(crate) mod text;
 
 use std::collections::BTreeMap;

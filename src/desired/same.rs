@@ -1,0 +1,101 @@
+//! Whether a state that is declared anew asks for anything that the one before did not.
+
+use super::{Desired, DesiredContainer};
+
+impl Desired {
+    /// Whether this one asks for what `held` does: they differ in their numbers and in the moments at most when they were
+    /// declared. Those matter where something has ended since, which a plan then shows.
+    pub fn asks_the_same(&self, held: &Self) -> bool {
+        let Self {
+            schema,
+            project,
+            generation: _,
+            applied: _,
+            source,
+            services,
+            remove_orphans,
+            ignore_orphans,
+            networks,
+            volumes,
+            remove_volumes,
+            containers,
+            providers,
+            asked,
+        } = self;
+        let same_containers = || {
+            let mut pairs = containers.iter().zip(&held.containers);
+            containers.len() == held.containers.len() && pairs.all(|(a, b)| a.0 == b.0 && a.1.asks_the_same(b.1))
+        };
+        (*schema, project, source, services) == (held.schema, &held.project, &held.source, &held.services)
+            && (*remove_orphans, *ignore_orphans) == (held.remove_orphans, held.ignore_orphans)
+            && (networks, volumes, remove_volumes) == (&held.networks, &held.volumes, &held.remove_volumes)
+            && (providers, asked) == (&held.providers, &held.asked)
+            && same_containers()
+    }
+}
+
+impl DesiredContainer {
+    fn asks_the_same(&self, held: &Self) -> bool {
+        let Self {
+            spec,
+            hash,
+            target,
+            depends_on,
+            restart,
+            health,
+            stop,
+            recreate_before,
+            restart_before: _,
+            start_before: _,
+            keep_different,
+            auto_remove,
+            pre_start,
+            prepares,
+            restart_pace,
+        } = self;
+        (hash, *target, depends_on, restart) == (&held.hash, held.target, &held.depends_on, &held.restart)
+            && (health, stop, recreate_before) == (&held.health, &held.stop, &held.recreate_before)
+            && (*keep_different, *auto_remove) == (held.keep_different, held.auto_remove)
+            && (pre_start, *prepares, restart_pace) == (&held.pre_start, held.prepares, &held.restart_pace)
+            && *spec == held.spec
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use crate::desired::{ContainerSpec, Desired, Source, Stamp, StopSpec, Target};
+
+    /// One container, declared for the `generation`th time.
+    fn declared(generation: u64, target: Target) -> Desired {
+        let moment = Stamp { boot: "b".into(), nanos: generation, wall: generation };
+        let container = json!({
+            "spec": ContainerSpec::default(), "hash": "", "target": target, "depends_on": [], "restart": "no",
+            "stop": StopSpec::default(), "start_before": moment, "keep_different": false, "auto_remove": false,
+        });
+        let desired = json!({
+            "schema": 1, "project": "shop", "generation": generation, "applied": moment, "source": Source::default(),
+            "services": ["web"], "remove_orphans": false, "networks": {}, "volumes": {}, "remove_volumes": [],
+            "containers": { "shop-web-1": container },
+        });
+        serde_json::from_value(desired).expect("a desired state")
+    }
+
+    #[test]
+    fn the_moment_of_a_declaration_asks_for_nothing() {
+        assert!(declared(2, Target::Running).asks_the_same(&declared(1, Target::Running)));
+    }
+
+    #[test]
+    fn all_else_does() {
+        let held = declared(1, Target::Stopped);
+        assert!(!declared(2, Target::Running).asks_the_same(&held));
+        let mut other = declared(2, Target::Stopped);
+        other.containers.clear();
+        assert!(!other.asks_the_same(&held) && !held.asks_the_same(&other));
+        let mut other = declared(2, Target::Stopped);
+        other.remove_orphans = true;
+        assert!(!other.asks_the_same(&held));
+    }
+}
