@@ -36,11 +36,17 @@ class Lab:
 
     def measured(self, args, cwd=None, check=True):
         """Runs a command below the account."""
-        enter = [self.load, "within", ACCOUNT + "/tasks"] if self.account else []
-        p = subprocess.run([*enter, *args], cwd=cwd or self.world, env=self.env, capture_output=True, text=True)
+        p = subprocess.run([*self._enter(), *args], cwd=cwd or self.world, env=self.env, capture_output=True, text=True)
         if check and p.returncode:
             sys.exit(f"{' '.join(args)} ended with {p.returncode}\n{p.stdout}{p.stderr}")
         return p
+
+    def begin(self, args, env):
+        """Starts a command below the account, in a process group of its own."""
+        return subprocess.Popen([*self._enter(), *args], env=self.env | env, stdout=subprocess.DEVNULL, start_new_session=True)
+
+    def _enter(self):
+        return [self.load, "within", ACCOUNT + "/tasks"] if self.account else []
 
     def timed(self, *args, cwd=None, n=1):
         """Wall and CPU ms of windlass and all that it started, of each of `n` times."""
