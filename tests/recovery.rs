@@ -407,3 +407,30 @@ fn a_damaged_record_is_put_aside_and_named() {
     world.windlass(&folder, &["down"]).ok();
     world.assert_clean();
 }
+
+#[test]
+fn who_listens_hears_on_when_the_supervisor_is_killed() {
+    let command = "command: [sh, -c, 'while [ ! -e /go/now ]; do sleep 0.02; done; exit 3']";
+    let text = format!("services:\n  web: {{image: test, {command}, volumes: ['./go:/go']}}\n");
+    let (mut world, folder) = stack("ears", &text);
+    world.windlass(&folder, &["up", "-d"]).ok();
+    let events = fs::File::create(folder.join("events")).unwrap();
+    let mut listener = world.command(WINDLASS, &folder);
+    world.start(listener.arg("events").stdout(events));
+    let mut run = world.command(WINDLASS, &folder).args(["run", "--rm", "-T", "web"]).spawn().unwrap();
+    world.wait_for("both to run", || {
+        let shown = world.windlass(&folder, &["ps", "-a", "--format", "{{.State}}"]).stdout;
+        shown.lines().filter(|state| *state == "running").count() == 2
+    });
+    let old = supervisor(&world);
+    signal(old, Signal::SIGKILL);
+    next_supervisor(&world, old);
+    fs::write(folder.join("go/now"), "").unwrap();
+    assert_eq!(run.wait().unwrap().code(), Some(3), "the code of what is run");
+    let told = || fs::read_to_string(folder.join("events")).unwrap();
+    world.wait_for("the end to be told", || {
+        told().lines().any(|line| line.contains("ears-web-1") && line.contains(" die ") && line.contains("exitCode=3"))
+    });
+    world.windlass(&folder, &["down", "-t", "0"]).ok();
+    world.assert_clean();
+}

@@ -60,6 +60,24 @@ impl Client {
     /// # Errors
     /// When none can be started, or the old one does not make way.
     pub fn ensure(paths: &Paths, project: &ProjectName, caller: Option<&Caller>) -> Result<Self, SupervisorError> {
+        Self::with(paths, project, caller, Self::is_current)
+    }
+
+    /// Connects to the supervisor of a project, whatever program it is of, as long as it speaks as we do: who only listens does
+    /// not replace what a newer program has started. Where there is none, a new one is started.
+    ///
+    /// # Errors
+    /// As [`Client::ensure`].
+    pub fn any(paths: &Paths, project: &ProjectName) -> Result<Self, SupervisorError> {
+        Self::with(paths, project, None, |client| client.hello.version == VERSION)
+    }
+
+    fn with(
+        paths: &Paths,
+        project: &ProjectName,
+        caller: Option<&Caller>,
+        fits: impl Fn(&Self) -> bool,
+    ) -> Result<Self, SupervisorError> {
         let folder = paths.project_run(project);
         let failed = |source| SupervisorError::Start { project: project.clone(), source };
         let _lock = ledger::start_lock(paths, project).map_err(failed)?;
@@ -67,7 +85,7 @@ impl Client {
             ledger::set_caller(paths, project, caller).map_err(|e| failed(io::Error::other(e)))?;
         }
         if let Some(client) = Self::connect(paths, project)? {
-            if client.is_current() {
+            if fits(&client) {
                 return Ok(client);
             }
             client.replace(project)?;

@@ -1,27 +1,24 @@
 //! Changes go to the project's supervisor; what it tells comes back as lines of progress and as events.
 
 use std::borrow::Cow;
-use std::collections::BTreeMap;
 use std::io;
 use std::net::Shutdown;
 use std::os::unix::net::UnixStream;
-use std::time::Duration;
 
 use tokio::sync::mpsc::{self, UnboundedReceiver, UnboundedSender};
 
 use super::super::super::error::CliError;
 use super::super::super::progress::{Kind, Phase, Report, Tell};
-use super::super::{Change, Event, Outcome, Planned, ProviderCall, Until};
+use super::super::{Change, Outcome, Planned, ProviderCall, Until};
 use super::{Real, evidence, failed, ledger};
 use crate::desired::Desired;
 use crate::desired::edit::edit;
 use crate::engine::progress::{Progress, StepName};
 use crate::host::clock;
-use crate::host::ledger::container;
 use crate::host::machine::observe;
 use crate::host::paths::Paths;
-use crate::name::{ContainerId, ContainerName, ProjectName, ServiceName};
-use crate::observed::{Health, Observed, ObservedContainer};
+use crate::name::{ContainerName, ProjectName};
+use crate::observed::Health;
 use crate::plan::{Failure, plan};
 use crate::supervisor::protocol::{Refusal, Reply, Request};
 use crate::supervisor::{Client, is_over, is_silent};
@@ -260,174 +257,5 @@ fn words(step: &StepName, kills: bool) -> (&'static str, &'static str) {
         "pause" => ("Pausing", "Paused"),
         "mend" => ("Mending", "Mended"),
         _ => ("Unpausing", "Unpaused"),
-    }
-}
-
-/// What happens to the containers of a project from now on, in docker's words.
-pub fn events(paths: &Paths, project: &ProjectName, known: Observed) -> Result<UnboundedReceiver<Event>, CliError> {
-    let mut client = Client::ensure(paths, project, None).map_err(|e| failed(&e))?;
-    client.request(&Request::Watch).map_err(|e| failed(&e))?;
-    let (sender, receiver) = mpsc::unbounded_channel();
-    let paths = paths.clone();
-    std::thread::spawn(move || {
-        let mut names = Names { paths, known: known.containers.values().map(named).collect() };
-        while let Ok(Reply::Progress { progress }) = client.reply() {
-            for event in names.events(&progress) {
-                if sender.send(event).is_err() {
-                    return;
-                }
-            }
-        }
-    });
-    Ok(receiver)
-}
-
-/// Knows service and image of each container, also of one that is gone when that is told.
-struct Names {
-    paths: Paths,
-    known: BTreeMap<ContainerId, (ServiceName, String)>,
-}
-
-fn named(container: &ObservedContainer) -> (ContainerId, (ServiceName, String)) {
-    (container.id.clone(), (container.spec.service.clone(), container.spec.image.name.clone()))
-}
-
-impl Names {
-    fn events(&mut self, progress: &Progress) -> Vec<Event> {
-        match progress {
-            Progress::Done { step, .. } => {
-                let action = match step.action.as_str() {
-                    "create container" => "create",
-                    "start container" => "start",
-                    "stop container" => "stop",
-                    "pause container" => "pause",
-                    "unpause container" => "unpause",
-                    "remove container" => "destroy",
-                    _ => return Vec::new(),
-                };
-                let Some(id) = &step.id else { return Vec::new() };
-                vec![self.event(action, id, step.object.as_str(), None)]
-            }
-            Progress::Exited { container, id, code, oom } => {
-                let mut events = Vec::new();
-                if *oom {
-                    events.push(self.event("oom", id, container, None));
-                }
-                events.push(self.event("die", id, container, Some(*code)));
-                events
-            }
-            Progress::Health { container, id, health } => {
-                let text = match health {
-                    Health::Healthy => "health_status: healthy",
-                    Health::Unhealthy => "health_status: unhealthy",
-                    Health::Starting | Health::None => return Vec::new(),
-                };
-                vec![self.event(text, id, container, None)]
-            }
-            _ => Vec::new(),
-        }
-    }
-
-    fn event(&mut self, action: &str, id: &ContainerId, name: &str, exit_code: Option<i32>) -> Event {
-        let (service, image) = self.describe(id);
-        if action == "destroy" {
-            self.known.remove(id);
-        }
-        Event {
-            time: clock::now().wall,
-            action: action.to_owned(),
-            id: id.clone(),
-            service,
-            name: name.to_owned(),
-            image,
-            exit_code,
-        }
-    }
-
-    fn describe(&mut self, id: &ContainerId) -> (ServiceName, String) {
-        if let Some(known) = self.known.get(id) {
-            return known.clone();
-        }
-        let Some(made) = container::made(&self.paths, id).ok().flatten() else { return Default::default() };
-        let told = (made.spec.service, made.spec.image.name);
-        self.known.insert(id.clone(), told.clone());
-        told
-    }
-}
-
-/// So long `run --rm` waits for the removal of its container: somebody else's change may come first.
-const REMOVAL: Duration = Duration::from_secs(10);
-
-/// What happens to a container at its end.
-enum Told {
-    /// Its process has ended, with this code.
-    Ended(i32),
-    /// It is removed, or can't be.
-    Removed,
-}
-
-/// The code with which a container ends, told by its supervisor: it may be removed at once afterwards.
-pub struct Ends {
-    client: Client,
-}
-
-impl Ends {
-    /// Listens from now on.
-    ///
-    /// # Errors
-    /// When there is no supervisor.
-    pub fn listen(paths: &Paths, project: &ProjectName) -> Result<Self, CliError> {
-        let mut client = Client::connect(paths, project).map_err(|e| failed(&e))?.ok_or_else(|| nothing_up(project))?;
-        client.request(&Request::Watch).map_err(|e| failed(&e))?;
-        Ok(Self { client })
-    }
-
-    /// Waits for the end of a container; `removed`: and until it is removed.
-    ///
-    /// # Errors
-    /// When the supervisor is lost before the end.
-    pub async fn of(mut self, name: String, removed: bool) -> Result<i32, CliError> {
-        let (sender, mut receiver) = mpsc::unbounded_channel();
-        let ended = name.clone();
-        // A thread that waits in vain must not keep this process.
-        std::thread::spawn(move || {
-            loop {
-                let told = self.hear(&name);
-                let lost = told.is_err();
-                if sender.send(told).is_err() || lost {
-                    return;
-                }
-            }
-        });
-        let code = loop {
-            match receiver.recv().await {
-                Some(Ok(Told::Ended(code))) => break code,
-                Some(Ok(Told::Removed)) => {}
-                Some(Err(error)) => return Err(failed(&error)),
-                None => return Err(CliError::failed(format!("container {ended} is not followed any more"))),
-            }
-        };
-        if removed {
-            let removal = async { while let Some(Ok(Told::Ended(_))) = receiver.recv().await {} };
-            // Its code is known: what holds the removal up fails nothing.
-            let _ = tokio::time::timeout(REMOVAL, removal).await;
-        }
-        Ok(code)
-    }
-
-    /// Blocks until the next thing happens to a container that matters here.
-    fn hear(&mut self, name: &str) -> io::Result<Told> {
-        loop {
-            let Reply::Progress { progress } = self.client.reply()? else { continue };
-            match *progress {
-                Progress::Exited { container, code, .. } if *container == *name => return Ok(Told::Ended(code)),
-                Progress::Done { step, .. } | Progress::Failed { step, .. }
-                    if step.object == name && step.action == "remove container" =>
-                {
-                    return Ok(Told::Removed);
-                }
-                _ => {}
-            }
-        }
     }
 }

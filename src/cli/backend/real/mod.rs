@@ -6,6 +6,7 @@ mod context;
 mod digests;
 mod environment;
 mod evidence;
+mod happenings;
 mod lacking;
 mod load;
 mod locking;
@@ -203,7 +204,7 @@ impl Backend for Real {
 
     fn events(&self, project: &ProjectName) -> Result<UnboundedReceiver<Event>, CliError> {
         let known = self.observe(project)?;
-        apply::events(&self.paths, project, known)
+        happenings::events(&self.paths, project, known)
     }
 
     async fn exec(&self, id: &ContainerId, wish: ExecWish) -> Result<Session, CliError> {

@@ -13,7 +13,7 @@ use tokio::task::JoinHandle;
 use super::super::super::error::CliError;
 use super::super::super::terminal::own_size;
 use super::super::{ExecWish, Session, Stdio};
-use super::apply::Ends;
+use super::happenings::Ends;
 use super::{Real, failed};
 use crate::engine::port::HostError;
 use crate::host::cgroup::Layout;

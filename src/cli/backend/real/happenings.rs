@@ -1,0 +1,334 @@
+//! What happens to the containers of a project, as its supervisor tells it: events, and the end of one container. A
+//! supervisor that is killed or replaced ends no stream: the next one goes on with it.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io;
+use std::time::Duration;
+
+use tokio::sync::mpsc::{self, UnboundedReceiver};
+
+use super::super::super::error::CliError;
+use super::super::Event;
+use super::apply::nothing_up;
+use super::{failed, ledger};
+use crate::engine::progress::{Progress, StepName};
+use crate::host::clock;
+use crate::host::ledger::container;
+use crate::host::machine::observe::{self, Cache};
+use crate::host::paths::Paths;
+use crate::name::{ContainerId, ProjectName, ServiceName};
+use crate::observed::{Health, Observed, ObservedContainer, State};
+use crate::supervisor::Client;
+use crate::supervisor::protocol::{Reply, Request};
+
+/// The stream of what happens to a project.
+struct Stream {
+    paths: Paths,
+    project: ProjectName,
+    client: Client,
+}
+
+/// What comes from it.
+enum Next {
+    Progress(Box<Progress>),
+    /// Another supervisor tells from here on; what happened in between nobody tells.
+    Reopened,
+}
+
+impl Stream {
+    fn listen(paths: &Paths, project: &ProjectName, mut client: Client) -> io::Result<Self> {
+        client.request(&Request::Watch)?;
+        Ok(Self { paths: paths.clone(), project: project.clone(), client })
+    }
+
+    /// Blocks until the next thing; `None`: nothing of the project is left, or nobody can be made to tell.
+    fn next(&mut self) -> Option<Next> {
+        loop {
+            match self.client.reply() {
+                Ok(Reply::Progress { progress }) => return Some(Next::Progress(progress)),
+                Ok(Reply::Bye) | Err(_) => return self.reopen().then_some(Next::Reopened),
+                Ok(_) => {}
+            }
+        }
+    }
+
+    fn reopen(&mut self) -> bool {
+        let held = ledger::desired(&self.paths, &self.project);
+        if !held.is_ok_and(|held| held.is_some_and(|held| !held.is_empty())) {
+            return false;
+        }
+        let Ok(mut client) = Client::any(&self.paths, &self.project) else { return false };
+        let listens = client.request(&Request::Watch).is_ok();
+        self.client = client;
+        listens
+    }
+
+    fn look(&self) -> Observed {
+        // Who can't read a record now has been told, or will be by the next command.
+        observe::containers(&self.paths, &self.project, None, &Cache::default()).unwrap_or_default()
+    }
+}
+
+/// What happens to the containers of a project from now on, in docker's words.
+pub fn events(paths: &Paths, project: &ProjectName, known: Observed) -> Result<UnboundedReceiver<Event>, CliError> {
+    let client = Client::ensure(paths, project, None).map_err(|e| failed(&e))?;
+    let mut stream = Stream::listen(paths, project, client).map_err(|e| failed(&e))?;
+    let (sender, receiver) = mpsc::unbounded_channel();
+    let mut names = Names::new(paths.clone(), &known);
+    std::thread::spawn(move || {
+        while let Some(next) = stream.next() {
+            let events = match next {
+                Next::Progress(progress) => names.events(&progress),
+                Next::Reopened => names.missed(&stream.look()),
+            };
+            if sender.is_closed() || events.into_iter().any(|event| sender.send(event).is_err()) {
+                return;
+            }
+        }
+    });
+    Ok(receiver)
+}
+
+/// Knows service and image of each container, also of one that is gone when that is told, and which of them run.
+struct Names {
+    paths: Paths,
+    known: BTreeMap<ContainerId, (ServiceName, String)>,
+    running: BTreeSet<ContainerId>,
+    /// Those whose end was found when another supervisor had come: that one may tell it too.
+    found: BTreeSet<ContainerId>,
+}
+
+fn runs(container: &ObservedContainer) -> bool {
+    matches!(container.state, State::Running { .. } | State::Paused { .. })
+}
+
+impl Names {
+    fn new(paths: Paths, observed: &Observed) -> Self {
+        let named = |container: &ObservedContainer| {
+            (container.id.clone(), (container.spec.service.clone(), container.spec.image.name.clone()))
+        };
+        let running = observed.containers.values().filter(|container| runs(container)).map(|one| one.id.clone());
+        let (known, running) = (observed.containers.values().map(named).collect(), running.collect());
+        Self { paths, known, running, found: BTreeSet::new() }
+    }
+
+    /// The ends that nobody told: of what ran, and does not any more.
+    fn missed(&mut self, now: &Observed) -> Vec<Event> {
+        let mut events = Vec::new();
+        for (id, container) in &now.containers {
+            match &container.state {
+                State::Exited(exit) if self.running.remove(id) => {
+                    self.found.insert(id.clone());
+                    events.extend(self.end(id, &container.spec.name, exit.code, exit.oom));
+                }
+                _ if runs(container) => drop(self.running.insert(id.clone())),
+                _ => {}
+            }
+        }
+        events
+    }
+
+    fn end(&mut self, id: &ContainerId, name: &str, code: i32, oom: bool) -> Vec<Event> {
+        let oom = oom.then(|| self.event("oom", id, name, None));
+        let die = self.event("die", id, name, Some(code));
+        oom.into_iter().chain([die]).collect()
+    }
+
+    fn events(&mut self, progress: &Progress) -> Vec<Event> {
+        match progress {
+            Progress::Done { step, .. } => self.done(step).into_iter().collect(),
+            Progress::Exited { id, .. } if self.found.remove(id) => Vec::new(),
+            Progress::Exited { container, id, code, oom } => {
+                self.running.remove(id);
+                self.end(id, container, *code, *oom)
+            }
+            Progress::Health { container, id, health } => {
+                let text = match health {
+                    Health::Healthy => "health_status: healthy",
+                    Health::Unhealthy => "health_status: unhealthy",
+                    Health::Starting | Health::None => return Vec::new(),
+                };
+                vec![self.event(text, id, container, None)]
+            }
+            _ => Vec::new(),
+        }
+    }
+
+    fn done(&mut self, step: &StepName) -> Option<Event> {
+        let action = match step.action.as_str() {
+            "create container" => "create",
+            "start container" => "start",
+            "stop container" => "stop",
+            "pause container" => "pause",
+            "unpause container" => "unpause",
+            "remove container" => "destroy",
+            _ => return None,
+        };
+        let id = step.id.as_ref()?;
+        if action == "start" {
+            self.running.insert(id.clone());
+            self.found.remove(id);
+        }
+        Some(self.event(action, id, step.object.as_str(), None))
+    }
+
+    fn event(&mut self, action: &str, id: &ContainerId, name: &str, exit_code: Option<i32>) -> Event {
+        let (service, image) = self.describe(id);
+        if action == "destroy" {
+            self.known.remove(id);
+        }
+        Event {
+            time: clock::now().wall,
+            action: action.to_owned(),
+            id: id.clone(),
+            service,
+            name: name.to_owned(),
+            image,
+            exit_code,
+        }
+    }
+
+    fn describe(&mut self, id: &ContainerId) -> (ServiceName, String) {
+        if let Some(known) = self.known.get(id) {
+            return known.clone();
+        }
+        let Some(made) = container::made(&self.paths, id).ok().flatten() else { return Default::default() };
+        let told = (made.spec.service, made.spec.image.name);
+        self.known.insert(id.clone(), told.clone());
+        told
+    }
+}
+
+/// So long `run --rm` waits for the removal of its container: somebody else's change may come first.
+const REMOVAL: Duration = Duration::from_secs(10);
+
+/// What happens to a container at its end.
+enum Told {
+    /// Its process has ended, with this code.
+    Ended(i32),
+    /// It is removed, or can't be.
+    Removed,
+}
+
+/// The code with which a container ends, told by its supervisor: it may be removed at once afterwards.
+pub struct Ends {
+    stream: Stream,
+}
+
+impl Ends {
+    /// Listens from now on.
+    ///
+    /// # Errors
+    /// When there is no supervisor.
+    pub fn listen(paths: &Paths, project: &ProjectName) -> Result<Self, CliError> {
+        let client = Client::connect(paths, project).map_err(|e| failed(&e))?.ok_or_else(|| nothing_up(project))?;
+        Ok(Self { stream: Stream::listen(paths, project, client).map_err(|e| failed(&e))? })
+    }
+
+    /// Waits for the end of a container; `removed`: and until it is removed.
+    ///
+    /// # Errors
+    /// When nobody is left to tell of it.
+    pub async fn of(mut self, name: String, removed: bool) -> Result<i32, CliError> {
+        let (sender, mut receiver) = mpsc::unbounded_channel();
+        let ended = name.clone();
+        // A thread that waits in vain must not keep this process.
+        std::thread::spawn(move || {
+            while let Some(told) = self.hear(&name) {
+                if sender.send(told).is_err() {
+                    return;
+                }
+            }
+        });
+        let code = loop {
+            match receiver.recv().await {
+                Some(Told::Ended(code)) => break code,
+                Some(Told::Removed) => {}
+                None => return Err(CliError::failed(format!("container {ended} is not followed any more"))),
+            }
+        };
+        if removed {
+            let removal = async { while let Some(Told::Ended(_)) = receiver.recv().await {} };
+            // Its code is known: what holds the removal up fails nothing.
+            let _ = tokio::time::timeout(REMOVAL, removal).await;
+        }
+        Ok(code)
+    }
+
+    /// Blocks until the next thing happens to a container that matters here.
+    fn hear(&mut self, name: &str) -> Option<Told> {
+        loop {
+            match self.stream.next()? {
+                Next::Progress(progress) => match *progress {
+                    Progress::Exited { container, code, .. } if *container == *name => return Some(Told::Ended(code)),
+                    Progress::Done { step, .. } | Progress::Failed { step, .. }
+                        if step.object == name && step.action == "remove container" =>
+                    {
+                        return Some(Told::Removed);
+                    }
+                    _ => {}
+                },
+                Next::Reopened => {
+                    let observed = self.stream.look();
+                    match observed.containers.values().find(|container| container.spec.name.as_str() == name) {
+                        // Removed already: its code is known to nobody who has not heard it.
+                        None => return None,
+                        Some(ObservedContainer { state: State::Exited(exit), .. }) => {
+                            return Some(Told::Ended(exit.code));
+                        }
+                        Some(_) => {}
+                    }
+                }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::desired::{ContainerSpec, Stamp};
+    use crate::observed::Exit;
+
+    fn observed(state: State) -> Observed {
+        let spec = ContainerSpec { name: "shop-web-1".into(), service: "web".into(), ..ContainerSpec::default() };
+        let id = ContainerId::from("1".repeat(64));
+        let container = ObservedContainer { id: id.clone(), spec, state, ..sample() };
+        Observed { containers: [(id, container)].into(), ..Observed::default() }
+    }
+
+    fn sample() -> ObservedContainer {
+        ObservedContainer {
+            id: ContainerId::default(),
+            spec: ContainerSpec::default(),
+            hash: String::new(),
+            created: Stamp::default(),
+            state: State::Created,
+            started: None,
+            health: Health::None,
+            restarts: 0,
+            streak: 0,
+            sandbox: false,
+            ports: Vec::new(),
+            hooks: Default::default(),
+            lost: BTreeSet::new(),
+        }
+    }
+
+    #[test]
+    fn an_end_that_nobody_told_is_told_once() {
+        let mut names = Names::new(Paths::new(None, None), &observed(State::Running { pid: 7 }));
+        let ended =
+            observed(State::Exited(Exit { code: 3, oom: false, at: Stamp::default(), error: None, stopped: false }));
+        let told = names.missed(&ended);
+        assert_eq!(
+            told.iter().map(|event| (event.action.as_str(), event.exit_code)).collect::<Vec<_>>(),
+            [("die", Some(3))]
+        );
+        assert!(names.missed(&ended).is_empty());
+        let id = ContainerId::from("1".repeat(64));
+        let late = Progress::Exited { container: "shop-web-1".into(), id, code: 3, oom: false };
+        assert!(names.events(&late).is_empty(), "the next supervisor tells the same end");
+        assert_eq!(names.events(&late).len(), 1, "and then another");
+    }
+}
