@@ -91,6 +91,20 @@ volumes: { data: {} }
 }
 
 #[test]
+fn it_is_told_annotations() {
+    let stack = up(
+        "services:\n  web: { image: test, runtime: runc, annotations: { org.example.note: kept, org.example.list: '1' } }\n  bare: { image: test, runtime: runc }\n",
+    );
+    let told = |service: &str| {
+        let text = fs::read_to_string(run_folder(&stack, service).join("oci/config.json")).unwrap();
+        serde_json::from_str::<serde_json::Value>(&text).unwrap()["annotations"].clone()
+    };
+    assert_eq!(told("web"), serde_json::json!({ "org.example.note": "kept", "org.example.list": "1" }));
+    assert!(told("bare").as_object().is_none_or(serde_json::Map::is_empty), "{}", told("bare"));
+    stack.down();
+}
+
+#[test]
 fn exec_logs_top_stats_cp_and_pause() {
     let stack = up(
         "services:\n  web: { image: test, runtime: runc, command: [sh, -c, 'echo out; echo err >&2; exec sleep 1000'] }\n",

@@ -88,29 +88,6 @@ pub const FATES: &[(&str, Fate)] = &[
         "services.*.volumes.*.bind.selinux",
         Untested("no machine of ours enforces SELinux: only that a label is set is tested"),
     ),
-    (
-        "services.*.annotations",
-        Untested("only a program that `runtime` names is told them, and no test of ours looks into what it was told"),
-    ),
-    ("services.*.attach", Untested("no test of ours has two services in an attached `up` of which one is silent")),
-    ("services.*.pull_refresh_after", Untested("no test of ours lets an image grow old: only its form is tested")),
-    ("services.*.networks.*.priority", Untested("the order of the links is tested where it is decided, not inside")),
-    ("services.*.develop.watch.*.include", Untested("the patterns are tested without a container")),
-    ("services.*.develop.watch.*.exec.user", Untested(AS_POST_START)),
-    ("services.*.develop.watch.*.exec.privileged", Untested(AS_POST_START)),
-    ("services.*.develop.watch.*.exec.working_dir", Untested(AS_POST_START)),
-    ("services.*.pre_stop.*.user", Untested(AS_POST_START)),
-    ("services.*.pre_stop.*.privileged", Untested(AS_POST_START)),
-    ("services.*.pre_stop.*.working_dir", Untested(AS_POST_START)),
-    (
-        "services.*.pre_start.*.image",
-        Untested("the tests have one image; that it is another is tested where it is decided"),
-    ),
-    ("services.*.pre_start.*.privileged", Untested(AS_SERVICE)),
-    ("services.*.pre_start.*.working_dir", Untested(AS_SERVICE)),
-    ("services.*.volumes.*.volume.labels", Untested("no test of ours looks at the labels of an anonymous volume")),
-    ("networks.*.labels", Untested("no test of ours looks at the labels of a network")),
-    ("volumes.*.labels", Untested("no test of ours looks at the labels of a volume")),
     ("secrets.*.labels", But("no effect, and not told: on one host there is nothing that has them")),
     ("configs.*.labels", But("no effect, and not told: on one host there is nothing that has them")),
     ("secrets.*.name", But("no effect, and not told: the name of an object of a swarm")),
@@ -119,9 +96,6 @@ pub const FATES: &[(&str, Fate)] = &[
     ("services.*.blkio_config.weight", Untested("no disk of ours has a scheduler with weights")),
     ("services.*.blkio_config.weight_device", Untested("no disk of ours has a scheduler with weights")),
 ];
-
-const AS_POST_START: &str = "the code is that of `post_start`, where it is tested";
-const AS_SERVICE: &str = "the code is that of every container, where it is tested";
 
 /// Patterns whose values are defaults that everybody has: nothing is told of them.
 const QUIET: [&str; 5] = [

@@ -1,12 +1,12 @@
 //! The steps for what containers are made of: images, networks, volumes.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::action::Action;
 use super::build::{Builder, volumes};
 use super::fate::{self, Fate, Fates, Move};
 use crate::desired::hash::COMPOSE_LABELS;
-use crate::desired::{ContainerSpec, ImageSpec, NetworkSpec, VolumeSpec};
+use crate::desired::{ContainerSpec, ImageSpec, NetworkSpec};
 use crate::name::ContainerId;
 use crate::observed::{ObservedContainer, ObservedNetwork, State};
 
@@ -133,7 +133,7 @@ impl Builder<'_> {
                     let text = format!("volume {name} was made with other options, and stays as it is");
                     self.plan.warnings.push(text);
                 }
-                Some(there) if spec.project.is_some() && own_labels(&there.spec) != own_labels(spec) => {
+                Some(there) if spec.project.is_some() && own_labels(&there.spec.labels) != own_labels(&spec.labels) => {
                     let text = format!("volume {name} was made with other labels, and stays as it is");
                     self.plan.warnings.push(text);
                 }
@@ -172,9 +172,9 @@ impl Builder<'_> {
     }
 }
 
-/// The labels that the user gave it.
-fn own_labels(volume: &VolumeSpec) -> Vec<(&String, &String)> {
-    volume.labels.iter().filter(|(key, _)| !key.starts_with(COMPOSE_LABELS)).collect()
+/// Of a volume's or a network's labels those that the user gave it.
+fn own_labels(labels: &BTreeMap<String, String>) -> Vec<(&String, &String)> {
+    labels.iter().filter(|(key, _)| !key.starts_with(COMPOSE_LABELS)).collect()
 }
 
 /// What somebody has taken away from a network.
@@ -204,5 +204,6 @@ fn network_changes(old: &NetworkSpec, new: &NetworkSpec) -> Vec<String> {
     differs("masquerade", old.masquerade != new.masquerade);
     differs("host_binding", old.host_binding != new.host_binding);
     differs("mtu", old.mtu != new.mtu);
+    differs("labels", own_labels(&old.labels) != own_labels(&new.labels));
     causes
 }

@@ -1,6 +1,7 @@
 //! `post_start`, `pre_stop`, `pre_start`.
 
 use crate::stack::Stack;
+use crate::support::image;
 
 #[test]
 fn post_start_runs_after_each_start_in_order_with_user_folder_and_environment() {
@@ -184,5 +185,58 @@ services:
     stack.run(&["start"]).ok();
     stack.run(&["kill"]).ok();
     assert_eq!(stack.read("hooks"), "bye\n", "nobody was asked to stop");
+    stack.down();
+}
+
+/// Which capabilities a process may ever have: a line of /proc.
+const BOUNDS: &str = "grep CapBnd /proc/self/status";
+
+/// docker's default set, as [`BOUNDS`] shows it.
+const DEFAULT: &str = "CapBnd:\t00000000a80425fb";
+
+#[test]
+fn pre_stop_has_its_own_user_folder_and_rights() {
+    let stack = Stack::up(&format!(
+        r#"
+services:
+  web:
+    image: test
+    user: root
+    stop_signal: SIGKILL
+    volumes: ["./:/out"]
+    pre_stop:
+      - command: [sh, -c, "(echo $$(id -u) $$(pwd); {BOUNDS}) >> /out/hooks; chmod 666 /out/hooks"]
+      - {{ command: [sh, -c, "(echo $$(id -u) $$(pwd); {BOUNDS}) >> /out/hooks"], user: ann, working_dir: /home, privileged: true }}
+"#
+    ));
+    stack.run(&["stop"]).ok();
+    let hooks = stack.read("hooks");
+    let lines: Vec<&str> = hooks.lines().collect();
+    assert_eq!((lines[0], lines[1], lines[2]), ("0 /", DEFAULT, "1234 /home"), "{hooks}");
+    assert_ne!(lines[3], DEFAULT, "all that this machine has");
+    stack.down();
+}
+
+#[test]
+fn pre_start_has_its_own_image_folder_and_rights() {
+    let stack = Stack::new(&format!(
+        r#"
+services:
+  web:
+    image: test
+    volumes: ["./:/out"]
+    pre_start:
+      - command: [sh, -c, "(echo $$WHOSE $$(pwd); {BOUNDS}) >> /out/steps"]
+      - {{ command: [sh, -c, "(echo $$WHOSE $$(pwd); {BOUNDS}) >> /out/steps"], image: "other:1", working_dir: /tmp, privileged: true }}
+"#
+    ));
+    let config =
+        serde_json::json!({ "Cmd": ["sleep", "100000"], "Env": ["PATH=/bin", "WHOSE=other"], "WorkingDir": "/home" });
+    image::load_as(&stack.world, "other:1", &config);
+    stack.run(&["up", "-d"]).ok();
+    let steps = stack.read("steps");
+    let lines: Vec<&str> = steps.lines().collect();
+    assert_eq!((lines[0], lines[1], lines[2]), ("/", DEFAULT, "other /tmp"), "{steps}");
+    assert_ne!(lines[3], DEFAULT, "all that this machine has");
     stack.down();
 }

@@ -1,5 +1,7 @@
 //! Networks, and a service's place in them.
 
+use std::fs;
+
 use crate::stack::{Stack, refused};
 
 #[test]
@@ -47,6 +49,37 @@ networks:
     stack.world.sh("ip link show wl-front-test").ok();
     stack.inside("web", "cat /etc/hosts").ok().says("web.example.org web");
     stack.inside("web", "cat /proc/sys/kernel/domainname").ok().says("example.org");
+    stack.down();
+}
+
+#[test]
+fn the_order_of_the_links_and_the_labels_of_a_network() {
+    let compose = r#"
+services:
+  web: { image: test, networks: { a: {}, b: { priority: 5 }, c: { priority: 9 } } }
+networks:
+  a: { ipam: { config: [{ subnet: 10.74.1.0/24 }] }, labels: { org.example.kind: "${KIND:-one}" } }
+  b: { ipam: { config: [{ subnet: 10.74.2.0/24 }] }, labels: [org.example.list] }
+  c: { ipam: { config: [{ subnet: 10.74.3.0/24 }] } }
+"#;
+    let stack = Stack::up(compose);
+    let links = stack.line("web", "for i in 0 1 2; do ip -o -4 addr show eth$i; done");
+    let subnets = ["eth0    inet 10.74.3.", "eth1    inet 10.74.2.", "eth2    inet 10.74.1."];
+    let found: Vec<bool> = links.lines().zip(subnets).map(|(line, subnet)| line.contains(subnet)).collect();
+    assert_eq!(found, [true; 3], "{links}");
+    let record = |network: &str| {
+        let text = fs::read_to_string(stack.world.path().join("root/networks").join(network).join("spec")).unwrap();
+        let body: serde_json::Value = serde_json::from_str(text.lines().nth(1).unwrap()).unwrap();
+        body["spec"]["labels"].clone()
+    };
+    assert_eq!(record("app_a")["org.example.kind"], "one");
+    assert_eq!(record("app_a")["com.docker.compose.network"], "a");
+    assert_eq!(record("app_b")["org.example.list"], "");
+    stack.write("compose.yaml", &compose.replace("KIND:-one", "KIND:-two"));
+    stack.run(&["plan"]).ok().says("labels changed");
+    stack.run(&["up", "-d", "-t", "0"]).ok();
+    assert_eq!(record("app_a")["org.example.kind"], "two");
+    stack.run(&["plan"]).ok().says("nothing to do");
     stack.down();
 }
 

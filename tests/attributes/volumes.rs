@@ -22,6 +22,33 @@ fn volumes_from_a_container_of_another_project() {
 }
 
 #[test]
+fn labels_of_volumes_with_and_without_a_name() {
+    let stack = Stack::up(
+        r#"
+services:
+  web:
+    image: test
+    volumes: ["data:/data", { type: volume, target: /own, volume: { labels: { org.example.of: nobody } } }]
+volumes:
+  data: { labels: { org.example.of: data, org.example.more: "" } }
+"#,
+    );
+    let labels = |filter: &str| {
+        let names = stack.run(&["volume", "ls", "-q", "--filter", filter]).ok().stdout;
+        assert_eq!(names.lines().count(), 1, "{filter}: {names}");
+        let shown = stack.run(&["volume", "inspect", names.trim()]).ok().stdout;
+        let shown: serde_json::Value = serde_json::from_str(&shown).unwrap();
+        shown[0]["Labels"].clone()
+    };
+    let named = labels("name=app_data");
+    assert_eq!((&named["org.example.of"], &named["org.example.more"]), (&"data".into(), &"".into()), "{named}");
+    assert_eq!(named["com.docker.compose.volume"], "data");
+    let nameless = labels("label=org.example.of=nobody");
+    assert_eq!(nameless["com.docker.volume.anonymous"], "", "{nameless}");
+    stack.down();
+}
+
+#[test]
 fn volumes_of_every_kind() {
     let stack = Stack::new("");
     fs::create_dir_all(stack.folder.join("bound/inner")).unwrap();

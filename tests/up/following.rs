@@ -48,3 +48,16 @@ fn followed_logs_of_a_project_that_is_not_there_end_and_leave_nothing() {
     assert!(world.sh("find . -name typo").ok().stdout.is_empty());
     world.assert_clean();
 }
+
+#[test]
+fn an_attached_up_shows_nothing_of_a_service_that_is_not_to_be_attached() {
+    let world = world();
+    let text = "services:\n  loud: {image: test, command: [echo, from-loud], depends_on: [silent]}\n  silent: {image: test, command: [echo, from-silent], attach: false}\n";
+    let folder = project(&world, "some", text);
+    let ran = world.windlass(&folder, &["up"]).ok().says("from-loud").says("Attaching to loud-1");
+    assert!(!ran.stdout.contains("from-silent") && !ran.stderr.contains("from-silent"), "{}", ran.stdout);
+    world.windlass(&folder, &["logs"]).ok().says("from-silent");
+    world.windlass(&folder, &["up", "--force-recreate", "--attach", "silent"]).ok().says("from-silent");
+    world.windlass(&folder, &["down"]).ok();
+    world.assert_clean();
+}

@@ -53,6 +53,46 @@ fn restart_and_exec_come_after_the_files() {
 }
 
 #[test]
+fn only_what_is_included_is_copied_and_the_command_has_its_own_user_folder_and_rights() {
+    let world = world();
+    let compose = "services:
+  web:
+    image: test
+    user: root
+    stop_signal: SIGKILL
+    volumes: ['./out:/out']
+    develop:
+      watch:
+        - path: code
+          action: sync+exec
+          target: /code
+          include: ['*.py', lib]
+          exec:
+            command: [sh, -c, '(echo $$(id -u) $$(pwd); grep CapBnd /proc/self/status) > /out/part; mv /out/part /out/ran']
+            user: ann
+            working_dir: /home
+            privileged: true
+";
+    let files = [("compose.yaml", compose), ("code/lib/x", ""), ("out/x", "")];
+    let folder = world.project("some", &files);
+    fs::set_permissions(folder.join("out"), fs::Permissions::from_mode(0o777)).unwrap();
+    let watching = Watching::start(&world, &folder, &["watch"]);
+    for file in ["code/a.txt", "code/lib/any", "code/b.py"] {
+        fs::write(folder.join(file), file).unwrap();
+    }
+    let root = root(&world, &folder, "web");
+    arrives(&world, &root.join("code/b.py"), "code/b.py");
+    arrives(&world, &root.join("code/lib/any"), "code/lib/any");
+    world.wait_for("the command", || folder.join("out/ran").exists());
+    assert!(!root.join("code/a.txt").exists(), "it was saved first, and is not included");
+    let ran = fs::read_to_string(folder.join("out/ran")).unwrap();
+    assert!(ran.starts_with("1234 /home\nCapBnd:\t") && !ran.contains("00000000a80425fb"), "{ran}");
+    drop(watching);
+    world.windlass(&folder, &["down"]).ok();
+    world.assert_clean();
+}
+
+#[test]
 fn what_follows_a_copy_follows_it_into_a_container_made_anew() {
     let world = world();
     let compose = HEAD.to_owned()

@@ -1,11 +1,19 @@
 //! Which test sees the effect of an attribute, from inside or outside a container: by its name, or by the case of
 //! tests/compose (with a slash) where the effect is on the project alone. tests/generated holds this to be whole and true.
 
+const OWN_EXEC: &str = "only_what_is_included_is_copied_and_the_command_has_its_own_user_folder_and_rights";
+
 /// Patterns as those of the fates, the more exact one first; and the name of the test. What stands below a pattern is
 /// seen by its test too where that has the word.
 pub const SEEN: &[(&str, &str)] = &[
     ("services.*.profiles", "variables_choose_files_names_and_profiles"),
     ("services.*.build", "both_builders_are_told_all_of_it"),
+    ("services.*.annotations", "it_is_told_annotations"),
+    ("services.*.attach", "an_attached_up_shows_nothing_of_a_service_that_is_not_to_be_attached"),
+    ("services.*.develop.watch.*.exec.user", OWN_EXEC),
+    ("services.*.develop.watch.*.exec.privileged", OWN_EXEC),
+    ("services.*.develop.watch.*.exec.working_dir", OWN_EXEC),
+    ("services.*.develop.watch.*.include", OWN_EXEC),
     ("services.*.develop.watch.*.exec", "restart_and_exec_come_after_the_files"),
     ("services.*.develop.watch.*.initial_sync", "initial_sync_brings_what_differs_and_a_new_container_gets_all"),
     ("services.*.develop", "a_save_is_seen_in_every_replica_and_so_is_a_removal"),
@@ -65,6 +73,7 @@ pub const SEEN: &[(&str, &str)] = &[
     ("services.*.network_mode", "no_network_the_hosts_and_anothers"),
     ("services.*.networks.*.ipv6_address", "only_the_sixth_version_and_a_port_on_one_address"),
     ("services.*.networks.*.driver_opts", "a_macvlan_is_on_the_lan_of_its_parent"),
+    ("services.*.networks.*.priority", "the_order_of_the_links_and_the_labels_of_a_network"),
     ("services.*.networks", "a_place_in_a_network_is_as_the_file_says"),
     ("services.*.oom_kill_disable", "what_this_kernel_can_not_limit_is_told_and_fails_nothing"),
     ("services.*.oom_score_adj", "limits_of_a_process_and_its_score"),
@@ -75,6 +84,7 @@ pub const SEEN: &[(&str, &str)] = &[
     ("services.*.ports", "only_the_sixth_version_and_a_port_on_one_address"),
     ("services.*.privileged", "a_privileged_container_has_the_hosts_devices_and_rights"),
     ("services.*.pull_policy", "the_policy_decides_when_the_registry_is_asked"),
+    ("services.*.pull_refresh_after", "an_image_is_asked_for_again_once_it_is_older_than_the_file_lets_it_be"),
     ("services.*.read_only", "what_a_container_sees_is_what_the_file_says"),
     ("services.*.restart", "restart_policies_of_both_kinds"),
     ("services.*.runtime", "it_answers_is_found_by_name_and_runs_as_it_is_told"),
@@ -93,16 +103,24 @@ pub const SEEN: &[(&str, &str)] = &[
     ("services.*.uts", "an_init_a_terminal_and_the_working_folder"),
     ("services.*.volumes.*.bind.create_host_path", "health_is_found_out_at_its_own_pace_or_not_at_all"),
     ("services.*.volumes.*.bind", "mounts_below_a_bind_come_along_or_not"),
+    ("services.*.volumes.*.volume.labels", "labels_of_volumes_with_and_without_a_name"),
     ("services.*.volumes", "volumes_of_every_kind"),
     ("services.*.volumes_from", "volumes_from_a_container_of_another_project"),
     ("services.*.working_dir", "an_init_a_terminal_and_the_working_folder"),
+    ("services.*.pre_start.*.image", "pre_start_has_its_own_image_folder_and_rights"),
+    ("services.*.pre_start.*.privileged", "pre_start_has_its_own_image_folder_and_rights"),
+    ("services.*.pre_start.*.working_dir", "pre_start_has_its_own_image_folder_and_rights"),
     ("services.*.pre_start", "pre_start_prepares_a_service_once_in_containers_of_its_own"),
     ("services.*.post_start", "post_start_runs_after_each_start_in_order_with_user_folder_and_environment"),
+    ("services.*.pre_stop.*.user", "pre_stop_has_its_own_user_folder_and_rights"),
+    ("services.*.pre_stop.*.privileged", "pre_stop_has_its_own_user_folder_and_rights"),
+    ("services.*.pre_stop.*.working_dir", "pre_stop_has_its_own_user_folder_and_rights"),
     ("services.*.pre_stop", "pre_stop_runs_before_stop_restart_recreate_and_down_and_not_after_an_end"),
     ("networks.*.driver", "a_macvlan_is_on_the_lan_of_its_parent"),
     ("networks.*.ipam.driver", "options_of_a_network"),
     ("networks.*.driver_opts", "a_place_in_a_network_is_as_the_file_says"),
     ("networks.*.ipam", "a_place_in_a_network_is_as_the_file_says"),
+    ("networks.*.labels", "the_order_of_the_links_and_the_labels_of_a_network"),
     ("networks.*.external", "an_external_network_is_shared_and_a_missing_one_is_told"),
     ("networks.*.name", "no_network_the_hosts_and_anothers"),
     ("networks.*.internal", "internal_networks_lead_nowhere_and_icc_can_be_off"),
@@ -111,6 +129,7 @@ pub const SEEN: &[(&str, &str)] = &[
     ("volumes.*.driver", "volumes_of_every_kind"),
     ("volumes.*.driver_opts", "volumes_of_every_kind"),
     ("volumes.*.external", "an_external_volume_is_shared_by_its_name"),
+    ("volumes.*.labels", "labels_of_volumes_with_and_without_a_name"),
     ("volumes.*.name", "an_external_volume_is_shared_by_its_name"),
     ("secrets.*.file", "secrets_and_configs_of_every_source"),
     ("secrets.*.environment", "secrets_and_configs_of_every_source"),
