@@ -32,6 +32,26 @@ services:
 }
 
 #[test]
+fn probes_keep_to_the_times_of_the_file() {
+    let stack = Stack::up(
+        r#"
+services:
+  often: { image: test, volumes: ["./:/out"], healthcheck: { test: "echo x >> /out/often", interval: 100ms } }
+  early:
+    image: test
+    volumes: ["./:/out"]
+    healthcheck: { test: "echo x >> /out/early; exit 1", interval: 1h, start_period: 1h, start_interval: 100ms, retries: 1 }
+"#,
+    );
+    let probes = |file: &str| stack.read(file).lines().count();
+    stack.world.wait_for("five probes of one that is healthy", || probes("often") >= 5);
+    // windlass's own early probes come at doubling distances: they alone would take days.
+    stack.world.wait_for("twenty probes of one that only starts", || probes("early") >= 20);
+    stack.run(&["ps", "early"]).ok().says("(health: starting)");
+    stack.down();
+}
+
+#[test]
 fn an_end_is_followed_as_often_and_as_late_as_the_file_says() {
     let stack = Stack::up(
         r#"
@@ -69,5 +89,31 @@ fn edges_that_restart_follow_their_service() {
     stack.run(&["up", "-d", "-t", "0"]).ok();
     assert_ne!(stack.pid("tied"), tied);
     assert_eq!(stack.pid("free"), free);
+    stack.down();
+}
+
+#[test]
+fn a_log_is_kept_as_long_as_its_options_say() {
+    let stack = Stack::up(
+        r#"
+services:
+  talks:
+    image: test
+    command: [sh, -c, "for i in $$(seq 1000); do echo number $$i of a thousand lines; done; exec sleep 1000"]
+    logging: { driver: json-file, options: { max-size: 4k, max-file: "3", compress: "true" } }
+"#,
+    );
+    let lines = || stack.run(&["logs", "--no-log-prefix"]).ok().stdout;
+    stack.world.wait_for("the last line", || lines().contains("number 1000 of"));
+    assert!(!lines().contains("number 1 of"), "three files of 4 KiB do not hold it all");
+    let files = || stack.world.sh("ls root/projects/app/logs/talks-1").ok().stdout;
+    stack.world.wait_for("two compressed files and one that is not", || {
+        let (packed, plain): (Vec<String>, _) = files()
+            .lines()
+            .map(str::to_owned)
+            .filter(|name| name.contains(".log"))
+            .partition(|name| name.ends_with(".gz"));
+        (packed.len(), plain.len()) == (2, 1)
+    });
     stack.down();
 }

@@ -145,6 +145,43 @@ networks:
     stack.down();
 }
 
+/// A name server that has one address for every name.
+fn name_server(address: &str, answer: [u8; 4]) {
+    let socket = std::net::UdpSocket::bind((address, 53)).unwrap();
+    std::thread::spawn(move || {
+        let mut query = [0; 512];
+        while let Ok((length, peer)) = socket.recv_from(&mut query) {
+            // The question's end: after its name, type and class.
+            let name = query[12..length].iter().position(|byte| *byte == 0).unwrap_or_default();
+            let mut said = query[..12 + name + 5].to_vec();
+            let (kind, counts) = (said[12 + name + 2], [0x81, 0x80, 0, 1, 0, 1, 0, 0, 0, 0]);
+            said[2..12].copy_from_slice(&counts);
+            if kind == 1 {
+                said.extend([0xc0, 12, 0, 1, 0, 1, 0, 0, 0, 60, 0, 4]);
+                said.extend(answer);
+            } else {
+                said[7] = 0;
+            }
+            let _ = socket.send_to(&said, peer);
+        }
+    });
+}
+
+#[test]
+fn other_names_are_asked_of_the_servers_in_the_file() {
+    let stack = Stack::new(
+        "services:\n  web: { image: test, dns: [10.9.9.8] }\n  other: { image: test, dns: [10.9.9.9] }\n  host: { image: test, network_mode: host, dns: 10.9.9.8 }\n",
+    );
+    stack.world.sh("ip addr add 10.9.9.8/32 dev lo && ip addr add 10.9.9.9/32 dev lo").ok();
+    name_server("10.9.9.8", [10, 7, 7, 8]);
+    name_server("10.9.9.9", [10, 7, 7, 9]);
+    stack.run(&["up", "-d"]).ok();
+    stack.inside("web", "nslookup far.example").ok().says("10.7.7.8");
+    stack.inside("other", "nslookup far.example").ok().says("10.7.7.9");
+    stack.inside("host", "nslookup far.example").ok().says("10.7.7.8");
+    stack.down();
+}
+
 #[test]
 fn names_that_only_the_container_knows() {
     let stack = Stack::up(
@@ -156,7 +193,6 @@ services:
     links: ["db:database"]
     external_links: ["the-db:outer"]
     extra_hosts: ["up:host-gateway", "far=10.9.9.9"]
-    dns: [10.9.9.8]
     dns_search: [example.org]
     dns_opt: ["ndots:3"]
   other: { image: test, mac_address: "02:42:AC:11:65:43" }
@@ -254,5 +290,6 @@ networks:
     assert!(addresses.contains("fd00:75::7/64") && !addresses.contains("inet "), "{addresses}");
     stack.inside("peer", "ping -c 1 -W 2 fd00:75::7").ok();
     stack.world.sh("ss -Hltn | grep 8087").ok().says("127.0.0.1:8087");
+    stack.world.sh("curl -fsS --retry 20 --retry-all-errors --retry-delay 1 http://127.0.0.1:8087/passwd").ok();
     stack.down();
 }

@@ -74,7 +74,9 @@ services:
 "#,
     );
     stack.world.wait_for("both", || stack.folder.join("ready").exists() && stack.folder.join("deaf").exists());
+    let begun = std::time::Instant::now();
     stack.run(&["stop"]).ok();
+    assert!(begun.elapsed().as_secs() < 8, "without a time in the file it would be ten seconds");
     assert_eq!(stack.read("signal"), "usr1\n");
     stack.run(&["ps", "-a"]).ok().says("Exited (137)").says("Exited (0)");
     stack.down();

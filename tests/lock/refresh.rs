@@ -20,7 +20,7 @@ fn grow_old(world: &World, seconds: u64) {
 }
 
 #[test]
-fn an_image_is_asked_for_again_once_it_is_older_than_the_file_lets_it_be() {
+fn an_image_is_asked_for_again_when_the_file_says_so() {
     let shop = Shop::new();
     let (_, one) = shop.push("team/app", "1", "one");
     let folder = shop.project(&APP.replace("stop_signal", "pull_policy: refresh, pull_refresh_after: 1h, stop_signal"));
@@ -33,6 +33,14 @@ fn an_image_is_asked_for_again_once_it_is_older_than_the_file_lets_it_be() {
     grow_old(&shop.world, 3700);
     windlass(&["up", "-d"]).ok();
     assert_eq!(shop.runs(&folder), format!("{two} two"));
+    let told = |policy: &str| {
+        fs::write(folder.join("compose.yaml"), APP.replace("stop_signal", policy).replace("HOST", &shop.host)).unwrap();
+        windlass(&["up", "-d"]).ok();
+        shop.runs(&folder)
+    };
+    let (_, three) = shop.push("team/app", "1", "three");
+    assert_eq!(told("pull_policy: missing, stop_signal"), format!("{two} two"));
+    assert_eq!(told("pull_policy: always, stop_signal"), format!("{three} three"));
     assert!(!shop.world.sh("find root/images -name '*.bad*'").ok().stdout.contains("bad"), "the records are good");
     windlass(&["down"]).ok();
     shop.world.assert_clean();

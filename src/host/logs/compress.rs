@@ -9,14 +9,15 @@ use flate2::Compression;
 use flate2::write::GzEncoder;
 
 use super::Error;
-use super::files::{Numbered, list};
+use super::files::{Numbered, keep_last, list};
 use crate::host::process::trim;
 
 /// What is being made; it gets its name when it is whole.
 const UNFINISHED: &str = ".gz.part";
 
 /// Compresses all files below `number`, in a thread of its own. What can't be is left as it is, which costs space only.
-pub(super) fn start(dir: &Path, number: u64) {
+/// Only the last `kept` files stay: the writer may have removed one while it was being compressed.
+pub(super) fn start(dir: &Path, number: u64, kept: u32) {
     let dir = dir.to_owned();
     let work = move || {
         for file in list(&dir).unwrap_or_default() {
@@ -24,6 +25,7 @@ pub(super) fn start(dir: &Path, number: u64) {
                 let _ = fs::remove_file(unfinished(&dir, file.number));
             }
         }
+        keep_last(&dir, kept);
         trim();
     };
     // Without a thread it happens at the next rotation.

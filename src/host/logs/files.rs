@@ -40,3 +40,12 @@ pub(super) fn list(dir: &Path) -> Result<Vec<Numbered>, Error> {
     files.dedup_by_key(|file| file.number);
     Ok(files)
 }
+
+/// Removes all files of a folder but the last `kept`, at least one. What can't be removed now is among those of the next time.
+pub(super) fn keep_last(dir: &Path, kept: u32) {
+    let files = list(dir).unwrap_or_default();
+    let kept = usize::try_from(kept.max(1)).unwrap_or(usize::MAX);
+    for file in &files[..files.len().saturating_sub(kept)] {
+        let _ = fs::remove_file(file.path(dir));
+    }
+}

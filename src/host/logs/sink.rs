@@ -5,7 +5,7 @@ use std::io::{self, ErrorKind, Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::PathBuf;
 
-use super::files::{Numbered, list};
+use super::files::{Numbered, keep_last, list};
 use super::record::{End, parse, push};
 use super::{Error, Stream, compress, time};
 use crate::desired::LogSpec;
@@ -124,18 +124,13 @@ impl Sink {
             self.lost = Some((before, error));
             return;
         }
-        let files = list(&self.dir).unwrap_or_default();
-        let kept = usize::try_from(self.spec.max_file.max(1)).unwrap_or(usize::MAX);
-        for file in &files[..files.len().saturating_sub(kept)] {
-            // What can't be removed now is among those of the next rotation.
-            let _ = fs::remove_file(file.path(&self.dir));
-        }
+        keep_last(&self.dir, self.spec.max_file);
         self.compress_older();
     }
 
     fn compress_older(&self) {
         if self.spec.compress {
-            compress::start(&self.dir, self.number);
+            compress::start(&self.dir, self.number, self.spec.max_file);
         }
     }
 
