@@ -122,6 +122,58 @@ fn what_follows_a_copy_follows_it_into_a_container_made_anew() {
 }
 
 #[test]
+fn what_lay_on_a_tmpfs_comes_again_when_the_container_starts_anew() {
+    let world = world();
+    let compose = "services:
+  web:
+    image: test
+    stop_signal: SIGKILL
+    tmpfs: [/mem]
+    volumes: ['./out:/out']
+    develop:
+      watch:
+        - {path: src, action: sync, target: /mem/app}
+        - {path: conf, action: sync+restart, target: /mem/conf}
+        - {path: disk, action: sync, target: /disk}
+        - {path: code, action: sync+exec, target: /mem/code, exec: {command: [sh, -c, 'cat /mem/code/x >> /out/ran']}}
+";
+    let files =
+        [("compose.yaml", compose), ("src/a", ""), ("conf/x", ""), ("disk/x", ""), ("code/x", ""), ("out/x", "")];
+    let folder = world.project("memory", &files);
+    let watching = Watching::start(&world, &folder, &["watch"]);
+    let has = |path: &str, text: &str| {
+        world.wait_for(path, || inside(&world, &folder, "web", path).as_deref() == Some(text));
+    };
+    fs::create_dir(folder.join("src/deep")).unwrap();
+    for (file, text) in [("src/deep/b", "deep"), ("disk/x", "kept"), ("code/x", "1")] {
+        fs::write(folder.join(file), text).unwrap();
+    }
+    has("mem/app/deep/b", "deep");
+    has("disk/x", "kept");
+    has("out/ran", "1");
+    // What the container itself has done to files that outlive its process is not undone.
+    world.windlass(&folder, &["exec", "-T", "web", "sh", "-c", "echo mine > /disk/x"]).ok();
+    world.windlass(&folder, &["restart"]).ok();
+    has("mem/app/deep/b", "deep");
+    has("out/ran", "11");
+    assert!(!root(&world, &folder, "web").join("mem/app/a").exists(), "only what was copied before");
+    // A restart that follows a copy loses it, and what is put back is not followed by another one.
+    fs::write(folder.join("conf/x"), "new").unwrap();
+    watching.says("web  restart after sync  ");
+    has("mem/conf/x", "new");
+    has("out/ran", "111");
+    let process = pid(&world, &folder, "web");
+    fs::write(folder.join("code/x"), "2").unwrap();
+    has("out/ran", "1112");
+    assert_eq!(pid(&world, &folder, "web"), process);
+    assert_eq!(watching.log().matches("restart after sync").count(), 1, "{}", watching.log());
+    assert_eq!(inside(&world, &folder, "web", "disk/x").as_deref(), Some("mine\n"));
+    drop(watching);
+    world.windlass(&folder, &["down"]).ok();
+    world.assert_clean();
+}
+
+#[test]
 fn the_last_rule_may_go_and_come_again() {
     let world = world();
     let service = "services:\n  web:\n    image: test\n    stop_signal: SIGKILL\n    env_file: web.env\n";

@@ -44,6 +44,7 @@ pub struct Replica {
     run: PathBuf,
     user: String,
     volumes: Vec<Volume>,
+    has_tmpfs: bool,
 }
 
 /// A volume of a container: where it is inside, and its folder on this machine.
@@ -69,6 +70,8 @@ pub struct Mirror<'a> {
     pub keeps: &'a (dyn Fn(&Path) -> bool + Sync),
     /// Leave files alone that have the same size, time, mode and owner.
     pub only_different: bool,
+    /// Leave alone what outlives the container's process: only what lies on a tmpfs is looked at.
+    pub only_in_memory: bool,
 }
 
 /// What was done.
@@ -132,7 +135,13 @@ impl Replica {
             run: paths.container_run(id),
             user: spec.user.clone(),
             volumes,
+            has_tmpfs: spec.mounts.iter().any(|mount| matches!(mount.source, MountSource::Tmpfs { .. })),
         })
+    }
+
+    /// Whether it may lose files when its process ends.
+    pub fn has_tmpfs(&self) -> bool {
+        self.has_tmpfs
     }
 
     /// Whether its process lives.
@@ -199,6 +208,9 @@ fn mirror_for<'a>(
 }
 
 fn one(target: &Target<'_>, mirror: &Mirror<'_>, path: &Path) -> Result<Change, Refusal> {
+    if mirror.only_in_memory && !target.is_in_memory(path) {
+        return Ok(Change::None);
+    }
     let full = full(mirror, path);
     let found = source::look(&full).map_err(|cause| Refusal::Source { path: full.clone(), cause })?;
     target.make(path, found)

@@ -19,6 +19,7 @@ const MADE_UP: [&str; 10] =
 /// The mounts of a container that may be written, by their ids.
 pub(super) struct Mounts {
     writable: BTreeSet<u64>,
+    memory: BTreeSet<u64>,
 }
 
 impl Mounts {
@@ -28,21 +29,28 @@ impl Mounts {
         let here: BTreeSet<String> =
             parse(&fs::read_to_string("/proc/self/mountinfo")?).into_values().map(|mount| mount.device).collect();
         let own = |mount: &Mount| !here.contains(&mount.device) && !MADE_UP.contains(&mount.kind.as_str());
+        let memory = inside.iter().filter(|(_, mount)| mount.kind == "tmpfs").map(|(id, _)| *id).collect();
         let mut writable: BTreeSet<u64> = inside.iter().filter(|(_, mount)| own(mount)).map(|(id, _)| *id).collect();
         for volume in volumes {
             writable.extend(mount_of(root, volume)?);
         }
-        Ok(Self { writable })
+        Ok(Self { writable, memory })
     }
 
     /// For a folder in place of a container's root: its own mount.
     #[cfg(test)]
     pub(super) fn only(folder: BorrowedFd<'_>) -> io::Result<Self> {
-        Ok(Self { writable: inroot::mount_at(folder, OsStr::new(""))?.into_iter().collect() })
+        let writable = inroot::mount_at(folder, OsStr::new(""))?.into_iter().collect();
+        Ok(Self { writable, memory: BTreeSet::new() })
     }
 
     pub(super) fn may_write(&self, mount: u64) -> bool {
         self.writable.contains(&mount)
+    }
+
+    /// Whether what lies on it goes when the container's process ends.
+    pub(super) fn is_memory(&self, mount: u64) -> bool {
+        self.memory.contains(&mount)
     }
 }
 

@@ -113,6 +113,21 @@ impl<'a> Target<'a> {
         }
     }
 
+    /// Whether a path lies, or would lie, on a file system that goes with the container's process.
+    pub(super) fn is_in_memory(&self, path: &Path) -> bool {
+        for above in self.inside(path).ancestors().skip(1) {
+            match inroot::open(self.root, above, OFlags::PATH | OFlags::DIRECTORY) {
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                Err(_) => return false,
+                Ok(fd) => {
+                    let mount = inroot::mount_at(fd.as_fd(), OsStr::new("")).ok().flatten();
+                    return mount.is_some_and(|mount| self.mounts.is_memory(mount));
+                }
+            }
+        }
+        false
+    }
+
     /// A path of the mirror as it is called inside the container.
     fn inside(&self, path: &Path) -> PathBuf {
         if path.as_os_str().is_empty() { self.mirror.target.to_owned() } else { self.mirror.target.join(path) }

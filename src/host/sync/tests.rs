@@ -61,6 +61,7 @@ impl World {
             links: &self.links,
             keeps: &|path| path.file_name().is_some_and(|name| name == "kept"),
             only_different,
+            only_in_memory: false,
         };
         let target =
             Target::new(root.as_fd(), &mirror, (Uid::from_raw(1234), Gid::from_raw(2345)), &mounts, BTreeSet::new());

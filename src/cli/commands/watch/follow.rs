@@ -79,9 +79,10 @@ impl Work {
 
     /// Files have arrived in containers: also in those that were made anew or did not run when the files changed.
     pub fn arrived(&mut self, arrived: Arrived, since: Instant) {
-        let Arrived { rule, paths, containers } = arrived;
+        let Arrived { rule, paths, containers, restored } = arrived;
         match rule.action {
             Action::Sync | Action::Rebuild | Action::Restart => return,
+            Action::SyncRestart if restored => return,
             Action::SyncRestart => self.add_restart(&rule, paths),
             Action::SyncExec => self.add_exec(Exec { rule: rule.clone(), paths, containers: Some(containers) }),
         }

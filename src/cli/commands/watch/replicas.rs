@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use crate::desired::Stamp;
 use crate::host::machine::with_causes;
 use crate::host::sync::{Mirror, Outcome, Replica, SyncError, sync};
 use crate::name::{ContainerId, ServiceName};
@@ -18,16 +19,19 @@ pub struct Todo {
     pub changed: BTreeSet<PathBuf>,
     /// What may be other than here: only copied where it is.
     pub compared: BTreeSet<PathBuf>,
+    /// What was copied before, and has gone where it lay on a tmpfs of a process that has ended.
+    pub lost: BTreeSet<PathBuf>,
 }
 
 impl Todo {
     fn is_empty(&self) -> bool {
-        self.changed.is_empty() && self.compared.is_empty()
+        self.changed.is_empty() && self.compared.is_empty() && self.lost.is_empty()
     }
 
     fn add(&mut self, other: Self) {
         self.changed.extend(other.changed);
         self.compared.extend(other.compared);
+        self.lost.extend(other.lost);
     }
 }
 
@@ -47,6 +51,8 @@ struct Container {
     service: ServiceName,
     replica: Replica,
     todo: BTreeMap<usize, Todo>,
+    /// When the process was started that files went to last.
+    started: Option<Stamp>,
     /// Nothing could be written into it: when that is tried again.
     again: Option<Instant>,
 }
@@ -83,9 +89,22 @@ struct Part {
 /// What became of a job.
 pub struct Finished {
     rules: Arc<Vec<Rule>>,
-    parts: Vec<(Part, Result<Outcome, SyncError>)>,
+    parts: Vec<(Part, Done)>,
     since: Instant,
     ended: Instant,
+}
+
+/// What became of a part.
+#[derive(Default)]
+struct Done {
+    /// What was done for what has changed or may differ.
+    outcome: Outcome,
+    /// What was put back.
+    restored: BTreeSet<PathBuf>,
+    /// What is still to be done.
+    rest: Todo,
+    /// Why it ended early.
+    failed: Option<SyncError>,
 }
 
 /// What a finished job is worth.
@@ -109,6 +128,8 @@ pub struct Arrived {
     pub paths: BTreeSet<PathBuf>,
     /// There.
     pub containers: BTreeSet<ContainerId>,
+    /// They were there before, until the container's process ended: another restart would only lose them again.
+    pub restored: bool,
 }
 
 impl Replicas {
@@ -176,7 +197,21 @@ impl Replicas {
                 todo.insert(index, Todo { compared: self.seen[index].clone(), ..Todo::default() });
             }
         }
-        self.containers.insert(id, Container { service, replica, todo, again: None });
+        self.containers.insert(id, Container { service, replica, todo, started: None, again: None });
+    }
+
+    /// A container's process was started then: another one than before has what outlives processes, and no more.
+    pub fn started(&mut self, id: &ContainerId, at: &Stamp) {
+        let Some(container) = self.containers.get_mut(id) else { return };
+        let is_another = container.started.replace(at.clone()).is_some_and(|before| before != *at);
+        if !is_another || !container.replica.has_tmpfs() {
+            return;
+        }
+        for (index, rule) in self.rules.iter().enumerate() {
+            if rule.service == container.service && rule.action.syncs() && !self.seen[index].is_empty() {
+                container.todo.entry(index).or_default().lost.clone_from(&self.seen[index]);
+            }
+        }
     }
 
     /// Only these are there now.
@@ -223,36 +258,26 @@ impl Replicas {
     /// Takes a finished job back: what is left of it is kept.
     pub fn take(&mut self, finished: Finished) -> Taken {
         let mut taken = Taken { since: Some(finished.since), ..Taken::default() };
-        let mut arrived: BTreeMap<usize, Arrived> = BTreeMap::new();
+        let mut arrived: BTreeMap<(usize, bool), Arrived> = BTreeMap::new();
         // Under other rules than now, nothing need be kept: all that was ever told is compared again ([`Self::succeed`]).
         let current = Arc::ptr_eq(&finished.rules, &self.rules);
-        for (part, result) in finished.parts {
+        for (part, done) in finished.parts {
             let rule = &finished.rules[part.rule];
-            match result {
-                Ok(outcome) => {
-                    let other = outcome.written.iter().chain(&outcome.removed).map(|path| rule.path.join(path));
-                    let other: BTreeSet<PathBuf> = other.collect();
-                    if !other.is_empty() {
-                        let none =
-                            || Arrived { rule: rule.clone(), paths: BTreeSet::new(), containers: BTreeSet::new() };
-                        let arrived = arrived.entry(part.rule).or_insert_with(none);
-                        arrived.paths.extend(other);
-                        arrived.containers.insert(part.id.clone());
-                    }
-                    taken
-                        .warnings
-                        .extend(outcome.refused.iter().map(|(_, why)| format!("{}: {why}", part.replica.name)));
-                    if current {
-                        self.keep_rest(&part, outcome);
-                    }
+            let other: BTreeSet<&PathBuf> = done.outcome.written.iter().chain(&done.outcome.removed).collect();
+            for (paths, restored) in [(other, false), (done.restored.iter().collect(), true)] {
+                if paths.is_empty() {
+                    continue;
                 }
-                Err(error) => {
-                    taken.warnings.push(with_causes(&error));
-                    if current && let Some(container) = self.containers.get_mut(&part.id) {
-                        container.todo.entry(part.rule).or_default().add(part.todo);
-                        container.again = Some(Instant::now() + AGAIN);
-                    }
-                }
+                let (none, nobody) = (BTreeSet::new(), BTreeSet::new());
+                let none = || Arrived { rule: rule.clone(), paths: none, containers: nobody, restored };
+                let arrived = arrived.entry((part.rule, restored)).or_insert_with(none);
+                arrived.paths.extend(paths.into_iter().map(|path| rule.path.join(path)));
+                arrived.containers.insert(part.id.clone());
+            }
+            let refused = done.outcome.refused.iter().map(|(_, why)| format!("{}: {why}", part.replica.name));
+            taken.warnings.extend(refused.chain(done.failed.as_ref().map(|error| with_causes(error))));
+            if current {
+                self.keep_rest(&part, done);
             }
         }
         taken.arrived = arrived.into_values().collect();
@@ -261,14 +286,16 @@ impl Replicas {
     }
 
     /// Keeps what a container has not got yet, and what was made a symlink in it.
-    fn keep_rest(&mut self, part: &Part, outcome: Outcome) {
-        if !outcome.links.is_empty() {
-            Arc::make_mut(&mut self.links[part.rule]).extend(outcome.links);
+    fn keep_rest(&mut self, part: &Part, done: Done) {
+        if !done.outcome.links.is_empty() {
+            Arc::make_mut(&mut self.links[part.rule]).extend(done.outcome.links);
         }
-        if let Some(container) = self.containers.get_mut(&part.id)
-            && !outcome.left.is_empty()
-        {
-            container.todo.entry(part.rule).or_default().changed.extend(outcome.left);
+        let Some(container) = self.containers.get_mut(&part.id) else { return };
+        if done.failed.is_some() {
+            container.again = Some(Instant::now() + AGAIN);
+        }
+        if !done.rest.is_empty() {
+            container.todo.entry(part.rule).or_default().add(done.rest);
         }
     }
 }
@@ -294,7 +321,7 @@ impl Job {
             parts
                 .into_iter()
                 .map(|part| (one(&rules[part.rule], &part), part))
-                .map(|(result, part)| (part, result))
+                .map(|(done, part)| (part, done))
                 .collect()
         };
         let mut groups: Vec<Vec<Part>> = by_container.into_values().collect();
@@ -314,29 +341,69 @@ impl Job {
     }
 }
 
-fn one(rule: &Rule, part: &Part) -> Result<Outcome, SyncError> {
-    let keeps = |path: &std::path::Path| rule.takes(&rule.path.join(path)).is_none();
-    let mirror = |paths, links, only_different| Mirror {
-        source: &rule.path,
-        target: &rule.target,
-        paths,
-        links,
-        keeps: &keeps,
-        only_different,
+/// Does a part in rounds, until one fails: what those before it did stays done.
+fn one(rule: &Rule, part: &Part) -> Done {
+    let write = |paths: &BTreeSet<PathBuf>, links: &BTreeSet<PathBuf>, round: Round| {
+        let keeps = |path: &std::path::Path| rule.takes(&rule.path.join(path)).is_none();
+        let mirror = Mirror {
+            source: &rule.path,
+            target: &rule.target,
+            paths,
+            links,
+            keeps: &keeps,
+            only_different: round != Round::Changed,
+            only_in_memory: round == Round::Lost,
+        };
+        sync(&part.replica, &mirror)
     };
-    let mut outcome = sync(&part.replica, &mirror(&part.todo.changed, &part.links, false))?;
+    rounds(part, write)
+}
+
+/// The parts of a [`Todo`], in this order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Round {
+    Changed,
+    Compared,
+    Lost,
+}
+
+fn rounds(
+    part: &Part,
+    write: impl Fn(&BTreeSet<PathBuf>, &BTreeSet<PathBuf>, Round) -> Result<Outcome, SyncError>,
+) -> Done {
+    let mut done = Done { rest: part.todo.clone(), ..Done::default() };
     let mut links = part.links.clone();
-    if !outcome.links.is_empty() {
-        // A link that has just been made is ours in the second round too: it may be a folder here by then.
-        Arc::make_mut(&mut links).extend(outcome.links.iter().cloned());
+    for round in [Round::Changed, Round::Compared, Round::Lost] {
+        let paths = match round {
+            Round::Changed => &mut done.rest.changed,
+            Round::Compared => &mut done.rest.compared,
+            Round::Lost => &mut done.rest.lost,
+        };
+        if paths.is_empty() {
+            continue;
+        }
+        let outcome = match write(paths, &links, round) {
+            Ok(outcome) => outcome,
+            Err(error) => {
+                done.failed = Some(error);
+                return done;
+            }
+        };
+        *paths = outcome.left;
+        if !outcome.links.is_empty() {
+            // A link that has just been made is ours in the next round too: it may be a folder here by then.
+            Arc::make_mut(&mut links).extend(outcome.links.iter().cloned());
+        }
+        done.outcome.links.extend(outcome.links);
+        done.outcome.refused.extend(outcome.refused);
+        let other = outcome.written.into_iter().chain(outcome.removed);
+        if round == Round::Lost {
+            done.restored.extend(other);
+        } else {
+            done.outcome.written.extend(other);
+        }
     }
-    let compared = sync(&part.replica, &mirror(&part.todo.compared, &links, true))?;
-    outcome.written.extend(compared.written);
-    outcome.removed.extend(compared.removed);
-    outcome.refused.extend(compared.refused);
-    outcome.links.extend(compared.links);
-    outcome.left.extend(compared.left);
-    Ok(outcome)
+    done
 }
 
 #[cfg(test)]

@@ -169,10 +169,12 @@ impl<'a, B: Backend> Session<'a, B> {
                 continue;
             }
             ids.insert(id.clone());
-            if !self.replicas.knows(id) && container.started.is_some() {
+            let Some(started) = &container.started else { continue };
+            if !self.replicas.knows(id) {
                 let replica = self.cx.backend.replica(id, &container.spec)?;
                 self.replicas.add(id.clone(), container.spec.service.clone(), replica);
             }
+            self.replicas.started(id, started);
         }
         self.replicas.keep(&ids);
         Ok(())

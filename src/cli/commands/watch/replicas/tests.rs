@@ -2,7 +2,7 @@ use std::path::Path;
 
 use super::*;
 use crate::compose::model::{Develop, Project, Service, WatchRule};
-use crate::desired::ContainerSpec;
+use crate::desired::{ContainerSpec, MountSource, MountSpec};
 use crate::host::paths::Paths;
 use crate::watch::rule::rules;
 
@@ -39,11 +39,19 @@ fn batch(paths: &[&str]) -> Batch {
     Batch { paths, links: BTreeSet::new(), everything: false, since: Instant::now() }
 }
 
-/// A job that is done for one rule and one container.
-fn finished(rules: &Arc<Vec<Rule>>, rule: usize, result: Result<Outcome, SyncError>) -> Finished {
-    let todo = Todo { changed: [PathBuf::from("f")].into(), ..Todo::default() };
+/// A job that is done for one rule and one container, and how its rounds ended, one after the other.
+fn finished(rules: &Arc<Vec<Rule>>, rule: usize, mut results: Vec<Result<Outcome, SyncError>>) -> Finished {
+    let paths = |path: &str| [PathBuf::from(path)].into();
+    let todo = Todo { changed: paths("f"), compared: paths("g"), lost: paths("h") };
     let part = Part { id: id(1), replica: replica(1), rule, todo, links: Arc::default() };
-    Finished { rules: rules.clone(), parts: vec![(part, result)], since: Instant::now(), ended: Instant::now() }
+    results.reverse();
+    let results = std::cell::RefCell::new(results);
+    let done = rounds(&part, |_, _, _| results.borrow_mut().pop().unwrap_or_else(|| Ok(Outcome::default())));
+    Finished { rules: rules.clone(), parts: vec![(part, done)], since: Instant::now(), ended: Instant::now() }
+}
+
+fn gone() -> SyncError {
+    SyncError::Owner { name: "web-1".into(), why: "gone".into() }
 }
 
 fn written() -> Outcome {
@@ -58,12 +66,11 @@ fn a_copy_that_ends_under_fewer_rules_is_told_and_leaves_nothing() {
     let mut now = replicas(&rules_of(&[]));
     now.succeed(&former);
     now.add(id(1), "web".into(), replica(1));
-    let taken = now.take(finished(&before, 1, Ok(written())));
+    let taken = now.take(finished(&before, 1, vec![Ok(written())]));
     assert_eq!(taken.arrived.len(), 1);
     assert_eq!(taken.arrived[0].rule.path, Path::new("/conf"));
     assert!(taken.lines[0].starts_with("web  sync+restart  1 file"), "{:?}", taken.lines);
-    let gone = SyncError::Owner { name: "web-1".into(), why: "gone".into() };
-    assert_eq!(now.take(finished(&before, 1, Err(gone))).warnings.len(), 1);
+    assert_eq!(now.take(finished(&before, 1, vec![Err(gone())])).warnings.len(), 1);
     assert!(!now.waits(), "what is left of rules that are gone is left");
 }
 
@@ -73,7 +80,7 @@ fn what_a_container_has_not_got_is_kept_for_it() {
     let mut replicas = replicas(&rules);
     replicas.add(id(1), "web".into(), replica(1));
     assert!(!replicas.waits());
-    let taken = replicas.take(finished(&rules, 0, Ok(written())));
+    let taken = replicas.take(finished(&rules, 0, vec![Ok(written())]));
     assert_eq!(taken.arrived[0].containers, [id(1)].into());
     assert!(replicas.containers[&id(1)].todo[&0].changed.contains(Path::new("later")));
     assert!(replicas.links[0].contains(Path::new("l")));
@@ -91,4 +98,49 @@ fn what_is_told_while_no_container_is_there_waits_for_one() {
     assert_eq!(replicas.containers[&id(1)].todo[&0].compared, ["a".into(), "b".into()].into());
     replicas.add(id(2), "db".into(), replica(2));
     assert!(replicas.containers[&id(2)].todo.is_empty());
+}
+
+#[test]
+fn what_a_round_did_stays_done_when_the_next_one_fails() {
+    let rules = rules_of(&[("/src", "sync+restart")]);
+    let mut replicas = replicas(&rules);
+    replicas.add(id(1), "web".into(), replica(1));
+    let done = Outcome { left: BTreeSet::new(), ..written() };
+    let taken = replicas.take(finished(&rules, 0, vec![Ok(done), Err(gone())]));
+    assert_eq!((taken.arrived.len(), taken.warnings.len()), (1, 1));
+    assert!(taken.arrived[0].paths.contains(Path::new("/src/f")));
+    assert!(replicas.links[0].contains(Path::new("l")), "a link that was made is known as one");
+    let rest = Todo { compared: ["g".into()].into(), lost: ["h".into()].into(), ..Todo::default() };
+    assert_eq!(replicas.containers[&id(1)].todo[&0], rest, "only what was not done is tried again");
+    assert!(replicas.containers[&id(1)].again.is_some());
+}
+
+#[test]
+fn what_a_tmpfs_lost_is_put_back_once_for_each_start_and_is_no_reason_to_restart() {
+    let rules = rules_of(&[("/src", "sync+restart")]);
+    let mut replicas = replicas(&rules);
+    replicas.changed(&batch(&["/src/a"]));
+    let mount = MountSpec {
+        source: MountSource::Tmpfs { size: 0, mode: None, options: Vec::new() },
+        target: "/app".into(),
+        read_only: false,
+    };
+    let paths = Paths { root: "/nowhere".into(), run: "/nowhere".into() };
+    for (number, mounts) in [(1, vec![mount]), (2, Vec::new())] {
+        let spec = ContainerSpec { mounts, ..ContainerSpec::default() };
+        replicas.add(id(number), "web".into(), Replica::new(&paths, &id(number), &spec).expect("no volumes"));
+    }
+    let at = |nanos| Stamp { nanos, ..Stamp::default() };
+    let lost = |replicas: &Replicas, number| replicas.containers[&id(number)].todo[&0].lost.clone();
+    for number in [1, 2] {
+        replicas.started(&id(number), &at(1));
+        replicas.started(&id(number), &at(1));
+        assert!(lost(&replicas, number).is_empty(), "the first process");
+        replicas.started(&id(number), &at(2));
+    }
+    assert_eq!((lost(&replicas, 1), lost(&replicas, 2)), (["a".into()].into(), BTreeSet::new()));
+    let back = || Ok(Outcome { written: ["h".into()].into(), ..Outcome::default() });
+    let nothing = || Ok(Outcome::default());
+    let taken = replicas.take(finished(&rules, 0, vec![nothing(), nothing(), back()]));
+    assert!(taken.arrived.len() == 1 && taken.arrived[0].restored);
 }
