@@ -45,7 +45,7 @@ const NAMED: [&str; 8] =
     ["services", "networks", "volumes", "secrets", "configs", "models", "depends_on", "environment"];
 
 /// What differs between two projects as [`super::config::value`] gives them. With `values`, those of environment
-/// variables, labels and build arguments are in it; secrets and the text of inline configs never are.
+/// variables, labels and build arguments are in it; secrets, their digests and the text of inline configs never are.
 pub fn compare(a: &Value, b: &Value, values: bool) -> Vec<Difference> {
     let mut found = Vec::new();
     let (a, b) = (normal("", a), normal("", b));
@@ -108,7 +108,7 @@ impl Walk<'_> {
             _ => Change::Changed,
         };
         let secret = path.iter().skip(2).any(|key| HIDDEN.contains(&key.as_str())) && !names_a_variable(path);
-        let hidden = !self.values && secret;
+        let hidden = (!self.values && secret) || is_of_a_secret(path);
         let shown = |value: Option<&Value>| if hidden { None } else { value.and_then(|value| plain(path, value)) };
         self.found.push(Difference { path: text(path), change, a: shown(a), b: shown(b), hidden });
     }
@@ -119,11 +119,16 @@ fn plain(path: &[String], value: &Value) -> Option<Value> {
     let Value::Object(map) = value else { return Some(value.clone()) };
     let may_be_seen = |key: &String| {
         let place = [path, std::slice::from_ref(key)].concat();
-        !HIDDEN.contains(&key.as_str()) || names_a_variable(&place)
+        !is_of_a_secret(&place) && !HIDDEN.contains(&key.as_str()) || names_a_variable(&place)
     };
     let members = map.iter().filter(|(key, value)| !value.is_object() && !value.is_array() && may_be_seen(key));
     let members: Map<String, Value> = members.map(|(key, value)| (key.clone(), value.clone())).collect();
     (!members.is_empty()).then_some(Value::Object(members))
+}
+
+/// The digest of a secret tells whoever has a guess whether it is right: that it differs is all that is told.
+fn is_of_a_secret(path: &[String]) -> bool {
+    matches!(path, [section, _, key] if section == "secrets" && key == "digest")
 }
 
 /// `secrets.x.environment` is a name.

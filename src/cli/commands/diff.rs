@@ -96,7 +96,7 @@ pub fn run<B: Backend>(cx: &Context<'_, B>, args: &Diff) -> Result<ExitStatus, C
     Ok(if differences.is_empty() { ExitStatus::DONE } else { ExitStatus::CHANGES })
 }
 
-/// Which content an image, a config or a build context has is compared where both sides know it: from a file, a lock file, or
+/// Which content an image, a config, a secret or a build context has is compared where both sides know it: from a file, a lock file, or
 /// because it runs.
 fn comparable_digests(models: &mut [Value]) {
     let places: BTreeSet<Vec<String>> = models.iter().flat_map(digests).collect();
@@ -121,7 +121,8 @@ fn digests(model: &Value) -> Vec<Vec<String>> {
         let build = [own.as_slice(), &["build".to_owned()]].concat();
         [own, build]
     });
-    services.chain(names("configs").into_iter().map(|name| vec!["configs".to_owned(), name])).collect()
+    let objects = |section: &'static str| names(section).into_iter().map(|name| vec![section.to_owned(), name]);
+    services.chain(objects("configs")).chain(objects("secrets")).collect()
 }
 
 /// A part of a JSON pointer.

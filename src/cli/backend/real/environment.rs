@@ -63,6 +63,7 @@ impl Real {
         for container in observed.containers.values().filter(|container| !container.spec.oneoff) {
             services.entry(container.spec.service.as_str()).or_default().push(container);
         }
+        add_started_with(&mut model, &services);
         if let Some(declared) = model.get_mut("services").and_then(Value::as_object_mut) {
             declared.retain(|name, _| services.contains_key(name.as_str()));
             for (name, service) in declared {
@@ -88,6 +89,28 @@ fn as_seen(service: &mut Value, containers: &[&ObservedContainer]) {
     }
 }
 
+/// The digests of the configs and secrets that containers were made with, of the first that has one.
+fn add_started_with(model: &mut Value, services: &BTreeMap<&str, Vec<&ObservedContainer>>) {
+    let mut found = Vec::new();
+    for (name, containers) in services {
+        for (section, below) in [("configs", "/"), ("secrets", "/run/secrets/")] {
+            let grants = model["services"][name][section].as_array().into_iter().flatten();
+            for (source, grant) in grants.filter_map(|grant| Some((grant["source"].as_str()?, grant))) {
+                let target = grant["target"].as_str().unwrap_or(source);
+                let target = if target.starts_with('/') { target.to_owned() } else { format!("{below}{target}") };
+                let files = containers.iter().flat_map(|container| &container.spec.files);
+                let file = files.into_iter().find(|file| file.name == source && file.target == target);
+                found.extend(file.map(|file| (section, source.to_owned(), format!("sha256:{}", file.content))));
+            }
+        }
+    }
+    for (section, name, digest) in found {
+        if let Some(shown) = model[section].get_mut(&name) {
+            shown["digest"] = digest.into();
+        }
+    }
+}
+
 /// The digests that the lock file has for this machine's platform, or that of the service.
 fn add_locked(model: &mut Value, lock: &Lock) -> Result<(), CliError> {
     let services = model.get_mut("services").and_then(Value::as_object_mut);
@@ -104,12 +127,15 @@ fn add_locked(model: &mut Value, lock: &Lock) -> Result<(), CliError> {
     Ok(())
 }
 
-/// The digests of what configs hold, and of what is built from. What can't be read is not compared: it may be elsewhere.
+/// The digests of what configs and secrets hold, and of what is built from. What can't be read is not compared: it may be
+/// elsewhere.
 fn add_contents(model: &mut Value, project: &Project, lock_file: &Path) {
-    // The text of an inline config is in the model itself.
-    for (name, config) in project.configs.iter().filter(|(_, config)| config.content.is_none()) {
-        if let (Some(shown), Ok(digest)) = (model["configs"].get_mut(name), locking::config_digest(name, config)) {
-            shown["digest"] = digest.as_str().into();
+    for (section, objects) in [("configs", &project.configs), ("secrets", &project.secrets)] {
+        // The text of an inline config is in the model itself.
+        for (name, object) in objects.iter().filter(|(_, object)| object.content.is_none()) {
+            if let (Some(shown), Ok(digest)) = (model[section].get_mut(name), locking::config_digest(name, object)) {
+                shown["digest"] = digest.as_str().into();
+            }
         }
     }
     for (name, service) in &project.services {
