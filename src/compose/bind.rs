@@ -146,7 +146,7 @@ impl Reader<'_> {
                     }));
                     self.take("environment", file, (parsed, id), &mut values);
                 }
-                Err(error) => self.loader.diags.push(env::describe(file, id, error).at(path.span, "named here")),
+                Err(errors) => self.loader.diags.push(env::describe(file, id, &errors).at(path.span, "named here")),
             }
         }
         below(service, "environment", values);
@@ -166,7 +166,7 @@ impl Reader<'_> {
             };
             match dotenv::parse(&text, &|name| self.environment.get(name).cloned()) {
                 Ok(parsed) => self.take("labels", file, (parsed, id), &mut values),
-                Err(error) => self.loader.diags.push(env::describe(file, id, error).at(path.span, "named here")),
+                Err(errors) => self.loader.diags.push(env::describe(file, id, &errors).at(path.span, "named here")),
             }
         }
         below(service, "labels", values);

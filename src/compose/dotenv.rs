@@ -29,18 +29,28 @@ pub struct Dotenv {
 }
 
 /// Values of a file in compose's own dialect. `lookup` is asked first for variables in values and for keys without one.
-pub fn parse(text: &str, lookup: &dyn Fn(&str) -> Option<String>) -> Result<Dotenv, DotenvError> {
+///
+/// # Errors
+/// All that is wrong, in the order of the file; never nothing.
+pub fn parse(text: &str, lookup: &dyn Fn(&str) -> Option<String>) -> Result<Dotenv, Vec<DotenvError>> {
     let rest = text.strip_prefix('\u{feff}').unwrap_or(text);
     let mut file = File { rest, end: text.len(), line: 1, found: Dotenv::default(), lookup };
+    let mut errors = Vec::new();
     while file.skip_to_statement() {
-        file.statement()?;
+        if let Err(error) = file.statement() {
+            errors.push(error);
+            file.skip_line();
+        }
     }
-    Ok(file.found)
+    if errors.is_empty() { Ok(file.found) } else { Err(errors) }
 }
 
 /// Values of a file in the dialect of `docker run --env-file` (`format: raw`): no quotes, no variables, no `export`.
-pub fn parse_raw(text: &str, lookup: &dyn Fn(&str) -> Option<String>) -> Result<Dotenv, DotenvError> {
-    let mut found = Dotenv::default();
+///
+/// # Errors
+/// As [`parse`].
+pub fn parse_raw(text: &str, lookup: &dyn Fn(&str) -> Option<String>) -> Result<Dotenv, Vec<DotenvError>> {
+    let (mut found, mut errors) = (Dotenv::default(), Vec::new());
     let mut begin = text.len() - text.strip_prefix('\u{feff}').unwrap_or(text).len();
     for whole in text[begin..].split_inclusive('\n') {
         let line = whole.trim_end_matches(['\n', '\r']).trim_start();
@@ -52,7 +62,8 @@ pub fn parse_raw(text: &str, lookup: &dyn Fn(&str) -> Option<String>) -> Result<
         let (key, value) = line.split_once('=').map_or((line, None), |(key, value)| (key, Some(value)));
         if key.is_empty() || key.contains(char::is_whitespace) {
             let place = at..at + key.len().max(1);
-            return Err(DotenvError { place, problem: format!("`{key}` is no name of a variable") });
+            errors.push(DotenvError { place, problem: format!("`{key}` is no name of a variable") });
+            continue;
         }
         let place = value.map_or(at..at + key.len(), |value| at + line.len() - value.len()..at + line.len());
         if let Some(value) = value.map(str::to_owned).or_else(|| lookup(key)) {
@@ -60,7 +71,7 @@ pub fn parse_raw(text: &str, lookup: &dyn Fn(&str) -> Option<String>) -> Result<
             found.places.insert(key.to_owned(), place);
         }
     }
-    Ok(found)
+    if errors.is_empty() { Ok(found) } else { Err(errors) }
 }
 
 struct File<'a> {
@@ -103,6 +114,25 @@ impl<'a> File<'a> {
         }
     }
 
+    fn skip_line(&mut self) {
+        let line = self.rest.find('\n').unwrap_or(self.rest.len());
+        self.take(line);
+    }
+
+    /// An error in a name. Goes to the end of its value, which may have several lines.
+    fn bad_name(&mut self, length: usize, problem: impl Into<String>) -> DotenvError {
+        let error = self.error(length, problem);
+        if let Some(sign) = self.rest.find(['=', ':', '\n']).filter(|at| !self.rest[*at..].starts_with('\n')) {
+            self.take(sign + 1);
+            self.skip_blanks();
+            if let Some(quote) = self.rest.chars().next().filter(|first| ['"', '\''].contains(first)) {
+                // That it is never closed would only be told once more.
+                let _ = self.quoted(quote);
+            }
+        }
+        error
+    }
+
     fn statement(&mut self) -> Result<(), DotenvError> {
         if let Some(rest) = self.rest.strip_prefix("export").filter(|rest| rest.starts_with([' ', '\t'])) {
             let skipped = self.rest.len() - rest.trim_start_matches([' ', '\t']).len();
@@ -114,12 +144,12 @@ impl<'a> File<'a> {
             let before = key.find(bad).unwrap_or_default();
             self.take(before);
             let problem = if bad.is_whitespace() { "a blank".to_owned() } else { format!("`{bad}`") };
-            return Err(self.error(bad.len_utf8(), format!("{problem} stands in the name of a variable, `{key}`")));
+            return Err(self.bad_name(bad.len_utf8(), format!("{problem} stands in the name of a variable, `{key}`")));
         }
         let (line, mut place) = (self.line, self.at()..self.at() + key.len());
         let inherited = !self.rest[end..].starts_with(['=', ':']);
         if key.is_empty() {
-            return Err(self.error(1, "a name is missing before the value"));
+            return Err(self.bad_name(1, "a name is missing before the value"));
         }
         self.take((end + 1).min(self.rest.len()));
         let value = if inherited {
@@ -132,8 +162,7 @@ impl<'a> File<'a> {
             place.end = self.at();
             if plain {
                 // A comment, or blanks.
-                let rest = self.rest.find('\n').unwrap_or(self.rest.len());
-                self.take(rest);
+                self.skip_line();
             }
             Some(value)
         };

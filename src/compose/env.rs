@@ -76,7 +76,7 @@ impl Variables {
             })?;
             let lookup = |name: &str| self.values.get(name).or_else(|| all.values.get(name)).cloned();
             let found =
-                dotenv::parse(&text, &lookup).map_err(|error| describe(file, add(sources, file, &text), error))?;
+                dotenv::parse(&text, &lookup).map_err(|errors| describe(file, add(sources, file, &text), &errors))?;
             let path: Arc<Path> = file.as_path().into();
             all.values.extend(found.values);
             let origins = found.lines.into_iter().map(|(key, line)| (key, Origin::File(path.clone(), line)));
@@ -86,10 +86,16 @@ impl Variables {
     }
 }
 
-/// What is wrong with an env file that was added under this id.
-pub fn describe(file: &Path, id: FileId, error: dotenv::DotenvError) -> Diagnostic {
-    let diag = Diagnostic::new(Code::EnvFile, format!("in the env file `{}`: {error}", file.display()));
-    diag.at(Span::new(id, error.place.start, error.place.end), "")
+/// What is wrong with an env file that was added under this id: the first error says it, each has its place.
+pub fn describe(file: &Path, id: FileId, errors: &[dotenv::DotenvError]) -> Diagnostic {
+    let mut text = format!("in the env file `{}`", file.display());
+    if let Some(first) = errors.first() {
+        text = format!("{text}: {first}");
+    }
+    let place = |error: &dotenv::DotenvError| Span::new(id, error.place.start, error.place.end);
+    errors.iter().enumerate().fold(Diagnostic::new(Code::EnvFile, text), |diag, (index, error)| {
+        diag.at(place(error), if index == 0 { String::new() } else { error.problem.clone() })
+    })
 }
 
 /// Adds an env file to the texts that diagnostics point into. Its values are not shown, as they may be secrets: letters and

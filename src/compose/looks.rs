@@ -1,6 +1,6 @@
 //! Values of the right kind that no machine can carry out: a hardware address that is none, a processor list that is no
 //! list, a port beyond the last one. docker compose prints them, and fails when it brings the project up; here they are told
-//! with everything else that is wrong.
+//! with everything else that is wrong. What is often left to a later file or a variable is only warned of.
 
 use super::attributes::{Keys, Shape};
 use super::node::{Kind, Node};
@@ -27,6 +27,8 @@ pub enum Looks {
     Target,
     /// A port of the host, or a range of them.
     Published,
+    /// A path inside a container.
+    Inside,
     /// At least 0.
     Positive,
     /// A word, or `every_<duration>`.
@@ -111,6 +113,13 @@ fn judge(node: &Node, looks: Looks, path: &Path<'_>) -> Result<(), Wrong> {
             Wrong::new(Code::BadPort, format!("`{text}` is no port: {problem}"), help)
         }),
         Looks::Published => published(text, path),
+        Looks::Inside if text.starts_with('/') || text.contains('$') => Ok(()),
+        Looks::Inside => Err(odd(
+            text,
+            path,
+            "a path inside a container begins with `/`; in `NAME:PATH` a name of one letter \
+            is taken for a drive of Windows, so such a volume needs the long form",
+        )),
         Looks::PullPolicy => pull_policy(text, path),
         Looks::Time => time(text).map_err(|problem| value(format!("`{path}`: {problem}"), "write a time, as `12h`")),
     }
@@ -198,14 +207,18 @@ fn exposed(text: &str) -> Result<(), String> {
     numbers.split(':').try_for_each(ports)
 }
 
-/// Only what is a number and beyond the last port: other texts docker compose prints, and they are told when they are used.
+/// What docker compose prints too, and what fails when it is used.
+fn odd(text: &str, path: &Path<'_>, help: &str) -> Wrong {
+    Wrong::new(Code::OnlyPrinted, format!("`{path}` is `{text}`, which `plan` and `up` refuse"), help)
+}
+
 fn published(text: &str, path: &Path<'_>) -> Result<(), Wrong> {
     let (first, last) = text.split_once('-').unwrap_or((text, text));
     let is_number = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
-    if !is_number(first) || !is_number(last) {
-        return Ok(());
-    }
     let help = "a port is 1 to 65535; leave `published` out for one that is free";
+    if !is_number(first) || !is_number(last) {
+        return if text.contains('$') { Ok(()) } else { Err(odd(text, path, help)) };
+    }
     ports(text).map_err(|problem| Wrong::new(Code::BadPort, format!("`{path}`: {problem}"), help))
 }
 

@@ -185,6 +185,10 @@ pub fn load(options: &LoadOptions) -> Result<Loaded, Diagnostics> {
     let disabled = bind::profiles(&mut root, &profiles(options, environment), &options.services);
     if !options.no_consistency {
         looks::check(&root, &PROJECT, &schema::Path::Root, &mut loader.diags);
+        if !options.untyped {
+            // Whoever uses the values refuses them, and needs no warning besides.
+            loader.diags.retain(|diag| diag.code != Code::OnlyPrinted);
+        }
         let wrong = check::Wrong { services: loader.bad_services(), sections: loader.unknown_sections(&root) };
         check::check(&root, &disabled, &wrong, &mut loader.diags);
     }

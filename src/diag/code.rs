@@ -161,6 +161,9 @@ codes! {
     MountOption "W0609" "an unknown option of a mount"
         "The third part of an entry of `volumes` has a word that is no option; docker compose leaves it out without a word, and so the mount is made without it."
         "Write options with commas between them: `./data:/data:ro,z`.";
+    OnlyPrinted "W0610" "a value that is only printed"
+        "`config` prints the value, as docker compose does, but no container can be made with it: `plan` and `up` refuse it."
+        "The message says what it must be.";
     UnknownReference "E0701" "a name that nothing has"
         "A service uses a service, network, volume, secret, config or model that is not declared."
         "Correct the name, or declare it at the top level.";

@@ -93,3 +93,36 @@ fn what_this_machine_lacks_is_told_at_once_and_before_anything_is_made() {
     }
     world.assert_clean();
 }
+
+#[test]
+fn values_that_docker_compose_only_prints_are_warned_of_by_config_and_refused_by_plan() {
+    let world = world();
+    for (value, told, hint) in [
+        ("ports: [{target: 80, published: 'host:8080'}]", "host:8080", "leave `published` out"),
+        ("volumes: ['v:/v']", "v:/v", "drive of Windows"),
+        ("volumes: ['v:/v:ro']", "ro", "drive of Windows"),
+        ("volumes: ['data:x']", "x", "begins with `/`"),
+    ] {
+        let folder = project(
+            &world,
+            "odd",
+            &format!("services:\n  web: {{image: test, {value}}}\nvolumes: {{v: {{}}, data: {{}}}}\n"),
+        );
+        let printed = world.windlass(&folder, &["config"]).ok().says("warning[W0610]").says(hint);
+        assert!(printed.stderr.contains(&format!("`{told}`, which `plan` and `up` refuse")), "{}", printed.stderr);
+        let refused = world.windlass(&folder, &["plan"]).code(1).says("compose.yaml:2:").says(told);
+        assert!(!refused.stderr.contains("W0610"), "it is told once: {}", refused.stderr);
+    }
+    // The hint stands in the error too.
+    let folder = project(&world, "odd", "services:\n  web: {image: test, volumes: ['v:/v:ro']}\nvolumes: {v: {}}\n");
+    world.windlass(&folder, &["plan"]).code(1).says("drive of Windows").says("{type: volume, source: v, target: /v}");
+    // What a variable will say, and what the image may have, is nobody's to know.
+    let folder = project(
+        &world,
+        "odd",
+        "services:\n  web: {image: test, user: 'a b', ports: [{target: 80, published: '$P'}]}\n",
+    );
+    let printed = world.windlass(&folder, &["config", "--no-interpolate"]).ok();
+    assert!(!printed.stderr.contains("W0610"), "{}", printed.stderr);
+    world.assert_clean();
+}

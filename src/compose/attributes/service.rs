@@ -233,7 +233,7 @@ const PROPAGATIONS: [&str; 6] = ["private", "rprivate", "shared", "rshared", "sl
 static VOLUME: Shape = Shape::fields(&[
     ("type", &TEXT.values(&["bind", "volume", "tmpfs", "cluster", "npipe", "image"])),
     ("source", &TEXT),
-    ("target", &TEXT),
+    ("target", &TEXT.looks(Looks::Inside)),
     ("read_only", &SWITCH),
     ("consistency", &TEXT),
     (

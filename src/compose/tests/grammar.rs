@@ -95,8 +95,12 @@ fn variables() {
 
 fn env_file(text: &str) -> Result<String, String> {
     let lookup = |name: &str| (name == "OUT").then(|| "outer".to_owned());
-    let found = dotenv::parse(text, &lookup).map_err(|error| error.to_string())?;
+    let found = dotenv::parse(text, &lookup).map_err(|errors| errors[0].to_string())?;
     Ok(found.values.iter().map(|(k, v)| format!("{k}={v};")).collect())
+}
+
+fn lines_of(text: &str, errors: &[dotenv::DotenvError]) -> Vec<usize> {
+    errors.iter().map(|error| text[..error.place.start].matches('\n').count() + 1).collect()
 }
 
 #[test]
@@ -121,9 +125,13 @@ fn env_files() {
         assert_eq!(env_file(text).as_deref(), Ok(result), "{text:?}");
     }
     for (text, line) in [("A=1\nB=\"x", 2), ("a b=1", 1), ("A=1\n\n=x", 3), ("A=${x", 1), ("A&B=1", 1)] {
-        let error = dotenv::parse(text, &|_| None).expect_err(text);
-        assert_eq!(text[..error.place.start].matches('\n').count() + 1, line, "{text:?}: {error}");
+        let errors = dotenv::parse(text, &|_| None).expect_err(text);
+        assert_eq!(lines_of(text, &errors), [line], "{text:?}: {errors:?}");
     }
+    // All of them, and nothing that only follows from one.
+    let text = "a b=1\nC=\"two\nlines\"\nd e='three\nf g=4'\nH=${x\nI=1\n=m\nN='o\nO=\"p\n";
+    let errors = dotenv::parse(text, &|_| None).expect_err(text);
+    assert_eq!(lines_of(text, &errors), [1, 4, 6, 8, 9, 10], "{errors:?}");
 }
 
 #[test]
@@ -138,7 +146,7 @@ fn raw_env_files() {
     let wanted = BTreeMap::from([("A", "\"x\" # y"), ("B", "$A"), ("OUT", "o")]);
     let wanted: BTreeMap<String, String> = wanted.into_iter().map(|(k, v)| (k.to_owned(), v.to_owned())).collect();
     assert_eq!(found.map(|f| f.values), Ok(wanted));
-    assert!(dotenv::parse_raw("export A=1", &|_| None).is_err());
+    assert_eq!(dotenv::parse_raw("export A=1\nB=2\n=3", &|_| None).expect_err("a blank").len(), 2);
 }
 
 #[test]

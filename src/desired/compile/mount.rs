@@ -82,15 +82,10 @@ fn one(
     anonymous: &mut Vec<VolumeSpec>,
 ) -> Result<MountSpec, String> {
     if !mount.target.starts_with('/') {
+        // Of `v:/v:ro` the source has what should be the target.
+        let drive = [Some(&mount.target), mount.source.as_ref()].into_iter().flatten().find_map(|path| drive(path));
         let target = &mount.target;
-        let drive = target.get(1..3) == Some(":/") && target.starts_with(|letter: char| letter.is_ascii_alphabetic());
-        return Err(match drive {
-            true => format!(
-                "`{target}` is not an absolute path inside the container: one letter before a colon is taken for a drive \
-                 of Windows; write `./{target}` for a folder, or give a volume a longer name"
-            ),
-            false => format!("`{target}` is not an absolute path inside the container"),
-        });
+        return Err(format!("`{target}` is not an absolute path inside the container{}", drive.unwrap_or_default()));
     }
     let target = clean(&mount.target);
     if target == "/" {
@@ -111,10 +106,21 @@ fn one(
     Ok(MountSpec { target, source, read_only: mount.read_only })
 }
 
+/// A hint for a path that begins as one of Windows does.
+fn drive(path: &str) -> Option<String> {
+    let drive = path.get(1..3) == Some(":/") && path.starts_with(|letter: char| letter.is_ascii_alphabetic());
+    let (name, inside) = path.split_once(':').filter(|_| drive)?;
+    Some(format!(
+        ": one letter before a colon is taken for a drive of Windows; write `./{path}` for a folder, or a volume in its long \
+         form, `{{type: volume, source: {name}, target: {inside}}}`"
+    ))
+}
+
 fn bind(mount: &Mount) -> Result<MountSource, String> {
     let path = mount.source.as_ref().filter(|path| !path.is_empty()).ok_or("a bind mount needs a `source`")?;
     if !path.starts_with('/') {
-        return Err(format!("`{path}` is not an absolute path of this machine"));
+        let drive = drive(path).unwrap_or_default();
+        return Err(format!("`{path}` is not an absolute path of this machine{drive}"));
     }
     let BindOptions { propagation, create_host_path, recursive, .. } = mount.bind.clone().unwrap_or_default();
     let propagation = propagation.unwrap_or_default();
