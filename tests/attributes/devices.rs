@@ -34,6 +34,27 @@ fn a_device_that_no_rule_allows_can_not_be_opened() {
     stack.down();
 }
 
+#[test]
+fn a_device_can_be_opened_as_its_permissions_say() {
+    let stack = Stack::new("");
+    let node = stack.folder.join("tun");
+    stack.world.sh(&format!("mknod {} c 10 200", node.display())).ok();
+    let service = |name: &str, permissions: &str| {
+        let source = node.display();
+        format!(
+            "  {name}: {{image: test, devices: [{{source: {source}, target: /dev/x, permissions: {permissions}}}]}}\n"
+        )
+    };
+    stack.write("compose.yaml", &format!("services:\n{}{}", service("reads", "r"), service("both", "rw")));
+    stack.run(&["up", "-d"]).ok();
+    // A kernel without this driver says so, which is no refusal.
+    let refused = |service: &str, open: &str| stack.inside(service, open).stderr.contains("not permitted");
+    let (read, write) = ("head -c 0 /dev/x", "echo > /dev/x");
+    assert_eq!((refused("reads", read), refused("reads", write)), (false, true));
+    assert_eq!((refused("both", read), refused("both", write)), (false, false));
+    stack.down();
+}
+
 /// A stack on a machine where a file describes devices: their hook writes into the container's root.
 fn described(compose: &str) -> Stack {
     let stack = Stack::new(compose);

@@ -64,8 +64,14 @@ services:
     image: test
     command: [sh, -c, "echo run"]
     deploy: { restart_policy: { condition: any, delay: 100ms, max_attempts: 2, window: 1h } }
+  forgiven:
+    image: test
+    command: [sh, -c, "echo run; sleep 0.3"]
+    deploy: { restart_policy: { condition: any, delay: 100ms, max_attempts: 1, window: 200ms } }
 "#,
     );
+    let lines = |service: &str| stack.run(&["logs", "--no-log-prefix", service]).stdout.lines().count();
+    stack.world.wait_for("more attempts of one that lives longer than its window", || lines("forgiven") >= 4);
     // Once, and two attempts more.
     stack
         .world

@@ -39,6 +39,7 @@ pub const SEEN: &[(&str, &str)] = &[
     ("services.*.deploy.labels", "labels_annotations_and_files_of_them"),
     ("services.*.deploy", "replicas_by_scale_deploy_and_mode"),
     ("services.*.device_cgroup_rules", "a_device_that_no_rule_allows_can_not_be_opened"),
+    ("services.*.devices.*.permissions", "a_device_can_be_opened_as_its_permissions_say"),
     ("services.*.devices", "a_device_node_has_its_place_and_its_permissions"),
     ("services.*.dns", "other_names_are_asked_of_the_servers_in_the_file"),
     ("services.*.dns_opt", "names_that_only_the_container_knows"),
