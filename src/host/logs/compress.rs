@@ -47,7 +47,12 @@ fn compress(dir: &Path, number: u64) -> io::Result<()> {
     let (plain, whole) = (Numbered { number, compressed: false }, Numbered { number, compressed: true });
     let part = unfinished(dir, number);
     let mut from = BufReader::with_capacity(64 << 10, File::open(plain.path(dir))?);
-    let mut to = GzEncoder::new(create(&part)?, Compression::fast());
+    let part_file = match create(&part) {
+        // Files that fill faster than they are compressed have several compressors: another one is at this file.
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => return Ok(()),
+        other => other?,
+    };
+    let mut to = GzEncoder::new(part_file, Compression::fast());
     io::copy(&mut from, &mut to)?;
     to.finish()?.sync_data()?;
     fs::rename(&part, whole.path(dir))?;
@@ -57,7 +62,7 @@ fn compress(dir: &Path, number: u64) -> io::Result<()> {
 
 /// For the same eyes as the file that it replaces.
 fn create(path: &Path) -> io::Result<File> {
-    File::options().write(true).create(true).truncate(true).mode(0o640).open(path)
+    File::options().write(true).create_new(true).mode(0o640).open(path)
 }
 
 fn unfinished(dir: &Path, number: u64) -> PathBuf {
