@@ -147,6 +147,8 @@ impl Conversation {
     }
 
     async fn answer(&mut self, refusal: Option<Refusal>) -> io::Result<()> {
+        // What a client was told is gone is gone.
+        self.shared.machine.detach_all().await;
         match refusal {
             None => self.say(&Reply::Done).await,
             Some(reason) => self.say(&Reply::Refused { reason }).await,

@@ -259,6 +259,7 @@ async fn serve(
         }
     };
     shared.machine.end_probes().await;
+    shared.machine.detach_all().await;
     Ok(emptied)
 }
 

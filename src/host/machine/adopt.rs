@@ -79,6 +79,11 @@ impl Machine {
         Ok(all)
     }
 
+    /// Takes off their networks whoever has left them, before this process ends.
+    pub async fn detach_all(&self) {
+        self.detaching.flush().await;
+    }
+
     /// Kills the probes that are under way: their results would be nobody's.
     pub async fn end_probes(&self) {
         let ids: Vec<ContainerId> = self.live.read().await.keys().cloned().collect();

@@ -14,6 +14,7 @@
 
 mod adopt;
 mod create;
+mod detach;
 mod error;
 pub mod etc;
 mod hook;
@@ -64,7 +65,7 @@ pub struct Machine {
     naming: names::Naming,
     /// The containers that have a shim.
     live: RwLock<BTreeMap<ContainerId, Arc<Live>>>,
-    detaching: sandbox::Detaching,
+    detaching: detach::Detaching,
     changed: Arc<Notify>,
     /// What shims and whoever enters a container run: this program, protected.
     executable: OwnedFd,
@@ -91,7 +92,7 @@ impl Machine {
             project: project.clone(),
             layout: Layout::open(&observe::cgroup_name(paths, project))?,
             images: Store::open(&paths.root)?,
-            detaching: sandbox::Detaching::start(net.clone()),
+            detaching: detach::Detaching::start(net.clone(), cache.clone()),
             net,
             names: DnsServer::new("/etc/resolv.conf".into()),
             naming: names::Naming::default(),
@@ -114,7 +115,7 @@ impl Machine {
                     tracing::info!(network = %spec.name, "{told}");
                 }
             }
-            Action::RemoveNetwork { name } => self.net.remove(name).await?,
+            Action::RemoveNetwork { name } => self.detaching.remove_network(name).await?,
             Action::CreateVolume { spec } => volume::create(&self.paths, spec)?,
             Action::RemoveVolume { name } => {
                 let (paths, name) = (self.paths.clone(), name.clone());

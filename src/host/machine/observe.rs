@@ -87,7 +87,10 @@ fn networks(
     observed.warnings.extend(net.damaged());
     for network in &survey.networks {
         if network.spec.project.as_ref() == Some(project) || desired.networks.contains_key(&network.spec.name) {
-            observed.networks.insert(network.spec.name.clone(), network.clone());
+            let mut network = network.clone();
+            // Who is not there any more is about to be taken off it.
+            network.endpoints.retain(|id| observed.containers.contains_key(id) || paths.container(id).exists());
+            observed.networks.insert(network.spec.name.clone(), network);
         }
     }
     for (id, lost) in &survey.lost {

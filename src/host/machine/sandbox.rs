@@ -56,8 +56,7 @@ impl Machine {
         let made = match self.make_sandbox(id, spec).await {
             Ok(live) => Arc::new(live),
             Err(error) => {
-                self.unplug(id, !spec.ports.is_empty()).await;
-                self.forget_links(id).await;
+                self.unplug(id, !spec.ports.is_empty(), None).await;
                 return Err(error);
             }
         };
@@ -103,6 +102,8 @@ impl Machine {
         if spec.namespaces.net == NetMode::Bridge
             && let Some(net) = sandbox.get(&Part::Net)
         {
+            // An address may have been that of one who has just left.
+            self.detaching.flush().await;
             let mut links = Vec::new();
             for endpoint in &spec.endpoints {
                 links.push(self.net.attach(id, &self.project, endpoint, net.as_fd()).await?);
@@ -171,9 +172,7 @@ impl Machine {
 
     /// Gives back what a container without a process has: its ports, its links, its shim.
     ///
-    /// The links go before the shim: those that many containers lose at the same time are one request, where the end of each
-    /// network namespace would be a wait of its own. Their records go last, so that whoever takes over in between knows of
-    /// them.
+    /// The links go when it suits ([`super::detach`]).
     pub(super) async fn release(&self, id: &ContainerId) -> Result<(), MachineError> {
         let live = self.live.write().await.remove(id);
         // Its sockets keep its network namespace alive.
@@ -183,7 +182,8 @@ impl Machine {
             // Its shim was lost: what its record says is still published.
             None => ledger::ports(&self.paths, id).is_ok_and(|ports| !ports.is_empty()),
         };
-        self.unplug(id, ports).await;
+        let netns = live.as_ref().and_then(|live| live.part(Part::Net));
+        self.unplug(id, ports, netns).await;
         if let Some(live) = live {
             live.leaving.store(true, Ordering::Release);
             // One that is gone already needs no telling.
@@ -196,27 +196,20 @@ impl Machine {
             Err(e) if e.kind() != std::io::ErrorKind::NotFound => return Err(MachineError::file("remove", socket)(e)),
             _ => {}
         }
-        self.forget_links(id).await;
         self.cache.followed(id);
         self.cache.networks_changed();
         Ok(())
     }
 
-    /// Takes a container's ports and links away. What fails here is found again by the next sweep.
-    async fn unplug(&self, id: &ContainerId, ports: bool) {
+    /// Takes a container's ports away, and hands its links on to be removed. What fails here is found again by the next
+    /// sweep.
+    async fn unplug(&self, id: &ContainerId, ports: bool, netns: Option<OwnedFd>) {
         if ports && let Err(error) = self.net.withdraw(&self.project, std::slice::from_ref(id)).await {
             tracing::warn!(%error, container = id.short(), "its ports were not withdrawn");
         }
-        // The record comes before the link: without one there is none, and a batch less to wait for.
+        // The record comes before the link: without one there is none.
         if self.net.is_attached(id) {
-            self.detaching.detach(id.clone()).await;
-        }
-    }
-
-    /// Removes the records of what [`Machine::unplug`] took away.
-    async fn forget_links(&self, id: &ContainerId) {
-        if let Err(error) = self.net.forget(std::slice::from_ref(id)).await {
-            tracing::warn!(%error, container = id.short(), "its links are still in their records");
+            self.detaching.add(id.clone(), netns);
         }
         if let Err(error) = ledger::set_ports(&self.paths, id, &[]) {
             tracing::warn!(%error, container = id.short(), "its ports are still in its record");
@@ -269,69 +262,4 @@ fn duplicates(held: &[Held]) -> Result<Vec<OwnedFd>, MachineError> {
         .map(|listener| listener.socket.try_clone())
         .collect::<Result<_, _>>()
         .map_err(MachineError::file("keep", "a published port's socket"))
-}
-
-/// Several containers that go at the same time are taken off their networks in one go: the kernel waits for a grace
-/// period under a lock for every deletion of links, however many there are (peers.md, fact 2).
-pub struct Detaching {
-    queue: tokio::sync::mpsc::UnboundedSender<(ContainerId, tokio::sync::oneshot::Sender<()>)>,
-    /// So many are about to come: see [`Detaching::announce`].
-    leaving: Arc<AtomicUsize>,
-}
-
-/// So long the first waits for others that are about to come; one that takes its time to stop keeps nobody longer.
-const TOGETHER: Duration = Duration::from_millis(150);
-
-/// One that is about to leave its networks, until this is dropped.
-pub struct Leaving(Arc<AtomicUsize>);
-
-impl Drop for Leaving {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::SeqCst);
-    }
-}
-
-impl Detaching {
-    /// Starts the task that takes them off.
-    pub fn start(net: crate::host::net::Net) -> Self {
-        let (queue, mut waiting) = tokio::sync::mpsc::unbounded_channel();
-        let leaving = Arc::new(AtomicUsize::new(0));
-        let announced = leaving.clone();
-        tokio::spawn(async move {
-            while let Some(first) = waiting.recv().await {
-                let mut batch: Vec<(ContainerId, tokio::sync::oneshot::Sender<()>)> = vec![first];
-                let end = tokio::time::Instant::now() + TOGETHER;
-                while batch.len() < announced.load(Ordering::SeqCst)
-                    && let Ok(Some(next)) = tokio::time::timeout_at(end, waiting.recv()).await
-                {
-                    batch.push(next);
-                }
-                while let Ok(next) = waiting.try_recv() {
-                    batch.push(next);
-                }
-                let ids: Vec<ContainerId> = batch.iter().map(|(id, _)| id.clone()).collect();
-                if let Err(error) = net.unplug_all(&ids).await {
-                    tracing::warn!(%error, "links of containers were not removed");
-                }
-                for (_, done) in batch {
-                    // Nobody waits any more: that is no error.
-                    let _ = done.send(());
-                }
-            }
-        });
-        Self { queue, leaving }
-    }
-
-    /// Tells that a container is being stopped: who leaves with others is taken off with them.
-    pub fn announce(&self) -> Leaving {
-        self.leaving.fetch_add(1, Ordering::SeqCst);
-        Leaving(self.leaving.clone())
-    }
-
-    async fn detach(&self, id: ContainerId) {
-        let (done, wait) = tokio::sync::oneshot::channel();
-        if self.queue.send((id, done)).is_ok() {
-            let _ = wait.await;
-        }
-    }
 }

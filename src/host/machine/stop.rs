@@ -57,7 +57,6 @@ impl Machine {
         signal: i32,
         grace: Duration,
     ) -> Result<(), MachineError> {
-        let _leaving = self.detaching.announce();
         let live = self.live.read().await.get(id).cloned();
         let _ending = live.map(Ending::begin);
         let mark = stopped_mark(&self.paths, id);

@@ -187,14 +187,17 @@ impl Machine {
 
     /// Takes containers off all their networks, and networks away that only waited for that.
     pub fn detach(&self, containers: &[ContainerId]) -> Result<()> {
-        self.unplug(containers)?;
+        let _lock = self.records.lock()?;
+        self.unplug(containers, None)?;
         self.forget(containers)
     }
 
-    /// Removes the links of containers, all in one go. Their records stay.
-    pub fn unplug(&self, containers: &[ContainerId]) -> Result<()> {
-        let _lock = self.records.lock()?;
-        let mut names = BTreeSet::new();
+    /// Removes the links of containers, and a bridge that goes too, all in one go. Their records stay. The lock must be held.
+    pub(super) fn unplug(&self, containers: &[ContainerId], bridge: Option<&str>) -> Result<()> {
+        if containers.is_empty() {
+            return Ok(());
+        }
+        let mut names: BTreeSet<String> = bridge.map(str::to_owned).into_iter().collect();
         for container in containers {
             let networks = self.records.networks_of(container)?;
             names.extend(networks.iter().map(|network| link_name(container, network)));
@@ -203,13 +206,12 @@ impl Machine {
         let links = link::list(&mut netlink).context("list", "links")?;
         let ours = |link: &&Link| link.group == self.group && names.contains(&link.name);
         let doomed: Vec<u32> = links.iter().filter(ours).map(|link| link.index).collect();
-        self.links.removing(links.iter().filter(ours).map(|link| link.name.as_str()));
+        self.links.removing(links.iter().filter(ours));
         link::remove_all(&mut netlink, &doomed, self.group).context("remove", "the links of containers")
     }
 
-    /// Removes the records of containers without links, and networks that only waited for that.
-    pub fn forget(&self, containers: &[ContainerId]) -> Result<()> {
-        let _lock = self.records.lock()?;
+    /// Removes the records of containers without links, and networks that only waited for that. The lock must be held.
+    pub(super) fn forget(&self, containers: &[ContainerId]) -> Result<()> {
         let mut left = BTreeSet::new();
         for container in containers {
             for network in self.records.networks_of(container)? {

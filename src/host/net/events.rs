@@ -63,6 +63,8 @@ pub(crate) struct OwnLinks(Mutex<KnownLinks>);
 struct KnownLinks {
     made: BTreeSet<String>,
     going: BTreeSet<String>,
+    /// Those by their indexes: another link of the same name may be there before the end of one is told.
+    doomed: BTreeSet<u32>,
     /// Links of the machine that networks stand on: of these too it is told when they go, and come again.
     parents: BTreeSet<String>,
 }
@@ -85,7 +87,17 @@ impl OwnLinks {
     }
 
     /// Before links are removed.
-    pub fn removing<'a>(&self, names: impl Iterator<Item = &'a str>) {
+    pub fn removing<'a>(&self, links: impl Iterator<Item = &'a Link>) {
+        let mut known = self.lock();
+        for link in links {
+            known.made.remove(&link.name);
+            known.going.insert(link.name.clone());
+            known.doomed.insert(link.index);
+        }
+    }
+
+    /// Before the kernel takes links of these names along with their network namespace.
+    pub fn leaving<'a>(&self, names: impl Iterator<Item = &'a str>) {
         let mut known = self.lock();
         for name in names {
             known.made.remove(name);
@@ -93,9 +105,12 @@ impl OwnLinks {
         }
     }
 
-    /// Whether what is told of a link is this process's own deed.
-    fn explains(&self, event: &Event) -> bool {
+    /// Whether what is told of the link of this index is this process's own deed.
+    fn explains(&self, event: &Event, index: Option<u32>) -> bool {
         let known = self.lock();
+        if index.is_some_and(|index| known.doomed.contains(&index)) {
+            return true;
+        }
         match event {
             Event::Joined(name) => known.made.contains(name),
             Event::Link(name) | Event::Address(name) | Event::Route(name) => known.going.contains(name),
@@ -103,8 +118,12 @@ impl OwnLinks {
         }
     }
 
-    fn gone(&self, name: &str) {
-        self.lock().going.remove(name);
+    fn gone(&self, link: &Link) {
+        let mut known = self.lock();
+        // The name may be on its way out for another one already.
+        if !known.doomed.remove(&link.index) {
+            known.going.remove(&link.name);
+        }
     }
 
     fn lock(&self) -> MutexGuard<'_, KnownLinks> {
@@ -216,14 +235,16 @@ impl Events {
     /// What a message tells of a link of this world. Whoever changed it, what we know of it follows; only what others have
     /// done is told, as far as the kernel says whose deed it was ([`OwnLinks`] helps): an event too many does no harm.
     fn link_event(&mut self, own: bool, notice: Notice) -> Option<Event> {
+        let index = notice.index();
         let event = match notice {
             Notice::DelLink(link) => {
                 let stood_on = self.own.is_parent(&link.name) && self.gone.insert(link.name.clone());
                 let lost = link.group == self.group || stood_on;
                 self.plugged.remove(&link.name);
                 self.bridges.remove(&link.index);
-                let event = lost.then_some(Event::Link(link.name.clone())).filter(|event| !self.own.explains(event));
-                self.own.gone(&link.name);
+                let event = lost.then_some(Event::Link(link.name.clone()));
+                let event = event.filter(|event| !self.own.explains(event, index));
+                self.own.gone(&link);
                 event
             }
             Notice::NewLink(link) => {
@@ -246,7 +267,7 @@ impl Events {
             Notice::DelRoute(index) => self.bridges.get(&index).cloned().map(Event::Route),
             Notice::Other => None,
         };
-        event.filter(|event| !own && !self.own.explains(event))
+        event.filter(|event| !own && !self.own.explains(event, index))
     }
 }
 

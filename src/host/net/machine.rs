@@ -125,16 +125,20 @@ impl Machine {
         found.map(|link| link.index).ok_or_else(|| NetError::Missing(spec.name.clone()))
     }
 
-    /// Removes a network that nobody is on.
-    pub fn remove(&self, name: &NetworkName) -> Result<()> {
+    /// Removes a network that nobody is on but those who are `leaving`, and these from all of theirs.
+    pub fn remove(&self, name: &NetworkName, leaving: &[ContainerId]) -> Result<()> {
         let _lock = self.records.lock()?;
-        let Some(mut record) = self.records.network(name)? else { return Ok(()) };
-        let containers: Vec<ContainerId> =
-            self.records.endpoints(name)?.into_iter().map(|endpoint| endpoint.container).collect();
-        if !containers.is_empty() {
+        let record = self.records.network(name)?;
+        let mut staying = self.records.endpoints(name)?.into_iter().map(|endpoint| endpoint.container);
+        let staying: Vec<ContainerId> = staying.by_ref().filter(|container| !leaving.contains(container)).collect();
+        let goes = record.as_ref().filter(|record| staying.is_empty() && record.spec.driver.parent().is_none());
+        self.unplug(leaving, goes.map(|record| record.spec.bridge.as_str()))?;
+        self.forget(leaving)?;
+        let Some(mut record) = record else { return Ok(()) };
+        if !staying.is_empty() {
             record.unowned = true;
             self.records.put_network(&record)?;
-            return Err(NetError::Busy { network: name.clone(), containers });
+            return Err(NetError::Busy { network: name.clone(), containers: staying });
         }
         self.remove_links(&record.spec)
     }
@@ -150,7 +154,7 @@ impl Machine {
         let found = link::find(&mut netlink, &spec.bridge).context("look for", &spec.bridge)?;
         if let Some(link) = found.filter(|link| link.bridge && link.group == self.group) {
             // Its routes go first, and the kernel does not say whose deed that was.
-            self.links.removing(std::iter::once(spec.bridge.as_str()));
+            self.links.removing(std::iter::once(&link));
             link::remove(&mut netlink, link.index).context("remove the bridge", &spec.bridge)?;
         }
         self.records.remove_network(&spec.name)?;

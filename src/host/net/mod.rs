@@ -125,13 +125,14 @@ impl Net {
         self.run(move |shared| shared.machine.create(&spec)).await
     }
 
-    /// Removes a network; one that does not exist is no error.
+    /// Removes a network, and with it the links and records of containers that are leaving their networks: the kernel waits
+    /// once for all of them. A network that does not exist is no error.
     ///
     /// # Errors
     /// [`NetError::Busy`] when containers are on it: then it goes away with the last of them.
-    pub async fn remove(&self, name: &NetworkName) -> Result<()> {
-        let name = name.clone();
-        self.run(move |shared| shared.machine.remove(&name)).await
+    pub async fn remove(&self, name: &NetworkName, leaving: &[ContainerId]) -> Result<()> {
+        let (name, leaving) = (name.clone(), leaving.to_vec());
+        self.run(move |shared| shared.machine.remove(&name, &leaving)).await
     }
 
     /// All networks of the machine, with the containers on them.
@@ -246,23 +247,13 @@ impl Net {
         self.run(move |shared| shared.machine.finish(socket.as_fd(), &links)).await
     }
 
-    /// Removes the links of containers, in one go. Their ports must have been withdrawn. [`Net::forget`] follows when their
-    /// network namespaces are gone: until then their records tell what is missing.
+    /// Takes containers off all their networks, in one go. Their ports must have been withdrawn.
     ///
     /// # Errors
     /// The kernel's refusals; then it can be repeated.
-    pub async fn unplug_all(&self, containers: &[ContainerId]) -> Result<()> {
+    pub async fn detach(&self, containers: &[ContainerId]) -> Result<()> {
         let containers = containers.to_vec();
-        self.run(move |shared| shared.machine.unplug(&containers)).await
-    }
-
-    /// Takes containers without links off all their networks.
-    ///
-    /// # Errors
-    /// The kernel's refusals; then it can be repeated.
-    pub async fn forget(&self, containers: &[ContainerId]) -> Result<()> {
-        let containers = containers.to_vec();
-        self.run(move |shared| shared.machine.forget(&containers)).await
+        self.run(move |shared| shared.machine.detach(&containers)).await
     }
 
     /// Holds ports on the host: all of them, or none. Where a port or a range leaves the choice, one is picked.

@@ -27,6 +27,15 @@ pub(crate) enum Notice {
 }
 
 impl Notice {
+    /// The index of the link that it is about.
+    pub fn index(&self) -> Option<u32> {
+        match self {
+            Self::NewLink(link) | Self::DelLink(link) => Some(link.index),
+            Self::DelAddress(index) | Self::DelRoute(index) => Some(*index),
+            Self::Other => None,
+        }
+    }
+
     /// The link, if it tells of one that is there.
     pub fn link(self) -> Option<Link> {
         if let Self::NewLink(link) = self { Some(link) } else { None }

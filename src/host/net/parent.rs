@@ -79,7 +79,8 @@ pub(crate) fn remove(machine: &Machine, spec: &NetworkSpec, parent: &Parent) -> 
     let found = link::find(&mut netlink, parent.name()).context("look for", parent.name())?;
     match found.filter(|link| link.group == machine.group) {
         Some(link) => {
-            machine.links.removing([link.name.as_str(), &far_end(&link.name)].into_iter());
+            machine.links.removing(std::iter::once(&link));
+            machine.links.leaving(std::iter::once(far_end(&link.name).as_str()));
             link::remove(&mut netlink, link.index).context("remove", parent.name())
         }
         None => Ok(()),

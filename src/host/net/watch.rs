@@ -16,7 +16,7 @@ impl Net {
     pub fn leaving(&self, container: &ContainerId) {
         // What can't be read is told as somebody else's deed: an event too many does no harm.
         let endpoints = self.shared.machine.records.endpoints_of(container).unwrap_or_default();
-        self.shared.machine.links.removing(endpoints.iter().map(|endpoint| endpoint.attached.link.as_str()));
+        self.shared.machine.links.leaving(endpoints.iter().map(|endpoint| endpoint.attached.link.as_str()));
     }
 
     /// What others do to our links, to the rules of the networks and to those of a project, from now on. Must be called

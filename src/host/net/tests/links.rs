@@ -99,14 +99,14 @@ fn fifty_links_come_fast_go_in_one_go_and_leave_nothing() {
     }
     let made = start.elapsed();
     let ids: Vec<_> = containers.iter().map(|container| container.id.clone()).collect();
-    let busy = world.wait(world.net.remove(&spec.name)).expect_err("containers are on it");
+    let busy = world.wait(world.net.remove(&spec.name, &[])).expect_err("containers are on it");
     assert!(matches!(&busy, NetError::Busy { containers, .. } if containers.len() == 50), "{busy}");
     world.network(&spec);
     let start = Instant::now();
     world.detach(&ids);
     let gone = start.elapsed();
     assert!(made.as_millis() < 5000 && gone.as_millis() < 1000, "attached in {made:?}, detached in {gone:?}");
-    world.wait(world.net.remove(&spec.name)).expect("remove");
+    world.wait(world.net.remove(&spec.name, &[])).expect("remove");
     assert_eq!((sh("ip -o link | wc -l"), sh("nft list ruleset")), before);
     assert_eq!(std::fs::read_dir(world.root.path().join("networks")).expect("folder").count(), 1, "only the lock");
 }
@@ -117,7 +117,7 @@ fn the_last_container_takes_a_network_away_that_nobody_owns() {
     let spec = network(5);
     world.network(&spec);
     let container = world.container(7, &[&spec]);
-    assert!(world.wait(world.net.remove(&spec.name)).is_err());
+    assert!(world.wait(world.net.remove(&spec.name, &[])).is_err());
     let listed = world.wait(world.net.list()).expect("list");
     assert!(listed[0].present && listed[0].endpoints.contains(&container.id));
     world.detach(std::slice::from_ref(&container.id));

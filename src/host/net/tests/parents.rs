@@ -58,7 +58,7 @@ fn a_macvlan_is_a_machine_of_its_own_on_the_lan() {
     let again = world.container(51, &[&spec]);
     assert!(again.place.sh("ip -o link show eth0").contains("02:42:c0:00:02:33"));
     world.detach(&[again.id.clone(), one.id.clone()]);
-    world.wait(world.net.remove(&spec.name)).expect("remove");
+    world.wait(world.net.remove(&spec.name, &[])).expect("remove");
     sh("ip link show out0");
     assert!(world.wait(world.net.list()).expect("list").is_empty());
 }
@@ -111,7 +111,7 @@ fn without_a_parent_they_only_have_one_another() {
     world.wait(world.net.sweep(|| known)).expect("sweep");
     sh("ip link show wl-0123456789");
     world.wait(world.net.sweep(Default::default)).expect("sweep");
-    world.wait(world.net.remove(&spec.name)).expect("remove");
+    world.wait(world.net.remove(&spec.name, &[])).expect("remove");
     assert_eq!(sh("ip -o link | cut -d: -f2"), before);
 }
 
@@ -152,9 +152,9 @@ fn a_vlan_is_made_with_its_network_and_goes_with_the_last_one() {
     assert!(sh("ip -d link show out0.7").contains("vlan protocol 802.1Q id 7"));
     world.container(50, &[&one]).place.sh("ip -d link show eth0 | grep macvlan");
     world.detach(&[id(50)]);
-    world.wait(world.net.remove(&one.name)).expect("remove");
+    world.wait(world.net.remove(&one.name, &[])).expect("remove");
     sh("ip link show out0.7");
-    world.wait(world.net.remove(&two.name)).expect("remove");
+    world.wait(world.net.remove(&two.name, &[])).expect("remove");
     assert!(!sh("ip -o link").contains("out0.7"));
 }
 
@@ -180,7 +180,7 @@ fn an_ipvlan_shares_the_hardware_address_and_routes_or_switches() {
             assert_eq!(outside.get(&address).as_deref(), Some("one 192.0.2.2"));
         }
         world.detach(&[one.id.clone(), two.id.clone()]);
-        world.wait(world.net.remove(&spec.name)).expect("remove");
+        world.wait(world.net.remove(&spec.name, &[])).expect("remove");
     }
 }
 

@@ -419,6 +419,6 @@ fn other_firewalls_and_lost_routes_are_told() {
     let routed = quiet(&|| drop(sh(&format!("ip route del 10.77.1.0/24 dev {}", spec.bridge)))).expect("in time");
     assert_eq!(routed.expect("an event"), Event::Route(spec.bridge.clone()));
     assert!(quiet(&|| world.network(&spec)).is_err(), "put back by ourselves");
-    let removed = quiet(&|| world.wait(world.net.remove(&spec.name)).expect("remove"));
+    let removed = quiet(&|| world.wait(world.net.remove(&spec.name, &[])).expect("remove"));
     assert!(removed.is_err(), "{removed:?}");
 }

@@ -57,8 +57,7 @@ impl World {
 
     /// Takes containers off all their networks.
     pub fn detach(&self, containers: &[ContainerId]) {
-        self.wait(self.net.unplug_all(containers)).expect("unplug");
-        self.wait(self.net.forget(containers)).expect("forget");
+        self.wait(self.net.detach(containers)).expect("detach");
     }
 
     /// Does something that blocks while the tasks of the network layer run.
