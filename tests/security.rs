@@ -254,37 +254,6 @@ fn server(address: &str, answer: impl Fn(&str) -> String + Send + 'static) -> Ar
 }
 
 #[test]
-fn cve_2025_62725_nothing_is_fetched_for_a_compose_file() {
-    let world = World::new();
-    let asked = server("127.0.0.1:8099", |_| "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n".into());
-    let folder = project(&world, "p", "");
-    for name in [
-        "oci://127.0.0.1:8099/evil:latest",
-        "oci://127.0.0.1:8099/evil:latest@../../../../etc",
-        "http://127.0.0.1:8099/compose.yaml",
-        "https://127.0.0.1:8099/compose.yaml",
-        "http://127.0.0.1:8099/evil.git",
-        "git://127.0.0.1:8099/evil.git",
-        "ssh://git@127.0.0.1:8099/evil.git",
-        "git@127.0.0.1:evil.git",
-        "github.com/evil/evil.git",
-    ] {
-        for (text, why) in [
-            (format!("include: [\"{name}\"]\nservices: {{web: {{image: test}}}}\n"), "is not on this machine"),
-            (format!("services: {{web: {{extends: {{file: \"{name}\", service: web}}}}}}\n"), "compose.yaml:1:"),
-        ] {
-            fs::write(folder.join("compose.yaml"), &text).unwrap();
-            world.windlass(&folder, &["config"]).code(1).says(why);
-            world.windlass(&folder, &["up", "-d"]).code(1).says(why);
-        }
-        assert_ne!(world.windlass(&folder, &["-f", name, "config"]).code, 0, "{name}");
-        assert_eq!(fs::read_dir(&folder).unwrap().count(), 1, "{name} left something");
-    }
-    assert_eq!(asked.load(Ordering::SeqCst), 0);
-    world.assert_clean();
-}
-
-#[test]
 fn a_registry_elsewhere_sends_nobody_to_this_machine_or_to_metadata() {
     let world = World::new();
     world

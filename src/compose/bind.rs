@@ -84,7 +84,10 @@ impl Reader<'_> {
         if let Some(known) = self.texts.get(path) {
             return known.clone();
         }
-        let text = disk::read(path).map(|text| (text.as_str().into(), env::add(&mut self.loader.sources, path, &text)));
+        let confined = self.loader.checkouts.confine(path).map_err(|diag| diag.message);
+        let text = confined
+            .and_then(|()| disk::read(path))
+            .map(|text| (text.as_str().into(), env::add(&mut self.loader.sources, path, &text)));
         self.texts.entry(path.to_owned()).or_insert(text).clone()
     }
 

@@ -105,15 +105,20 @@ pub fn add(sources: &mut SourceMap, file: &Path, text: &str) -> FileId {
     for line in text.split_inclusive('\n') {
         let value = line.find(['=', ':']).unwrap_or(line.len());
         shown.push_str(&line[..value]);
-        shown.extend(line[value..].chars().map(|c| match c.len_utf8() {
-            _ if !c.is_alphanumeric() => c,
-            1 => '*',
-            2 => '·',
-            3 => '•',
-            _ => '\u{1f784}',
-        }));
+        shown.extend(line[value..].chars().map(hidden));
     }
     sources.add(file.display().to_string(), shown)
+}
+
+/// A sign of as many bytes in the place of a letter or digit.
+pub fn hidden(c: char) -> char {
+    match c.len_utf8() {
+        _ if !c.is_alphanumeric() => c,
+        1 => '*',
+        2 => '·',
+        3 => '•',
+        _ => '\u{1f784}',
+    }
 }
 
 #[cfg(test)]

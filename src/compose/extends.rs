@@ -48,7 +48,7 @@ impl Loader {
         }
         let place = extends.span;
         let Some(of) = extends.as_str().or_else(|| extends.get_str("service")).map(str::to_owned) else { return };
-        let other = extends.get_str("file").map(str::to_owned);
+        let other = extends.get("file").and_then(|file| Some((file.as_str()?.to_owned(), file.span)));
         if let Some(first) = chain.iter().position(|(f, n, _)| f == file && n == name) {
             self.cycle(&chain[first..], name, place);
             services.get_mut(name).and_then(Node::as_map_mut).and_then(|service| service.remove("extends"));
@@ -102,22 +102,22 @@ impl Loader {
         services.get(of).cloned()
     }
 
-    fn base_there(&mut self, of: &str, other: &str, at: &At<'_>, chain: &mut Chain) -> Option<Node> {
-        let At { scope, place, .. } = *at;
-        let home = Base { dir: scope.dir.clone(), home: self.home.clone() };
-        let path = PathBuf::from(home.join(other));
-        let key = (path.clone(), scope.dir.clone());
+    fn base_there(&mut self, of: &str, other: &(String, Span), at: &At<'_>, chain: &mut Chain) -> Option<Node> {
+        let At { file, scope, place } = *at;
+        let input = self.named(&other.0, other.1, file, scope)?;
+        let key = (input.path.clone(), scope.dir.clone());
         let mut services = match self.extended.remove(&key) {
             Some(Extended(services)) => services,
-            None => self.read_extended(&path, other, scope, place)?,
+            None => self.read_extended(&input, scope, place)?,
         };
-        let base = self.base_here(of, &mut services, &At { file: &path, scope, place }, chain);
+        let base = self.base_here(of, &mut services, &At { file: &input.path, scope, place }, chain);
         self.extended.insert(key, Extended(services));
         base
     }
 
     /// The services of another file, long, with paths as seen from the project's folder.
-    fn read_extended(&mut self, path: &Path, shown: &str, scope: &Scope, place: Span) -> Option<Map> {
+    fn read_extended(&mut self, input: &Input, scope: &Scope, place: Span) -> Option<Map> {
+        let Input { path, shown } = input;
         if !disk::is_file(path) {
             self.diags.push(
                 Diagnostic::new(
@@ -128,9 +128,8 @@ impl Loader {
             );
             return None;
         }
-        let input = Input { path: path.to_owned(), shown: shown.to_owned() };
         let mut merged = Node::empty_map();
-        for document in self.documents(&input) {
+        for document in self.documents(input) {
             let mut tree = document.root;
             self.interpolate(&mut tree, &scope.variables);
             merge::merge(&mut merged, tree, &PROJECT, "", &mut self.diags);

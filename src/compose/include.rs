@@ -7,7 +7,7 @@ use super::load::{Input, Loader, Scope};
 use super::node::{Kind, Map, Node};
 use super::paths::{self, Base};
 use super::{disk, schema};
-use crate::diag::{Code, Diagnostic};
+use crate::diag::{Code, Diagnostic, Span};
 
 /// How many files may include each other in a row; each needs some stack.
 const DEEPEST: usize = 40;
@@ -29,28 +29,29 @@ pub fn apply(loader: &mut Loader, tree: &mut Node, input: &Input, scope: &Scope)
     chain.push(input.path.clone());
     for entry in include.as_list().unwrap_or_default() {
         let scope = Scope { chain: chain.clone(), ..scope.clone() };
-        if let Some(model) = one(loader, entry, &scope) {
+        if let Some(model) = one(loader, entry, input, &scope) {
             import(loader, tree, model, entry);
         }
     }
 }
 
-fn one(loader: &mut Loader, entry: &Node, scope: &Scope) -> Option<Node> {
+fn one(loader: &mut Loader, entry: &Node, by: &Input, scope: &Scope) -> Option<Node> {
     let home = Base { dir: scope.dir.clone(), home: loader.home.clone() };
-    let shown = match &entry.kind {
-        Kind::Str(text) => vec![text.clone()],
+    let named = match &entry.kind {
+        Kind::Str(_) => texts(entry),
         _ => texts(entry.get("path")?),
     };
-    let inputs: Vec<Input> =
-        shown.into_iter().map(|shown| Input { path: PathBuf::from(home.join(&shown)), shown }).collect();
+    let inputs = named.iter().map(|(text, place)| loader.named(text, *place, &by.path, scope));
+    let inputs: Vec<Input> = inputs.collect::<Option<_>>()?;
     let first = &inputs.first()?.path;
-    if let Some(missing) = inputs.iter().find(|input| !paths::is_remote(&input.shown) && !disk::is_file(&input.path)) {
+    if let Some(missing) = inputs.iter().find(|input| !disk::is_file(&input.path)) {
         let text = format!("cannot read the included file `{}`: no such file", missing.shown);
         loader.diags.push(Diagnostic::new(Code::Unreadable, text).at(entry.span, "named here"));
         return None;
     }
     if scope.chain.contains(first) {
-        let files: Vec<String> = scope.chain.iter().chain([first]).map(|f| f.display().to_string()).collect();
+        let shown = |file: &PathBuf| loader.checkouts.label(file).unwrap_or_else(|| file.display().to_string());
+        let files: Vec<String> = scope.chain.iter().chain([first]).map(shown).collect();
         loader.diags.push(
             Diagnostic::new(
                 Code::IncludeCircle,
@@ -69,32 +70,40 @@ fn one(loader: &mut Loader, entry: &Node, scope: &Scope) -> Option<Node> {
         Some(dir) => PathBuf::from(home.join(dir)),
         None => first.parent()?.to_owned(),
     };
-    let variables = variables(loader, entry, &dir, scope)?;
+    let variables = variables(loader, entry, (&dir, by), scope)?;
     let base = Some(paths::relative(&dir, &scope.dir));
     let inner = Scope { dir, base, variables: variables.into(), chain: scope.chain.clone() };
     Some(loader.model(&inputs, &inner))
 }
 
-fn texts(node: &Node) -> Vec<String> {
+/// The texts of a value, and where they stand.
+fn texts(node: &Node) -> Vec<(String, Span)> {
     match &node.kind {
-        Kind::Str(text) => vec![text.clone()],
-        Kind::List(list) => list.iter().filter_map(|item| item.as_str().map(str::to_owned)).collect(),
+        Kind::Str(text) => vec![(text.clone(), node.span)],
+        Kind::List(list) => list.iter().filter_map(|item| Some((item.as_str()?.to_owned(), item.span))).collect(),
         _ => Vec::new(),
     }
 }
 
 /// The included project's variables: those of here win over its env files.
-fn variables(loader: &mut Loader, entry: &Node, dir: &std::path::Path, scope: &Scope) -> Option<Variables> {
+fn variables(
+    loader: &mut Loader,
+    entry: &Node,
+    (dir, by): (&std::path::Path, &Input),
+    scope: &Scope,
+) -> Option<Variables> {
     let home = Base { dir: scope.dir.clone(), home: loader.home.clone() };
     let named: Vec<PathBuf> =
-        entry.get("env_file").map(texts).unwrap_or_default().iter().map(|f| PathBuf::from(home.join(f))).collect();
+        entry.get("env_file").map(texts).unwrap_or_default().iter().map(|(f, _)| PathBuf::from(home.join(f))).collect();
+    let namer = if named.is_empty() { dir } else { &by.path };
     let files = if named.is_empty() {
         let own = dir.join(".env");
         if disk::is_file(&own) { vec![own] } else { Vec::new() }
     } else {
         named
     };
-    match scope.variables.read(&files, &mut loader.sources) {
+    let checked = files.iter().try_for_each(|file| loader.checkouts.check(namer, file));
+    match checked.and_then(|()| scope.variables.read(&files, &mut loader.sources)) {
         Ok(more) => {
             loader.env_files.extend(files);
             let mut variables = Variables::clone(&scope.variables);

@@ -11,6 +11,7 @@ use super::extends::Extended;
 use super::interpolate::{self, Told, Traces};
 use super::node::{Kind, Node};
 use super::paths::{self, Base};
+use super::remote::{Address, Checkouts, without_passwords};
 use super::stages::Stages;
 use super::{
     LoadOptions, defaults, disk, forms, include, merge, reset, schema, source, syntax, template, unique, validate,
@@ -48,6 +49,8 @@ pub struct Loader {
     pub env_files: Vec<PathBuf>,
     /// All files that were read, or were looked for.
     pub read: BTreeSet<PathBuf>,
+    /// What was fetched from elsewhere.
+    pub checkouts: Checkouts,
     /// Files that services extend, already read.
     pub extended: BTreeMap<(PathBuf, PathBuf), Extended>,
 }
@@ -91,6 +94,7 @@ impl Loader {
             parsed: BTreeMap::new(),
             env_files: Vec::new(),
             read: BTreeSet::new(),
+            checkouts: std::mem::take(&mut found.checkouts),
             extended: BTreeMap::new(),
         }
     }
@@ -169,7 +173,7 @@ impl Loader {
             return documents;
         }
         let Some(text) = self.read(input) else { return Vec::new() };
-        let file = self.sources.add(&input.shown, &text);
+        let file = self.sources.add(&input.shown, without_passwords(&text));
         self.stages.ended("read");
         let parsed = syntax::parse(file, &text);
         self.stages.ended("parse");
@@ -219,10 +223,8 @@ impl Loader {
         if input.path == Path::new("-") {
             return self.stdin.clone();
         }
-        if paths::is_remote(&input.shown) {
-            let text =
-                format!("`{}` is not on this machine: files from git, OCI or the web are not done yet", input.shown);
-            self.diags.push(Diagnostic::new(Code::RemoteFile, text).help("fetch it first, then name the file"));
+        if let Err(diag) = self.checkouts.confine(&input.path) {
+            self.diags.push(diag);
             return None;
         }
         self.read.insert(input.path.clone());
@@ -232,6 +234,54 @@ impl Loader {
         };
         self.diags.push(Diagnostic::new(Code::Unreadable, format!("cannot read `{}`: {problem}", input.shown)));
         None
+    }
+
+    /// The file that stands in an `include` or `extends` of the file `by`, fetched if it is an address.
+    pub fn named(&mut self, text: &str, place: Span, by: &Path, scope: &Scope) -> Option<Input> {
+        // Which file is meant must be known also where variables stay.
+        let meant = if self.keep_variables { filled(text, scope) } else { text.to_owned() };
+        let varies = meant != text || self.traces.contains_key(&place);
+        let text = &meant;
+        let found = match Address::parse(text) {
+            None => {
+                let home = Base { dir: scope.dir.clone(), home: self.home.clone() };
+                let path = PathBuf::from(home.join(text));
+                self.checkouts.check(by, &path).map(|()| path)
+            }
+            Some(address) => self.remote(address, varies, (place, by), scope),
+        };
+        match found {
+            Ok(path) => {
+                let shown = self.checkouts.label(&path).unwrap_or_else(|| text.to_owned());
+                Some(Input { path, shown })
+            }
+            Err(diag) => {
+                self.diags.push(diag.at(place, "named here"));
+                None
+            }
+        }
+    }
+
+    fn remote(
+        &mut self,
+        address: Result<Address, String>,
+        varies: bool,
+        (place, by): (Span, &Path),
+        scope: &Scope,
+    ) -> Result<PathBuf, Diagnostic> {
+        let namer = self.checkouts.source_of(by).map(ToString::to_string);
+        if let Some(namer) = namer.as_ref().filter(|_| varies) {
+            let text = format!("an address in a file of `{namer}` has variables");
+            return Err(Diagnostic::new(Code::RemoteEscape, text)
+                .help("whoever is asked would learn their values: write the address without variables"));
+        }
+        let source = address.as_ref().ok().map(|address| address.source.to_string()).unwrap_or_default();
+        let (path, new) = self.checkouts.open(address, &scope.variables.values)?;
+        if let Some(namer) = namer.filter(|namer| new && *namer != source) {
+            let text = format!("`{source}` was fetched for the first time, because `{namer}` names it");
+            self.diags.push(Diagnostic::new(Code::RemoteChain, text).at(place, "named here"));
+        }
+        Ok(path)
     }
 
     fn file(&mut self, input: &Input, scope: &Scope, merged: &mut Node) {
@@ -309,4 +359,10 @@ impl Loader {
             );
         }
     }
+}
+
+/// A text with its variables replaced; as it stands, if it is no valid use of them, which is told elsewhere.
+fn filled(text: &str, scope: &Scope) -> String {
+    let get = |name: &str| scope.variables.values.get(name).cloned();
+    template::substitute(text, &mut template::Lookup::new(&get)).unwrap_or_else(|_| text.to_owned())
 }

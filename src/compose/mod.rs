@@ -4,7 +4,7 @@
 //! `interpolate`, `extends`, `reset`, `include`, `merge`, `unique`, `schema`, `forms` (short → long), `defaults`, `validate`,
 //! `paths`, `normalize`, `out` (final types), `looks`, `bind` (profiles, env_files, selection, typed model), `check` (references).
 //! What an attribute takes and how each pass treats it stands in one table, `attributes`. `pattern` is what `ignore`, `include`
-//! and a `.dockerignore` are made of.
+//! and a `.dockerignore` are made of. `remote` is what lies elsewhere, in git or in a registry; others fetch it.
 
 mod attributes;
 mod bind;
@@ -31,6 +31,7 @@ mod path;
 mod paths;
 pub mod pattern;
 pub mod reads;
+pub mod remote;
 mod reset;
 mod scalar;
 mod schema;
@@ -48,6 +49,7 @@ mod words;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
+use std::rc::Rc;
 
 use crate::diag::{Code, Diagnostic, Diagnostics, SourceMap, Span};
 use attributes::PROJECT;
@@ -57,7 +59,8 @@ use load::{Loader, Scope};
 use model::Project;
 use node::{Map, Node};
 pub use paths::relative as relative_path;
-pub use source::settings;
+use remote::{Checkouts, Remotes};
+pub use source::{lock_folder, settings};
 
 /// What to load, and how.
 #[derive(Clone, Default)]
@@ -94,6 +97,8 @@ pub struct LoadOptions {
     pub no_consistency: bool,
     /// What every file and step said is kept, for [`Loaded::origin`].
     pub history: bool,
+    /// Who fetches files that are named by an address; nobody: such a file is an error.
+    pub remotes: Option<Rc<dyn Remotes>>,
     /// Only the tree is wanted, for [`config`], which passes values that no type holds: the typed project stays empty.
     pub untyped: bool,
 }
@@ -121,6 +126,8 @@ pub struct Loaded {
     included_env_files: Vec<PathBuf>,
     /// Every file that the project is made of: compose files, included and extended ones, env files, label files.
     pub files: BTreeSet<PathBuf>,
+    /// What was fetched from elsewhere.
+    pub checkouts: Checkouts,
     /// All variables: the caller's and those of the env files.
     pub variables: env::Variables,
     /// The variables in values.
@@ -215,6 +222,7 @@ pub fn load(options: &LoadOptions) -> Result<Loaded, Diagnostics> {
     }
     let (traces, history) = (std::mem::take(&mut loader.traces), std::mem::take(&mut loader.history));
     let included_env_files = std::mem::take(&mut loader.env_files);
+    let checkouts = std::mem::take(&mut loader.checkouts);
     let told = loader.diagnostics();
     Ok(Loaded {
         project,
@@ -225,6 +233,7 @@ pub fn load(options: &LoadOptions) -> Result<Loaded, Diagnostics> {
         working_dir: found.dir,
         config_files: found.inputs.into_iter().map(|input| input.path).collect(),
         env_files: found.env_files,
+        checkouts,
         variables: found.variables,
         traces,
         history: history.unwrap_or_default(),
@@ -311,7 +320,7 @@ fn name(options: &LoadOptions, found: &mut source::Found, loader: &mut Loader) -
         Some(name) => source::given_name(&name)?,
         None => match loader.name_in_files(&found.inputs, &found.variables.values)? {
             Some(name) => source::normal_name(&name),
-            None => source::normal_name(&found.dir.file_name().unwrap_or_default().to_string_lossy()),
+            None => source::normal_name(&found.name_dir.file_name().unwrap_or_default().to_string_lossy()),
         },
     };
     if name.is_empty() {

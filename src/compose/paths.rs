@@ -5,6 +5,7 @@ use std::path::{Component, Path, PathBuf};
 use super::attributes::{Keys, Paths, Shape};
 use super::disk;
 use super::node::{Kind, Node};
+use super::remote::Address;
 use crate::diag::{Code, Diagnostic};
 
 /// What paths of one file are resolved against.
@@ -37,6 +38,7 @@ pub fn resolve(node: &mut Node, shape: &Shape, base: &Base, diags: &mut Vec<Diag
             return;
         }
         Paths::Context => return context(node, base),
+        Paths::File => return file(node, base),
         Paths::Watch => {
             if let Kind::Str(text) = &mut node.kind {
                 let path = base.join(text);
@@ -129,7 +131,7 @@ pub fn clean_target(text: &str) -> String {
 }
 
 /// Is a build context an address rather than a path?
-pub fn is_remote(text: &str) -> bool {
+fn is_remote(text: &str) -> bool {
     ["https://", "http://", "git://", "ssh://", "github.com/", "git@"].iter().any(|prefix| text.starts_with(prefix))
         || text.contains("://")
         || text.starts_with("service:")
@@ -138,6 +140,14 @@ pub fn is_remote(text: &str) -> bool {
 fn context(node: &mut Node, base: &Base) {
     if let Kind::Str(text) = &mut node.kind
         && !is_remote(text)
+    {
+        *text = base.join(text);
+    }
+}
+
+fn file(node: &mut Node, base: &Base) {
+    if let Kind::Str(text) = &mut node.kind
+        && Address::parse(text).is_none()
     {
         *text = base.join(text);
     }

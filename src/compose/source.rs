@@ -7,9 +7,11 @@ use super::disk;
 use super::env::{Environment, Origin, Variables};
 use super::load::Input;
 use super::paths;
+use super::remote::{Address, Checkouts, masked};
 use crate::diag::{Code, Diagnostic, Diagnostics, SourceMap};
 
-const FILES: [&str; 4] = ["compose.yaml", "compose.yml", "docker-compose.yml", "docker-compose.yaml"];
+/// The names that are looked for, the first one found counts.
+pub const FILES: [&str; 4] = ["compose.yaml", "compose.yml", "docker-compose.yml", "docker-compose.yaml"];
 const OVERRIDES: [&str; 4] =
     ["compose.override.yml", "compose.override.yaml", "docker-compose.override.yml", "docker-compose.override.yaml"];
 
@@ -19,6 +21,10 @@ pub struct Found {
     pub inputs: Vec<Input>,
     /// The project's folder.
     pub dir: PathBuf,
+    /// The folder whose name the project has where nothing names it: a remote file's own says nothing to anybody.
+    pub name_dir: PathBuf,
+    /// What was fetched to find the files.
+    pub checkouts: Checkouts,
     /// All variables: the caller's win over those of env files.
     pub variables: Variables,
     /// The env files that were read.
@@ -88,22 +94,58 @@ fn look(options: &LoadOptions, sources: &mut SourceMap) -> Result<Found, Diagnos
     let Start { given, first, mut variables, mut env_files, more } = start(options, sources)?;
     let abs = |text: &str| PathBuf::from(paths::clean(&options.cwd.join(text)));
     let files = files(options, &variables.values, &mut warnings)?;
-    let inputs: Vec<Input> = files
-        .into_iter()
-        .map(|shown| Input { path: if shown == "-" { PathBuf::from("-") } else { abs(&shown) }, shown })
-        .collect();
-    let dir = given.or_else(|| inputs.first().and_then(|input| folder(&input.path, &input.shown)));
-    let dir = dir.unwrap_or_else(|| options.cwd.clone());
+    let mut checkouts = Checkouts::new(options.remotes.clone());
+    let mut inputs = Vec::new();
+    for shown in files {
+        inputs.push(input(shown, &abs, &variables.values, &mut checkouts)?);
+    }
+    let elsewhere = given.is_none();
+    let named = given.or_else(|| inputs.first().and_then(|input| folder(&input.path, &input.shown)));
+    let name_dir = named.unwrap_or_else(|| options.cwd.clone());
+    // As docker compose: paths of a remote file begin where it lies, and the project is called after the caller's folder.
+    let fetched = inputs.first().filter(|input| elsewhere && checkouts.source_of(&input.path).is_some());
+    let dir = fetched.and_then(|input| input.path.parent()).map_or_else(|| name_dir.clone(), Path::to_owned);
     if more && dir != first {
         let own: Vec<PathBuf> = dot_env(&dir).into_iter().collect();
+        own.iter().try_for_each(|file| checkouts.confine(file))?;
         variables.add(variables.read(&own, sources)?);
         env_files.extend(own);
     }
-    Ok(Found { inputs, dir, variables, env_files, warnings })
+    Ok(Found { inputs, dir, name_dir, checkouts, variables, env_files, warnings })
 }
 
+fn input(
+    shown: String,
+    abs: &impl Fn(&str) -> PathBuf,
+    environment: &Environment,
+    checkouts: &mut Checkouts,
+) -> Result<Input, Diagnostic> {
+    Ok(match Address::parse(&shown) {
+        _ if shown == "-" => Input { path: PathBuf::from("-"), shown },
+        None => Input { path: abs(&shown), shown },
+        // Who fetches nothing only wants to know which files there are.
+        Some(_) if !checkouts.can_fetch() => Input { path: PathBuf::from(&shown), shown: masked(&shown) },
+        Some(address) => {
+            let (path, _) = checkouts.open(address, environment)?;
+            let shown = checkouts.label(&path).unwrap_or(shown);
+            Input { path, shown }
+        }
+    })
+}
+
+/// The folder that a lock file lies in: that of the first compose file, or the caller's where that one lies elsewhere.
+pub fn lock_folder(options: &LoadOptions) -> PathBuf {
+    let options = LoadOptions { remotes: None, ..options.clone() };
+    let first = find(&options).ok().and_then(|found| match found.inputs.first() {
+        Some(input) if input.shown != "-" => folder(&input.path, &input.shown),
+        _ => Some(found.name_dir),
+    });
+    first.unwrap_or(options.cwd)
+}
+
+/// The folder of a file; standard input and addresses have none here.
 fn folder(path: &Path, shown: &str) -> Option<PathBuf> {
-    if shown == "-" { None } else { path.parent().map(Path::to_owned) }
+    if shown == "-" || Address::parse(shown).is_some() { None } else { path.parent().map(Path::to_owned) }
 }
 
 fn named_env_files(options: &LoadOptions, environment: &Environment) -> Vec<String> {
@@ -132,7 +174,12 @@ fn files(
         return Ok(options.files.clone());
     }
     if let Some(listed) = environment.get("COMPOSE_FILE").filter(|listed| !listed.is_empty()) {
-        let separator = environment.get("COMPOSE_PATH_SEPARATOR").filter(|s| !s.is_empty()).map_or(":", String::as_str);
+        let separator = environment.get("COMPOSE_PATH_SEPARATOR").filter(|s| !s.is_empty());
+        // An address has colons of its own.
+        if separator.is_none() && Address::parse(listed).is_some() {
+            return Ok(vec![listed.clone()]);
+        }
+        let separator = separator.map_or(":", String::as_str);
         return Ok(listed.split(separator).filter(|file| !file.is_empty()).map(str::to_owned).collect());
     }
     let start = options.project_directory.as_ref().map_or_else(|| options.cwd.clone(), |dir| options.cwd.join(dir));

@@ -53,15 +53,21 @@ codes! {
     ProjectName "E0104" "the project's name is not one"
         "A name has lower-case letters, digits, `_` and `-`, and begins with a letter or a digit. The names of folders and of `name:` are made so; those of `-p` and `COMPOSE_PROJECT_NAME` must be so already. `name:` must be text."
         "Give a name with `-p NAME`, or with `name:` in the file, in quotes if it looks like a number.";
-    RemoteFile "E0105" "a file is not on this machine"
-        "A compose file was named by an address (git, OCI, the web)."
-        "Fetch it first, then name the file.";
+    RemoteFile "E0105" "a remote file cannot be had"
+        "A compose file was named by an address, and the address is none, or what lies there can't be fetched: git or the registry refuses it or can't be reached, there is no such branch, tag or file, or nothing may be fetched now (`--frozen`, or a verb that only needs the project's name)."
+        "Read what git or the registry said. Addresses are `https://HOST/REPOSITORY.git#REF:FOLDER`, `ssh://`, `git://`, `git@HOST:REPOSITORY`, `oci://REGISTRY/NAME:TAG`; `windlass config` fetches what is missing.";
     EnvFile "E0106" "an env file cannot be understood"
         "A line of an env file is no `NAME=value`, a quote is never closed, or a `$` begins no variable. The text is not shown, as it may be a secret."
         "Correct the named line. A value with blanks or `#` takes quotes, a dollar sign is written `$$`.";
     SeveralFiles "W0107" "several compose files in one folder"
         "A folder has more than one of the names that are looked for; the first of them is used."
         "Remove the others, or name the files with `-f`.";
+    RemoteEscape "E0108" "a remote file reaches out"
+        "A file that was fetched from elsewhere names a file of this machine, by its path or through a symbolic link, or an address with variables, whose values the server would learn."
+        "A remote file may name files of its own repository or artifact, and addresses that are written out.";
+    RemoteChain "W0109" "a remote file names another"
+        "A file that was fetched from elsewhere includes or extends one at another address, and that one came to this machine for the first time."
+        "Look whether you trust that address too. `windlass lock` holds both to what they are now.";
     NotYaml "E0201" "not valid YAML"
         "The text breaks a rule of YAML: a bracket or quote is not closed, the indent does not fit, a tab is used as indent."
         "Correct the place shown, or the line above it.";

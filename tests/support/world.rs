@@ -147,6 +147,14 @@ impl World {
         self.children.push(command.spawn().unwrap());
     }
 
+    /// Ends what was started, before the world does.
+    pub fn end_children(&mut self) {
+        for mut child in self.children.drain(..) {
+            child.kill().unwrap();
+            child.wait().unwrap();
+        }
+    }
+
     /// Serves the images of `shared` in this world, and points every registry's name at them.
     pub fn serve(&mut self, shared: &Path) {
         let port = 5000;

@@ -132,6 +132,8 @@ pub enum Paths {
     No,
     /// A path of this machine.
     Local,
+    /// A compose file: a path or an address of one.
+    File,
     /// A path or an address.
     Context,
     /// Like `Context`, and `service:x`.

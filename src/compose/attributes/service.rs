@@ -329,7 +329,7 @@ static SERVICE_FIELDS: Fields = &[
     ("expose", &Shape::list(&TEXT_OR_NUMBER.looks(Looks::Exposed)).distinct().unique(Unique::Text).out(Out::TextList)),
     (
         "extends",
-        &Shape::fields(&[("file", &TEXT.paths(Paths::Local)), ("service", &TEXT)])
+        &Shape::fields(&[("file", &TEXT.paths(Paths::File)), ("service", &TEXT)])
             .required(&["service"])
             .strict()
             .or(STR)

@@ -8,6 +8,7 @@ use super::super::super::error::CliError;
 use super::super::super::settings::ProjectFiles;
 use super::super::config::Digests;
 use super::super::{ConfigOutput, ConfigPart, ConfigWish, Loaded, Named};
+use super::remotes::Reach;
 use super::{Real, digests, failed, ledger};
 use crate::compose::model::Project;
 use crate::compose::{self, LoadOptions, config};
@@ -19,7 +20,8 @@ use crate::name::ProjectName;
 impl Real {
     pub(super) fn load_files(&self, files: &ProjectFiles, services: &[String]) -> Result<Loaded, CliError> {
         // The others stay known, so that they are not taken for orphans.
-        let options = LoadOptions { whole: true, ..options(files, services)? };
+        self.remotes.reach(Reach::Servers);
+        let options = LoadOptions { whole: true, ..self.load_options(files, services)? };
         let mut loaded = compose::load(&options).map_err(diagnostics)?;
         let idle = compose::support::without_effect(&loaded);
         loaded.warnings.extend(idle);
@@ -52,7 +54,7 @@ impl Real {
         // As with docker compose, the services named choose nothing of these.
         let whole =
             matches!(wish.what, ConfigPart::Services | ConfigPart::Volumes | ConfigPart::Networks | ConfigPart::Models);
-        let mut options = options(files, if whole { &[] } else { &wish.services })?;
+        let mut options = self.load_options(files, if whole { &[] } else { &wish.services })?;
         options.no_interpolate = wish.no_interpolate;
         options.no_normalize = wish.no_normalize;
         options.no_path_resolution = wish.no_path_resolution;
@@ -71,7 +73,7 @@ impl Real {
         }
         let mut loaded = compose::load(&options).map_err(diagnostics)?;
         if wish.digests != Digests::No {
-            let lock = self.lock_beside(&options.cwd, &loaded)?;
+            let lock = self.lock_beside(&options)?;
             let pinned = digests::of(config::named_images(&loaded), lock.as_ref()).await?;
             config::pin(&mut loaded, &pinned);
         }
@@ -96,7 +98,9 @@ impl Real {
         if let Some(name) = self.named.get() {
             return Ok(Named { name: name.clone(), warning: None });
         }
-        let options = options(files, &[])?;
+        // A name is no reason to ask anybody: what was up was loaded here.
+        self.remotes.reach(Reach::Cache);
+        let options = self.load_options(files, &[])?;
         let (name, warning) = match compose::load(&options) {
             Ok(loaded) => (loaded.project.name, None),
             Err(found) => {
@@ -114,6 +118,10 @@ impl Real {
         };
         let name = self.named.get_or_init(|| name).clone();
         Ok(Named { name, warning })
+    }
+
+    fn load_options(&self, files: &ProjectFiles, services: &[String]) -> Result<LoadOptions, CliError> {
+        Ok(LoadOptions { remotes: Some(self.remotes.clone()), ..options(files, services)? })
     }
 
     /// What is wrong only now that images and addresses are known, at its place in the files.

@@ -11,6 +11,7 @@ use super::super::super::select::no_service;
 use super::super::{LockCheck, LockUse, LockWish, Relocked};
 use super::{Real, context, failed};
 use crate::compose::model::{FileObject, Project};
+use crate::compose::remote::masked;
 use crate::compose::{self, LoadOptions, reads};
 use crate::host::image::{Client, Pace, Settings};
 use crate::lock::{self, Inputs, Lock, Pin};
@@ -22,25 +23,20 @@ const PATIENCE: Duration = Duration::from_secs(3);
 impl Real {
     /// Where the lock file is, or would be.
     pub(super) fn lock_path(&self) -> PathBuf {
-        let cwd = self.options.borrow().cwd.clone();
-        self.path_of_lock(&cwd, self.loaded.borrow().as_deref())
+        self.path_of_lock(&self.options.borrow())
     }
 
-    fn path_of_lock(&self, cwd: &Path, loaded: Option<&compose::Loaded>) -> PathBuf {
-        if let Some(file) = &self.lock_file {
-            return cwd.join(file);
+    fn path_of_lock(&self, options: &LoadOptions) -> PathBuf {
+        match &self.lock_file {
+            Some(file) => options.cwd.join(file),
+            None => compose::lock_folder(options).join(lock::FILE),
         }
-        let folder = loaded.map(|loaded| match loaded.config_files.first() {
-            Some(file) if file.as_os_str() != "-" => file.parent().unwrap_or(Path::new("/")).to_owned(),
-            _ => loaded.working_dir.clone(),
-        });
-        folder.unwrap_or(cwd.to_owned()).join(lock::FILE)
     }
 
     /// The lock file of a project that is only looked at, if there is one.
-    pub(super) fn lock_beside(&self, cwd: &Path, loaded: &compose::Loaded) -> Result<Option<Lock>, CliError> {
-        let path = self.path_of_lock(cwd, Some(loaded));
-        read(&path, &path.strip_prefix(cwd).unwrap_or(&path).display().to_string())
+    pub(super) fn lock_beside(&self, options: &LoadOptions) -> Result<Option<Lock>, CliError> {
+        let path = self.path_of_lock(options);
+        read(&path, &path.strip_prefix(&options.cwd).unwrap_or(&path).display().to_string())
     }
 
     /// A path as people here would write it.
@@ -57,7 +53,7 @@ impl Real {
     /// This command line with another verb: `windlass -f compose.prod.yaml lock`.
     fn command(&self, verb: &str) -> String {
         let options = self.options.borrow();
-        let files = options.files.iter().map(|file| format!("-f {file} ")).collect::<String>();
+        let files = options.files.iter().map(|file| format!("-f {} ", masked(file))).collect::<String>();
         let env = options.env_files.iter().map(|file| format!("--env-file {file} ")).collect::<String>();
         let lock = self.lock_file.iter().map(|file| format!("--lock-file {} ", file.display())).collect::<String>();
         format!("windlass {files}{env}{lock}{verb}")

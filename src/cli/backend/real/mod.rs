@@ -15,6 +15,7 @@ mod machine;
 mod oneoff;
 mod provider;
 mod pull;
+mod remotes;
 mod session;
 mod store;
 
@@ -69,6 +70,8 @@ pub struct Real {
     /// What it was found to hold to the lock file by.
     held: Cell<Option<LockUse>>,
     cache: observe::Cache,
+    /// Who fetches compose files that lie elsewhere.
+    remotes: Rc<remotes::Fetcher>,
 }
 
 impl Real {
@@ -89,6 +92,7 @@ impl Real {
             options: RefCell::default(),
             held: Cell::default(),
             cache: observe::Cache::default(),
+            remotes: Rc::default(),
         })
     }
 
