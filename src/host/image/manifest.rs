@@ -76,25 +76,29 @@ pub(super) enum Document {
     Manifest(Manifest),
 }
 
+/// A manifest or an index as it was sent.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Raw {
+pub(super) struct Raw {
     schema_version: Option<u64>,
     media_type: Option<String>,
-    config: Option<RawDescriptor>,
-    layers: Option<Vec<RawDescriptor>>,
-    manifests: Option<Vec<RawDescriptor>>,
+    pub artifact_type: Option<String>,
+    pub config: Option<RawDescriptor>,
+    pub layers: Option<Vec<RawDescriptor>>,
+    pub manifests: Option<Vec<RawDescriptor>>,
 }
 
+/// A pointer to a blob as it was sent.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct RawDescriptor {
+pub(super) struct RawDescriptor {
     #[serde(default)]
-    media_type: String,
-    digest: String,
+    pub media_type: String,
+    pub artifact_type: Option<String>,
+    pub digest: String,
     size: i64,
     platform: Option<RawPlatform>,
-    annotations: Option<BTreeMap<String, String>>,
+    pub annotations: Option<BTreeMap<String, String>>,
 }
 
 #[derive(Deserialize)]
@@ -108,6 +112,17 @@ struct RawPlatform {
 
 /// Reads a manifest or an index; `what` names it in messages, `sent_as` is the registry's Content-Type.
 pub(super) fn parse(bytes: &[u8], sent_as: Option<&str>, what: &str) -> Result<Document, ImageError> {
+    let (raw, is_index) = read(bytes, sent_as, what)?;
+    if is_index {
+        return Ok(Document::Index(entries(raw.manifests.unwrap_or_default(), what)?));
+    }
+    let bad = |reason: &str| ImageError::BadManifest { what: what.to_owned(), reason: reason.to_owned() };
+    let config = raw.config.ok_or_else(|| bad("it names no config"))?;
+    manifest(config, raw.layers.unwrap_or_default(), what).map(Document::Manifest)
+}
+
+/// As [`parse`], whatever it is the manifest of; and whether it is an index.
+pub(super) fn read(bytes: &[u8], sent_as: Option<&str>, what: &str) -> Result<(Raw, bool), ImageError> {
     let bad = |reason: String| ImageError::BadManifest { what: what.to_owned(), reason };
     let raw: Raw = serde_json::from_slice(bytes).map_err(|error| bad(format!("it is no valid manifest: {error}")))?;
     match raw.schema_version {
@@ -131,18 +146,14 @@ pub(super) fn parse(bytes: &[u8], sent_as: Option<&str>, what: &str) -> Result<D
             return Err(bad(format!("its content is not of its media type `{}`", digest::printable(kind))));
         }
     }
-    if index {
-        return Ok(Document::Index(entries(raw.manifests.unwrap_or_default(), what)?));
-    }
-    let config = raw.config.ok_or_else(|| bad("it names no config".into()))?;
-    manifest(config, raw.layers.unwrap_or_default(), what).map(Document::Manifest)
+    Ok((raw, index))
 }
 
 fn is_manifest_type(kind: &str) -> bool {
     [OCI_INDEX, DOCKER_LIST, OCI_MANIFEST, DOCKER_MANIFEST].contains(&kind)
 }
 
-fn descriptor(raw: &RawDescriptor, what: &str) -> Result<Descriptor, ImageError> {
+pub(super) fn descriptor(raw: &RawDescriptor, what: &str) -> Result<Descriptor, ImageError> {
     let size = u64::try_from(raw.size).map_err(|_| ImageError::BadManifest {
         what: what.to_owned(),
         reason: format!("it names a blob of {} bytes", raw.size),

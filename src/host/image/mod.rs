@@ -11,6 +11,7 @@
 //! something else failed.
 
 mod archive;
+mod artifact;
 mod auth;
 mod client;
 mod config;
@@ -31,6 +32,7 @@ mod settings;
 mod store;
 mod unpack;
 
+pub use artifact::{ArtifactKind, ArtifactPart};
 pub use auth::Secret;
 pub use client::Client;
 pub use error::ImageError;

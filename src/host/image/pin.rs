@@ -93,7 +93,7 @@ impl Client {
     }
 
     /// A manifest or an index and its Content-Type; verified where the reference has a digest.
-    async fn document_at(
+    pub(super) async fn document_at(
         &self,
         endpoint: &Endpoint,
         reference: &Reference,
@@ -118,17 +118,8 @@ impl Client {
         reference: &Reference,
         manifest: &Manifest,
     ) -> Result<Option<String>, ImageError> {
-        let image = reference.familiar();
-        let what = format!("the config of {image}");
-        let path = format!("blobs/{}", manifest.config.digest);
-        let ask = Ask { method: Method::GET, path, what: what.clone(), image, accept: "*/*", from: 0 };
-        let response = self.send(endpoint, &ask).await?;
-        let bytes =
-            read_bounded(response, manifest.config.size).await.map_err(|reason| bad_answer(endpoint, &what, reason))?;
-        let got = digest::of(&bytes);
-        if got != manifest.config.digest {
-            return Err(ImageError::WrongDigest { what, expected: manifest.config.digest.clone(), got });
-        }
+        let what = format!("the config of {}", reference.familiar());
+        let bytes = self.blob_at(endpoint, reference, &manifest.config, &what).await?;
         let config = Config::parse(&bytes, manifest.layers.len(), &what)?;
         Ok(config.platform.map(|platform| platform.to_string()))
     }

@@ -2,6 +2,7 @@
 
 mod cache;
 mod git;
+mod oci;
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
@@ -61,7 +62,7 @@ impl Remotes for Fetcher {
         }
         let folder = cache.take(source, &revision, |folder| match source {
             Source::Git { url, reference } => Repository { source, url, reference }.fetch(&revision, folder),
-            Source::Oci { .. } => Err(not_done()),
+            Source::Oci { reference } => oci::fetch(reference, &revision, folder),
         })?;
         Ok(Fetched { folder, revision, new: true })
     }
@@ -70,12 +71,8 @@ impl Remotes for Fetcher {
 fn ask(source: &Source) -> Result<String, RemoteError> {
     match source {
         Source::Git { url, reference } => Repository { source, url, reference }.resolve(),
-        Source::Oci { .. } => Err(not_done()),
+        Source::Oci { reference } => oci::resolve(reference),
     }
-}
-
-fn not_done() -> RemoteError {
-    RemoteError::new("artifacts of registries are not done yet")
 }
 
 fn not_here() -> RemoteError {

@@ -1,18 +1,10 @@
-//! Compose files from elsewhere, end to end: repositories behind a git daemon, artifacts in a registry of the test's own.
-
-#![allow(
-    clippy::unwrap_used,
-    dead_code,
-    reason = "a test fails by panicking; each binary uses its own part of what is shared"
-)]
-
-mod support;
+//! Repositories.
 
 use std::fs;
 use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 
-use support::world::{Ran, WINDLASS, World};
+use crate::support::world::{Ran, WINDLASS, World};
 
 const GIT: &str = "git://127.0.0.1:9418";
 
@@ -61,16 +53,14 @@ impl Forge {
     }
 
     fn with(&self, folder: &Path, variables: &[(&str, &str)], arguments: &[&str]) -> Ran {
-        let mut command = self.world.command(WINDLASS, folder);
-        let output = command.envs(variables.iter().copied()).args(arguments).output().unwrap();
-        Ran::new(format!("{variables:?} windlass {}", arguments.join(" ")), &output)
+        crate::with(&self.world, folder, variables, arguments)
     }
 
     fn config(&self, folder: &Path) -> Ran {
         self.world.windlass(folder, &["config"])
     }
 
-    /// Everything that the daemon's folder is hidden behind: from now on nobody answers.
+    /// From now on nobody answers.
     fn close(&mut self) {
         self.world.end_children();
     }
