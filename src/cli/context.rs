@@ -3,7 +3,7 @@
 use crate::compose::model::Project;
 use crate::name::ProjectName;
 
-use super::backend::{Backend, Loaded};
+use super::backend::{Backend, Loaded, LockUse};
 use super::error::CliError;
 use super::output::Output;
 use super::progress::Progress;
@@ -24,16 +24,16 @@ impl<B: Backend> Context<'_, B> {
     ///
     /// # Errors
     /// All that is wrong in them.
-    pub fn load(&self, services: &[String]) -> Result<Project, CliError> {
-        Ok(self.load_with_files(services)?.project)
+    pub fn load(&self, services: &[String], lock: LockUse) -> Result<Project, CliError> {
+        Ok(self.load_with_files(services, lock)?.project)
     }
 
     /// As [`Context::load`], with the files that the project is made of.
     ///
     /// # Errors
     /// As there.
-    pub fn load_with_files(&self, services: &[String]) -> Result<Loaded, CliError> {
-        let loaded = self.backend.load(&self.settings.project, services)?;
+    pub fn load_with_files(&self, services: &[String], lock: LockUse) -> Result<Loaded, CliError> {
+        let loaded = self.backend.load(&self.settings.project, services, lock)?;
         for warning in &loaded.warnings {
             self.output.note(warning.trim_end())?;
         }

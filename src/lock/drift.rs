@@ -5,7 +5,7 @@ use std::fmt;
 
 use futures_util::stream::{self, StreamExt};
 
-use super::{Inputs, Lock, Pin, Registry, RegistryError, Wanted};
+use super::{Inputs, Lock, Registry, RegistryError, Wanted};
 
 /// Registries asked at the same time.
 pub(super) const AT_ONCE: usize = 8;
@@ -13,7 +13,7 @@ pub(super) const AT_ONCE: usize = 8;
 /// One thing that is not as it was locked.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Drift {
-    /// `image`, `env file`, `config`, `build`, `variable`.
+    /// `image`, `remote`, `env file`, `config`, `build`, `variable`.
     pub kind: &'static str,
     /// Its name or path.
     pub name: String,
@@ -30,11 +30,18 @@ pub enum Move {
     Removed,
     /// It is not what it was.
     Changed {
-        /// As it was locked.
-        old: Pin,
+        /// Digest or commit, as it was locked.
+        old: String,
         /// As it is.
-        new: Pin,
+        new: String,
     },
+}
+
+impl Drift {
+    /// Is it something elsewhere that stands for other content by now, which only `lock --update` takes?
+    pub fn is_elsewhere(&self) -> bool {
+        matches!(self.moved, Move::Changed { .. }) && matches!(self.kind, "image" | "remote")
+    }
 }
 
 impl fmt::Display for Drift {
@@ -46,6 +53,7 @@ impl fmt::Display for Drift {
             Move::Changed { old, new } if *kind == "image" => {
                 write!(f, "{kind} {name} has moved in its registry: {old} → {new}")
             }
+            Move::Changed { old, new } if *kind == "remote" => write!(f, "{kind} {name} has moved: {old} → {new}"),
             Move::Changed { old, new } => write!(f, "{kind} {name} has changed: {old} → {new}"),
         }
     }
@@ -62,6 +70,7 @@ pub fn references_drift(lock: &Lock, wanted: &BTreeMap<String, Wanted>) -> Vec<D
 pub fn inputs_drift(lock: &Lock, now: &Inputs) -> Vec<Drift> {
     let mut drift = keys("variable", &lock.variables.iter().collect(), &now.variables.iter().collect());
     drift.extend(pins("env file", &lock.env_files, &now.env_files));
+    drift.extend(pins("remote", &lock.remotes, &now.remotes));
     drift.extend(pins("config", &lock.configs, &now.configs));
     drift.extend(pins("build", &lock.builds, &now.builds));
     drift
@@ -73,11 +82,15 @@ fn keys(kind: &'static str, locked: &BTreeSet<&String>, used: &BTreeSet<&String>
     added.chain(locked.difference(used).map(|name| one(name, Move::Removed))).collect()
 }
 
-fn pins(kind: &'static str, locked: &BTreeMap<String, Pin>, now: &BTreeMap<String, Pin>) -> Vec<Drift> {
+fn pins<T: PartialEq + fmt::Display>(
+    kind: &'static str,
+    locked: &BTreeMap<String, T>,
+    now: &BTreeMap<String, T>,
+) -> Vec<Drift> {
     let mut drift = keys(kind, &locked.keys().collect(), &now.keys().collect());
     for (name, old) in locked {
         if let Some(new) = now.get(name).filter(|new| *new != old) {
-            let moved = Move::Changed { old: old.clone(), new: new.clone() };
+            let moved = Move::Changed { old: old.to_string(), new: new.to_string() };
             drift.push(Drift { kind, name: name.clone(), moved });
         }
     }
@@ -101,7 +114,7 @@ pub async fn moved<'a, R: Registry>(
         match answer {
             Ok(new) if new == image.digest => {}
             Ok(new) => {
-                let moved = Move::Changed { old: image.digest.clone(), new };
+                let moved = Move::Changed { old: image.digest.to_string(), new: new.to_string() };
                 drift.push(Drift { kind: "image", name: name.clone(), moved });
             }
             Err(error) => errors.push((name, error)),

@@ -78,5 +78,5 @@ fn describe(file: FileId, text: &str, error: &toml::de::Error) -> Diagnostic {
 }
 
 /// The keys of a lock file.
-const KEYS: [&str; 9] =
-    ["schema", "windlass", "variables", "env_files", "configs", "builds", "images", "digest", "platforms"];
+const KEYS: [&str; 10] =
+    ["schema", "windlass", "variables", "env_files", "remotes", "configs", "builds", "images", "digest", "platforms"];

@@ -52,6 +52,10 @@ pub struct Lock {
     /// Env files (of the project and of services), by path → digest of the content.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub env_files: BTreeMap<String, Pin>,
+    /// Addresses of compose files that lie elsewhere, without passwords → the commit of a git repository, the digest of an
+    /// artifact.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub remotes: BTreeMap<String, Revision>,
     /// Configs, by name → digest of the content. Secrets are not here.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub configs: BTreeMap<String, Pin>,
@@ -118,6 +122,45 @@ impl fmt::Display for Pin {
     }
 }
 
+/// Which content a remote compose file has, for ever: a commit (40 or 64 digits), or `sha256:` and 64 digits.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[cfg_attr(test, schemars(with = "String", extend("pattern" = "^([0-9a-f]{40}|(sha256:)?[0-9a-f]{64})$")))]
+#[serde(try_from = "String", into = "String")]
+pub struct Revision(String);
+
+impl Revision {
+    /// Its text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl TryFrom<String> for Revision {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        let hex = text.strip_prefix("sha256:").unwrap_or(&text);
+        let lengths: &[usize] = if hex.len() == text.len() { &[40, 64] } else { &[64] };
+        if lengths.contains(&hex.len()) && hex.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f')) {
+            return Ok(Self(text));
+        }
+        Err(format!("`{}` is neither a commit, which has 40 or 64 digits, nor a digest", text.escape_debug()))
+    }
+}
+
+impl From<Revision> for String {
+    fn from(revision: Revision) -> Self {
+        revision.0
+    }
+}
+
+impl fmt::Display for Revision {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
 /// What a lock file says of everything but images, as it is now.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Inputs {
@@ -125,6 +168,8 @@ pub struct Inputs {
     pub variables: BTreeSet<String>,
     /// As [`Lock::env_files`].
     pub env_files: BTreeMap<String, Pin>,
+    /// As [`Lock::remotes`].
+    pub remotes: BTreeMap<String, Revision>,
     /// As [`Lock::configs`].
     pub configs: BTreeMap<String, Pin>,
     /// As [`Lock::builds`].
@@ -139,6 +184,7 @@ impl Lock {
             windlass: env!("CARGO_PKG_VERSION").to_owned(),
             variables: inputs.variables,
             env_files: inputs.env_files,
+            remotes: inputs.remotes,
             configs: inputs.configs,
             builds: inputs.builds,
             images,
@@ -150,6 +196,7 @@ impl Lock {
         Inputs {
             variables: self.variables.clone(),
             env_files: self.env_files.clone(),
+            remotes: self.remotes.clone(),
             configs: self.configs.clone(),
             builds: self.builds.clone(),
         }

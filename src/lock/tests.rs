@@ -10,6 +10,10 @@ fn pin(digit: char) -> Pin {
     Pin::try_from(format!("sha256:{}", digit.to_string().repeat(64))).unwrap()
 }
 
+fn revision(digit: &str) -> Revision {
+    Revision::try_from(digit.repeat(40)).unwrap()
+}
+
 fn image(index: char, amd64: char) -> LockedImage {
     LockedImage { digest: pin(index), platforms: [("linux/amd64".to_owned(), pin(amd64))].into() }
 }
@@ -18,6 +22,9 @@ fn sample() -> Lock {
     let inputs = Inputs {
         variables: ["TAG", "DB_PASSWORD"].map(str::to_owned).into(),
         env_files: [(".env".to_owned(), pin('1'))].into(),
+        remotes: [("https://host/team/base.git#main", "4"), ("oci://host/app:1", "5")]
+            .map(|(name, digit)| (name.to_owned(), revision(digit)))
+            .into(),
         configs: [("nginx".to_owned(), pin('2'))].into(),
         builds: [("web".to_owned(), pin('3'))].into(),
     };
@@ -66,6 +73,7 @@ fn a_damaged_newer_or_foreign_file_is_refused_at_its_place() {
         good.replacen("schema = 1\n", "", 1),
         good.replacen("digest = \"sha256:a", "digest = \"sha256:x", 1),
         good.replacen("digest =", "digets =", 1),
+        good.replacen("= \"444", "= \"44g", 1),
         good.replacen("[env_files]", "[env_file]", 1),
         good.replacen("[configs]", "<<<<<<< HEAD\n[configs]", 1),
         good.replacen("[images.\"redis:7\"]\ndigest", "[images.\"ghcr.io/x/y:1.2\"]\ndigest", 1),
@@ -143,6 +151,9 @@ async fn drift_is_told_thing_by_thing() {
     let now = Inputs {
         variables: ["TAG", "PORT"].map(str::to_owned).into(),
         env_files: [(".env".to_owned(), pin('9'))].into(),
+        remotes: [("https://host/team/base.git#main", "6"), ("git://host/x.git", "7")]
+            .map(|(name, digit)| (name.to_owned(), revision(digit)))
+            .into(),
         configs: BTreeMap::new(),
         builds: [("web".to_owned(), pin('3')), ("api".to_owned(), pin('4'))].into(),
     };

@@ -6,15 +6,15 @@ use std::path::{Path, PathBuf};
 
 use crate::support::world::{Ran, WINDLASS, World};
 
-const GIT: &str = "git://127.0.0.1:9418";
+pub const GIT: &str = "git://127.0.0.1:9418";
 
 /// A world with repositories that a daemon serves.
-struct Forge {
-    world: World,
+pub struct Forge {
+    pub world: World,
 }
 
 impl Forge {
-    fn new() -> Self {
+    pub fn new() -> Self {
         let mut world = World::new();
         fs::create_dir(world.path().join("repos")).unwrap();
         let path = world.sh("git --exec-path").ok().stdout;
@@ -28,7 +28,7 @@ impl Forge {
     }
 
     /// Commits files to the branch `main` of a repository; the commit.
-    fn commit(&self, name: &str, files: &[(&str, &str)]) -> String {
+    pub fn commit(&self, name: &str, files: &[(&str, &str)]) -> String {
         self.world.project(&format!("repos/{name}"), files);
         self.script(name, "true")
     }
@@ -48,7 +48,7 @@ impl Forge {
         self.world.path().join("home/.cache/windlass/remote")
     }
 
-    fn project(&self, text: &str) -> PathBuf {
+    pub fn project(&self, text: &str) -> PathBuf {
         self.world.project("shop", &[("compose.yaml", text)])
     }
 
@@ -61,7 +61,7 @@ impl Forge {
     }
 
     /// From now on nobody answers.
-    fn close(&mut self) {
+    pub fn close(&mut self) {
         self.world.end_children();
     }
 }

@@ -7,6 +7,7 @@
 )]
 
 mod git;
+mod lock;
 mod oci;
 #[path = "../support/registry/mod.rs"]
 mod registry;

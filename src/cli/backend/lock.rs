@@ -15,7 +15,7 @@ pub enum LockUse {
     Ignore,
     /// Nothing may differ from it (`--locked`).
     Locked,
-    /// As `Locked`, and no registry is asked (`--frozen`).
+    /// As `Locked`, and nobody is asked for anything (`--frozen`).
     Frozen,
 }
 

@@ -42,12 +42,12 @@ use super::settings::ProjectFiles;
 
 /// The rest of windlass, as the verbs see it.
 pub trait Backend {
-    /// Loads the compose files. Services named on the command line switch their profiles on; with some named, the
+    /// Loads the compose files; those that lie elsewhere are what the lock file says, as far as that is to be used. Services named on the command line switch their profiles on; with some named, the
     /// others that they don't depend on are left out.
     ///
     /// # Errors
     /// All that is wrong in them, as [`CliError::Diagnostics`].
-    fn load(&self, files: &ProjectFiles, services: &[String]) -> Result<Loaded, CliError>;
+    fn load(&self, files: &ProjectFiles, services: &[String], lock: LockUse) -> Result<Loaded, CliError>;
 
     /// The project's name, from `-p`, `COMPOSE_PROJECT_NAME` or the files.
     ///

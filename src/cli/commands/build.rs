@@ -97,7 +97,7 @@ pub async fn run<B: Backend>(cx: &Context<'_, B>, args: &Build) -> Result<ExitSt
     for (flag, _) in old.iter().filter(|(_, used)| *used) {
         cx.output.warn(&format!("`build {flag}` has no effect"))?;
     }
-    let project = cx.load(&args.services)?;
+    let project = cx.load(&args.services, LockUse::default())?;
     let named: BTreeSet<ServiceName> = change::services(&project, &args.services)?.into_iter().collect();
     let wanted = |name: &ServiceName| named.is_empty() || args.with_dependencies || named.contains(name);
     let services = buildable(&project).filter(|(name, ..)| wanted(name)).collect();

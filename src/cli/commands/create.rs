@@ -78,7 +78,7 @@ impl Pull {
 /// # Errors
 /// Files that are wrong; what could not be made.
 pub async fn run<B: Backend>(cx: &Context<'_, B>, args: &Create) -> Result<ExitStatus, CliError> {
-    let project = cx.load(&args.services)?;
+    let project = cx.load(&args.services, args.lock.of())?;
     let services = change::services(&project, &args.services)?;
     let wish = UpWish {
         services,

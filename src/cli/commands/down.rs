@@ -6,7 +6,7 @@ use clap::{Args, ValueEnum};
 
 use crate::name::VolumeName;
 
-use super::super::backend::{Backend, Edit};
+use super::super::backend::{Backend, Edit, LockUse};
 use super::super::context::Context;
 use super::super::error::{CliError, ExitStatus};
 use super::super::progress::{Kind, Phase, Report};
@@ -62,7 +62,8 @@ pub async fn run<B: Backend>(cx: &Context<'_, B>, args: &Down) -> Result<ExitSta
 
 /// The volumes that the files declare; without files there are none, and what was applied is known anyway.
 fn declared<B: Backend>(cx: &Context<'_, B>) -> Result<BTreeSet<VolumeName>, CliError> {
-    let loaded = match cx.backend.load(&cx.settings.project, &[]) {
+    // What goes was here: nobody is asked for it.
+    let loaded = match cx.backend.load(&cx.settings.project, &[], LockUse::Frozen) {
         Ok(loaded) => loaded,
         Err(_) if cx.settings.project.name.is_some() && cx.settings.project.files.is_empty() => {
             return Ok(BTreeSet::new());

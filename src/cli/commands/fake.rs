@@ -210,7 +210,7 @@ pub async fn run_on(fake: &Fake, words: &[&str], output: &Output) -> Result<Exit
 }
 
 impl Backend for &Fake {
-    fn load(&self, _: &ProjectFiles, services: &[String]) -> Result<Loaded, CliError> {
+    fn load(&self, _: &ProjectFiles, services: &[String], _: LockUse) -> Result<Loaded, CliError> {
         self.ask(format!("load {}", services.join(" ")).trim_end());
         Ok(Loaded { project: self.project.clone(), ..Loaded::default() })
     }

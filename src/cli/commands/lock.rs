@@ -129,12 +129,14 @@ fn changes(relocked: &Relocked) -> Vec<String> {
     let gone = old.images.keys().filter(|name| !new.images.contains_key(*name));
     lines.extend(gone.map(|name| format!("- image {name}")));
     lines.extend(inputs_drift(old, &new.inputs()).into_iter().map(|drift| {
-        let mark = match drift.moved {
-            Move::Added => '+',
-            Move::Removed => '-',
-            Move::Changed { .. } => '~',
-        };
-        format!("{mark} {} {}", drift.kind, drift.name)
+        let (kind, name) = (drift.kind, &drift.name);
+        match (drift.moved, new.remotes.get(name).filter(|_| kind == "remote")) {
+            (Move::Added, Some(revision)) => format!("+ {kind} {name} {revision}"),
+            (Move::Changed { old, new }, Some(_)) => format!("~ {kind} {name} {old} → {new}"),
+            (Move::Added, None) => format!("+ {kind} {name}"),
+            (Move::Removed, _) => format!("- {kind} {name}"),
+            (Move::Changed { .. }, None) => format!("~ {kind} {name}"),
+        }
     }));
     lines
 }
@@ -153,6 +155,7 @@ fn summary(lock: &LockFile) -> String {
     };
     let parts = [
         count(lock.images.len(), "image"),
+        count(lock.remotes.len(), "remote"),
         count(lock.env_files.len(), "env file"),
         count(lock.configs.len(), "config"),
         count(lock.builds.len(), "build"),

@@ -80,7 +80,7 @@ pub async fn run<B: Backend>(cx: &Context<'_, B>, args: &Plan) -> Result<ExitSta
 
 async fn look<B: Backend>(cx: &Context<'_, B>, args: &Plan) -> Result<ExitStatus, CliError> {
     args.lock.check(args.build, None)?;
-    let project = cx.load(&args.services)?;
+    let project = cx.load(&args.services, args.lock.of())?;
     let wish = UpWish {
         services: change::services(&project, &args.services)?,
         no_deps: args.no_deps,

@@ -61,7 +61,8 @@ pub async fn run<B: Backend>(cx: &Context<'_, B>, args: &Pull) -> Result<ExitSta
     if args.no_parallel.is_some() || args.parallel.is_some() {
         cx.output.warn("`--parallel` and `--no-parallel` have no effect here: use `windlass --parallel N pull`")?;
     }
-    let project = cx.load(&args.services)?;
+    let lock = if args.no_lock { LockUse::Ignore } else { LockUse::IfThere };
+    let project = cx.load(&args.services, lock)?;
     change::services(&project, &args.services)?;
     let images = images(&project, args);
     if cx.settings.dry_run {
@@ -69,7 +70,6 @@ pub async fn run<B: Backend>(cx: &Context<'_, B>, args: &Pull) -> Result<ExitSta
         return Ok(ExitStatus::DONE);
     }
     let wanted = &images;
-    let lock = if args.no_lock { LockUse::Ignore } else { LockUse::IfThere };
     let work = |tell| async move { Ok(cx.backend.pull(wanted, lock, &tell).await) };
     let mut progress = if args.quiet { cx.silent() } else { cx.progress() };
     let results = progress.show("Pulling", work).await?;

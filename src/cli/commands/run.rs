@@ -156,7 +156,7 @@ pub async fn run<B: Backend>(cx: &Context<'_, B>, args: &Run) -> Result<ExitStat
     let Some((service, command)) = args.words.split_first() else {
         return Err(CliError::usage("`run` needs a service"));
     };
-    let project = cx.load(std::slice::from_ref(service))?;
+    let project = cx.load(std::slice::from_ref(service), args.lock.of())?;
     let services = change::services(&project, std::slice::from_ref(service))?;
     let oneoff = args.wish(&project.name, service, command)?;
     let wish = UpWish {

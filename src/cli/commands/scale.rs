@@ -2,7 +2,7 @@
 
 use clap::Args;
 
-use super::super::backend::{Backend, Change, Recreate, Until, UpWish};
+use super::super::backend::{Backend, Change, LockUse, Recreate, Until, UpWish};
 use super::super::context::Context;
 use super::super::error::{CliError, ExitStatus};
 use super::change;
@@ -25,7 +25,7 @@ pub struct Scale {
 pub async fn run<B: Backend>(cx: &Context<'_, B>, args: &Scale) -> Result<ExitStatus, CliError> {
     let scale = change::scales(&args.scales)?;
     let names: Vec<String> = scale.keys().map(ToString::to_string).collect();
-    let project = cx.load(&names)?;
+    let project = cx.load(&names, LockUse::default())?;
     let wish = UpWish {
         services: change::services(&project, &names)?,
         no_deps: args.no_deps,

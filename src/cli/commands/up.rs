@@ -218,7 +218,7 @@ impl Up {
 /// # Errors
 /// Files that are wrong; what could not be made or started.
 pub async fn run<'a, B: Backend>(cx: &'a Context<'a, B>, args: &Up) -> Result<ExitStatus, CliError> {
-    let loaded = cx.load_with_files(&args.services)?;
+    let loaded = cx.load_with_files(&args.services, args.lock.of())?;
     let project = loaded.project.clone();
     if project.services.is_empty() {
         return Err(CliError::with_help(

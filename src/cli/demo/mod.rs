@@ -10,7 +10,7 @@ use std::sync::Arc;
 use serde_json::json;
 
 use super::backend::real::Real;
-use super::backend::{Backend, Change, Edit, Until, UpWish};
+use super::backend::{Backend, Change, Edit, LockUse, Until, UpWish};
 use super::error::{CliError, ExitStatus};
 use super::output::Output;
 use super::progress::Progress;
@@ -51,7 +51,7 @@ pub async fn run(backend: &Real, paths: &Paths, down: bool, output: &Output) -> 
     make_image(paths).await?;
     let file = compose_file(paths)?;
     let files = ProjectFiles { files: vec![file], ..ProjectFiles::default() };
-    let loaded = backend.load(&files, &[])?;
+    let loaded = backend.load(&files, &[], LockUse::Ignore)?;
     let mut progress = Progress::new(output, ProgressMode::Auto);
     let work = |tell| async move {
         let desired = backend.compile(&loaded.project, &UpWish::default(), &tell).await?;

@@ -50,6 +50,8 @@ pub const SEEN: &[(&str, &str)] = &[
     ("services.*.environment", "post_start_runs_after_each_start_in_order_with_user_folder_and_environment"),
     ("services.*.env_file", "env_file/forms"),
     ("services.*.extends", "extends/chain"),
+    ("include.*.path", "a_repository_is_named_by_each_way_that_a_file_is"),
+    ("include", "include/short-and-long"),
     ("services.*.external_links", "names_that_only_the_container_knows"),
     ("services.*.extra_hosts", "names_that_only_the_container_knows"),
     ("services.*.group_add", "what_a_container_sees_is_what_the_file_says"),

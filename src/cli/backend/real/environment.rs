@@ -33,7 +33,7 @@ impl Real {
     }
 
     fn declared(&self, files: &ProjectFiles, lock: LockUse) -> Result<Environment, CliError> {
-        let loaded = self.load_files(files, &[])?;
+        let loaded = self.load_files(files, &[], lock)?;
         let lock = self.used_lock(lock)?;
         let remembered = self.loaded.borrow().clone();
         let Some(whole) = remembered else { return Ok(Environment::default()) };

@@ -7,8 +7,7 @@ use std::rc::Rc;
 use super::super::super::error::CliError;
 use super::super::super::settings::ProjectFiles;
 use super::super::config::Digests;
-use super::super::{ConfigOutput, ConfigPart, ConfigWish, Loaded, Named};
-use super::remotes::Reach;
+use super::super::{ConfigOutput, ConfigPart, ConfigWish, Loaded, LockUse, Named};
 use super::{Real, digests, failed, ledger};
 use crate::compose::model::Project;
 use crate::compose::{self, LoadOptions, config};
@@ -18,11 +17,15 @@ use crate::host::record::RecordError;
 use crate::name::ProjectName;
 
 impl Real {
-    pub(super) fn load_files(&self, files: &ProjectFiles, services: &[String]) -> Result<Loaded, CliError> {
+    pub(super) fn load_files(
+        &self,
+        files: &ProjectFiles,
+        services: &[String],
+        lock: LockUse,
+    ) -> Result<Loaded, CliError> {
         // The others stay known, so that they are not taken for orphans.
-        self.remotes.reach(Reach::Servers);
-        let options = LoadOptions { whole: true, ..self.load_options(files, services)? };
-        let mut loaded = compose::load(&options).map_err(diagnostics)?;
+        let options = LoadOptions { whole: true, ..self.load_options(files, services, lock)? };
+        let mut loaded = compose::load(&options).map_err(|wrong| self.wrong(&options, lock, wrong))?;
         let idle = compose::support::without_effect(&loaded);
         loaded.warnings.extend(idle);
         let mut project = loaded.project.clone();
@@ -54,7 +57,7 @@ impl Real {
         // As with docker compose, the services named choose nothing of these.
         let whole =
             matches!(wish.what, ConfigPart::Services | ConfigPart::Volumes | ConfigPart::Networks | ConfigPart::Models);
-        let mut options = self.load_options(files, if whole { &[] } else { &wish.services })?;
+        let mut options = self.load_options(files, if whole { &[] } else { &wish.services }, LockUse::IfThere)?;
         options.no_interpolate = wish.no_interpolate;
         options.no_normalize = wish.no_normalize;
         options.no_path_resolution = wish.no_path_resolution;
@@ -99,8 +102,7 @@ impl Real {
             return Ok(Named { name: name.clone(), warning: None });
         }
         // A name is no reason to ask anybody: what was up was loaded here.
-        self.remotes.reach(Reach::Cache);
-        let options = self.load_options(files, &[])?;
+        let options = self.load_options(files, &[], LockUse::Frozen)?;
         let (name, warning) = match compose::load(&options) {
             Ok(loaded) => (loaded.project.name, None),
             Err(found) => {
@@ -120,8 +122,11 @@ impl Real {
         Ok(Named { name, warning })
     }
 
-    fn load_options(&self, files: &ProjectFiles, services: &[String]) -> Result<LoadOptions, CliError> {
-        Ok(LoadOptions { remotes: Some(self.remotes.clone()), ..options(files, services)? })
+    /// How files are loaded from now on.
+    fn load_options(&self, files: &ProjectFiles, services: &[String], lock: LockUse) -> Result<LoadOptions, CliError> {
+        let options = options(files, services)?;
+        self.hold_remotes(&options, lock);
+        Ok(LoadOptions { remotes: Some(self.remotes.clone()), ..options })
     }
 
     /// What is wrong only now that images and addresses are known, at its place in the files.

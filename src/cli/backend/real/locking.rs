@@ -1,6 +1,6 @@
 //! The lock file: found, read, compared with the project and the registries, written.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -9,12 +9,14 @@ use super::super::super::error::CliError;
 use super::super::super::progress::{Kind, Phase, Report, Tell};
 use super::super::super::select::no_service;
 use super::super::{LockCheck, LockUse, LockWish, Relocked};
+use super::remotes::Reach;
 use super::{Real, context, failed};
 use crate::compose::model::{FileObject, Project};
-use crate::compose::remote::masked;
+use crate::compose::remote::{RemoteError, masked};
 use crate::compose::{self, LoadOptions, reads};
+use crate::diag::{Code, Diagnostics};
 use crate::host::image::{Client, Pace, Settings};
-use crate::lock::{self, Inputs, Lock, Pin};
+use crate::lock::{self, Inputs, Lock, Pin, Revision};
 use crate::name::ServiceName;
 
 /// So long `plan` waits for registries: a plan is no reason to wait for one that does not answer.
@@ -23,20 +25,41 @@ const PATIENCE: Duration = Duration::from_secs(3);
 impl Real {
     /// Where the lock file is, or would be.
     pub(super) fn lock_path(&self) -> PathBuf {
-        self.path_of_lock(&self.options.borrow())
-    }
-
-    fn path_of_lock(&self, options: &LoadOptions) -> PathBuf {
-        match &self.lock_file {
-            Some(file) => options.cwd.join(file),
-            None => compose::lock_folder(options).join(lock::FILE),
-        }
+        path_of_lock(self.lock_file.as_deref(), &self.options.borrow())
     }
 
     /// The lock file of a project that is only looked at, if there is one.
     pub(super) fn lock_beside(&self, options: &LoadOptions) -> Result<Option<Lock>, CliError> {
-        let path = self.path_of_lock(options);
+        let path = path_of_lock(self.lock_file.as_deref(), options);
         read(&path, &path.strip_prefix(&options.cwd).unwrap_or(&path).display().to_string())
+    }
+
+    /// Holds what lies elsewhere to the lock file. That is read when something lies elsewhere at all.
+    pub(super) fn hold_remotes(&self, options: &LoadOptions, how: LockUse) {
+        let (lock_file, options) = (self.lock_file.clone(), options.clone());
+        let pins = move || {
+            if how == LockUse::Ignore {
+                return Ok(BTreeMap::new());
+            }
+            match read(&path_of_lock(lock_file.as_deref(), &options), lock::FILE) {
+                Ok(lock) => Ok(lock.map(|lock| lock.remotes).unwrap_or_default()),
+                // Nothing comes here but what was here already, and who only needs the name needs no lock file.
+                Err(_) if how == LockUse::Frozen => Ok(BTreeMap::new()),
+                Err(_) => Err(RemoteError::with_help(
+                    "the lock file can't be read",
+                    "`windlass lock --check` tells what is wrong with it",
+                )),
+            }
+        };
+        self.remotes.hold(if how == LockUse::Frozen { Reach::Cache } else { Reach::Servers }, Box::new(pins));
+    }
+
+    /// What is wrong with files, or with the lock file where that is why something was not fetched.
+    pub(super) fn wrong(&self, options: &LoadOptions, how: LockUse, wrong: Diagnostics) -> CliError {
+        let is_remote = wrong.list.iter().any(|one| one.code == Code::RemoteFile);
+        let held = is_remote && how != LockUse::Ignore;
+        let lock = if held { self.lock_beside(options).err() } else { None };
+        lock.unwrap_or_else(|| CliError::Diagnostics(Box::new(wrong)))
     }
 
     /// A path as people here would write it.
@@ -81,8 +104,7 @@ impl Real {
             let help = "`up --frozen` asks no registry: what is here and locked is enough";
             return if lines.is_empty() { Ok(()) } else { Err(CliError::with_help(lines.join("\n"), help)) };
         }
-        let is_moved = |drift: &lock::Drift| matches!(drift.moved, lock::Move::Changed { .. }) && drift.kind == "image";
-        let verb = if check.drift.iter().any(is_moved) { "lock --update" } else { "lock" };
+        let verb = if check.drift.iter().any(lock::Drift::is_elsewhere) { "lock --update" } else { "lock" };
         let (update, flag) = (self.command(verb), if how == LockUse::Frozen { "--frozen" } else { "--locked" });
         Err(CliError::with_help(
             format!("the project is not as {} has it:\n  {}", self.shown(&check.path), lines.join("\n  ")),
@@ -98,13 +120,17 @@ impl Real {
         tell: &Tell,
     ) {
         let Some(lock) = lock else { return };
-        let missing: BTreeSet<&str> = references.filter(|name| !lock.images.contains_key(*name)).collect();
+        let loaded = self.loaded.borrow();
+        let remotes = loaded.iter().flat_map(|loaded| loaded.checkouts.revisions().into_keys());
+        let remotes = remotes.map(|source| source.to_string()).filter(|name| !lock.remotes.contains_key(name));
+        let images = references.filter(|name| !lock.images.contains_key(*name)).map(str::to_owned);
+        let missing: BTreeSet<String> = images.chain(remotes).collect();
         if missing.is_empty() {
             return;
         }
         let missing = missing.into_iter().collect::<Vec<_>>().join(", ");
         let file = self.shown(&self.lock_path());
-        let mut report = Report::new(Kind::Project, file, Phase::Warning, "Lacks images");
+        let mut report = Report::new(Kind::Project, file, Phase::Warning, "Lacks");
         report.detail = Some(format!("{missing}; `{}` adds what is missing", self.command("lock")));
         tell.report(report);
     }
@@ -127,7 +153,12 @@ impl Real {
         let folder = path.parent().unwrap_or(Path::new("/"));
         let variables = reads::variables(options).map_err(|wrong| CliError::Diagnostics(Box::new(wrong)))?;
         let mut inputs = Inputs { variables, ..Inputs::default() };
-        for file in loaded.all_env_files() {
+        for (source, revision) in loaded.checkouts.revisions() {
+            inputs.remotes.insert(source.to_string(), Revision::try_from(revision).map_err(CliError::failed)?);
+        }
+        // What was fetched is held by that, as a whole.
+        let env_files = loaded.all_env_files().into_iter();
+        for file in env_files.filter(|file| loaded.checkouts.source_of(file).is_none()) {
             let name = compose::relative_path(&file, folder).display().to_string();
             inputs.env_files.insert(name, context::of_file(&file)?);
         }
@@ -166,9 +197,32 @@ impl Real {
             let (moved, errors) = lock::moved(&lock, wanted.keys(), &client()?).await;
             unanswered = lock::lines(&errors);
             drift.extend(moved);
+            self.remotes_moved(&lock, &loaded, &mut drift, &mut unanswered);
         }
         drift.extend(lock::inputs_drift(&lock, &inputs));
         Ok(LockCheck { path, drift, unanswered })
+    }
+
+    /// What lies elsewhere and stands for other content than was locked.
+    fn remotes_moved(
+        &self,
+        lock: &Lock,
+        loaded: &compose::Loaded,
+        drift: &mut Vec<lock::Drift>,
+        unanswered: &mut Vec<String>,
+    ) {
+        for source in loaded.checkouts.revisions().keys() {
+            let name = source.to_string();
+            let Some(old) = lock.remotes.get(&name) else { continue };
+            match self.remotes.now(source) {
+                Ok(new) if new == old.as_str() => {}
+                Ok(new) => {
+                    let moved = lock::Move::Changed { old: old.to_string(), new };
+                    drift.push(lock::Drift { kind: "remote", name, moved });
+                }
+                Err(error) => unanswered.push(format!("remote {name}: {error}")),
+            }
+        }
     }
 
     /// Writes the lock file anew, if anything differs.
@@ -230,6 +284,13 @@ impl Real {
         });
         let silent = lock::lines(&errors).into_iter().map(|line| format!("can't tell whether a tag has moved: {line}"));
         Ok(told.chain(silent).collect())
+    }
+}
+
+fn path_of_lock(lock_file: Option<&Path>, options: &LoadOptions) -> PathBuf {
+    match lock_file {
+        Some(file) => options.cwd.join(file),
+        None => compose::lock_folder(options).join(lock::FILE),
     }
 }
 

@@ -122,8 +122,8 @@ fn failed(error: &dyn std::error::Error) -> CliError {
 }
 
 impl Backend for Real {
-    fn load(&self, files: &ProjectFiles, services: &[String]) -> Result<Loaded, CliError> {
-        self.load_files(files, services)
+    fn load(&self, files: &ProjectFiles, services: &[String], lock: LockUse) -> Result<Loaded, CliError> {
+        self.load_files(files, services, lock)
     }
 
     fn project_name(&self, files: &ProjectFiles) -> Result<Named, CliError> {
@@ -248,12 +248,14 @@ impl Backend for Real {
     }
 
     async fn lock(&self, files: &ProjectFiles, wish: &LockWish) -> Result<Relocked, CliError> {
-        self.load_files(files, &[])?;
+        // All anew, or only what is not locked yet.
+        let anew = wish.update.as_ref().is_some_and(Vec::is_empty);
+        self.load_files(files, &[], if anew { LockUse::Ignore } else { LockUse::IfThere })?;
         self.relock(wish).await
     }
 
     async fn check_lock(&self, files: &ProjectFiles) -> Result<LockCheck, CliError> {
-        self.load_files(files, &[])?;
+        self.load_files(files, &[], LockUse::Locked)?;
         self.lock_check(true).await
     }
 

@@ -26,7 +26,7 @@ pub async fn changed<B: Backend>(
         // Whoever listened has gone.
         let _ = say.send(said);
     };
-    let loaded = cx.backend.load(&cx.settings.project, &options.services)?;
+    let loaded = cx.backend.load(&cx.settings.project, &options.services, options.wish.lock)?;
     loaded.warnings.iter().for_each(|warning| tell(Said::Line(warning.clone())));
     let desired = cx.backend.compile(&loaded.project, &options.wish, &Tell::nobody()).await?;
     let project = loaded.project.name.clone();

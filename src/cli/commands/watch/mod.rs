@@ -103,7 +103,7 @@ impl Said {
 /// # Errors
 /// Files that are wrong; no rule to follow; what could not be brought up.
 pub async fn run<'a, B: Backend>(cx: &'a Context<'a, B>, args: &Watch) -> Result<ExitStatus, CliError> {
-    let loaded = cx.load_with_files(&args.services)?;
+    let loaded = cx.load_with_files(&args.services, args.lock.of())?;
     let services = change::services(&loaded.project, &args.services)?;
     let options = Options {
         services: args.services.clone(),
