@@ -107,6 +107,8 @@ impl Loader {
     /// All that was told.
     pub fn diagnostics(mut self) -> Diagnostics {
         self.drop_consequences();
+        // Env files are known by their paths, which say nothing where they lie in a cache.
+        self.sources.rename(|name| self.checkouts.label(Path::new(name)));
         Diagnostics::new(interpolate::show_variables(self.diags, &self.traces), self.sources)
     }
 

@@ -222,7 +222,7 @@ pub fn load(options: &LoadOptions) -> Result<Loaded, Diagnostics> {
     }
     let (traces, history) = (std::mem::take(&mut loader.traces), std::mem::take(&mut loader.history));
     let included_env_files = std::mem::take(&mut loader.env_files);
-    let checkouts = std::mem::take(&mut loader.checkouts);
+    let checkouts = loader.checkouts.clone();
     let told = loader.diagnostics();
     Ok(Loaded {
         project,

@@ -96,6 +96,16 @@ impl SourceMap {
         FileId(u32::try_from(self.files.len()).unwrap_or_default())
     }
 
+    /// Gives files other names, where `name` knows one.
+    pub fn rename(&mut self, name: impl Fn(&str) -> Option<String>) {
+        for source in &mut self.files {
+            if let Some(name) = name(&source.name) {
+                let text = source.text.clone();
+                *source = Arc::new(Source { name, text, lines: OnceLock::new() });
+            }
+        }
+    }
+
     /// The name of a file.
     pub fn name(&self, file: FileId) -> Option<&str> {
         self.get(file).map(|source| source.name.as_str())

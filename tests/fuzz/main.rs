@@ -56,6 +56,17 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 200, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
+    fn addresses_of_remote_files(text in "(https?|git|ssh|oci|é)?(://)?[a-z@:#/.\\-é?$ ]{0,40}(\\.git)?(#[a-z:/.\\-]{0,10})?") {
+        use windlass::compose::remote::{Address, masked, without_passwords};
+        prop_assert_eq!(without_passwords(&text).len(), text.len());
+        prop_assert!(masked(&text).len() <= text.len() + 3);
+        if let Some(Ok(address)) = Address::parse(&text) {
+            prop_assert!(!address.path.split('/').any(|part| part == "..") && !address.path.starts_with('/'));
+            prop_assert!(!address.source.mask(&text).is_empty());
+        }
+    }
+
+    #[test]
     fn yaml_of_any_kind(text in "[a-c:\\-\\[\\]{}&*!|>'\"#%@ \n\t,.?<=0-9~é\u{feff}\u{0}]{0,120}") {
         let _ = stage(&[("compose.yaml", text.as_bytes())]);
     }

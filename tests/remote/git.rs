@@ -1,8 +1,13 @@
 //! Repositories.
 
 use std::fs;
-use std::net::TcpStream;
+use std::io::{ErrorKind, Read};
+use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
+use std::process::Stdio;
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 
 use crate::support::world::{Ran, WINDLASS, World};
 
@@ -144,6 +149,10 @@ fn a_remote_file_names_files_of_its_own_and_other_addresses() {
     forge.with(&folder, &[("TAG", "8")], &["config"]).ok().says("image: common:8").says("FROM: env");
 
     // A wrong file is told by its address.
+    let broken = [("bad.yaml", "services: {a: {image: a, env_file: bad.env}}\n"), ("bad.env", "A=1\nB=\"x\n")];
+    forge.commit("app.git", &broken);
+    let folder = forge.project(&format!("include: ['{GIT}/app.git#main:bad.yaml']\n"));
+    forge.config(&folder).code(1).says("git://127.0.0.1:9418/app.git#main:bad.env:2:3").says("#main:bad.yaml:1:36");
     forge.commit("app.git", &[("compose.yaml", "services:\n  top: {imagee: top}\n")]);
     let folder = forge.project(&format!("include: ['{GIT}/app.git#main']\n"));
     forge.config(&folder).code(1).says("git://127.0.0.1:9418/app.git#main:compose.yaml:2:9").says("image");
@@ -300,4 +309,30 @@ fn a_name_is_no_reason_to_ask_anybody() {
     forge.world.windlass(&folder, &["ps"]).ok();
     forge.config(&folder).code(1);
     forge.world.assert_clean();
+}
+
+#[test]
+fn ctrl_c_ends_what_asks_a_silent_server_and_leaves_nothing() {
+    let world = World::new();
+    let silent = TcpListener::bind("127.0.0.1:9418").unwrap();
+    silent.set_nonblocking(true).unwrap();
+    let folder = world.project("shop", &[("compose.yaml", &format!("include: ['{GIT}/app.git']\n"))]);
+    for verb in [&["config"][..], &["up", "-d"]] {
+        let child = world.command(WINDLASS, &folder).args(verb).stderr(Stdio::piped()).spawn().unwrap();
+        let mut asked = None;
+        world.wait_for("git", || {
+            asked = silent.accept().ok();
+            asked.is_some()
+        });
+        kill(Pid::from_raw(child.id().try_into().unwrap()), Signal::SIGINT).unwrap();
+        let output = child.wait_with_output().unwrap();
+        assert_eq!(output.status.code(), Some(130), "{verb:?}: {}", String::from_utf8_lossy(&output.stderr));
+        // The connection ends, for git has gone too.
+        let (mut connection, _) = asked.unwrap();
+        connection.set_nonblocking(false).unwrap();
+        let end = connection.read_to_end(&mut Vec::new());
+        assert!(end.is_ok() || end.is_err_and(|error| error.kind() == ErrorKind::ConnectionReset));
+    }
+    assert!(!world.path().join("home/.cache").exists());
+    world.assert_clean();
 }

@@ -147,7 +147,8 @@ impl Source {
         let (user, password) = door.split_once(':').unwrap_or((door, ""));
         // A user of ssh is no secret; elsewhere it may be a token.
         let secrets = if scheme == "ssh://" { ["", password, ""] } else { [door, password, user] };
-        let secrets = secrets.into_iter().filter(|secret| !secret.is_empty());
+        // Shorter ones are none, and parts of other words.
+        let secrets = secrets.into_iter().filter(|secret| secret.len() > 3);
         secrets.fold(text.to_owned(), |text, secret| text.replace(secret, "***"))
     }
 }

@@ -64,17 +64,18 @@ impl Real {
         options.no_consistency = wish.no_consistency;
         options.untyped = true;
         options.history = matches!(wish.what, ConfigPart::Explain(_));
+        let wrong = |found| self.wrong(&options, LockUse::IfThere, found);
         let format = if wish.json { config::Format::Json } else { config::Format::Yaml };
         if wish.no_interpolate && wish.what == ConfigPart::All && wish.digests == Digests::No {
-            let text = config::print_raw(&options, format).map_err(diagnostics)?;
+            let text = config::print_raw(&options, format).map_err(wrong)?;
             return Ok(ConfigOutput { text, warnings: Diagnostics::default() });
         }
         if wish.what == ConfigPart::Variables {
-            let found = config::variables(&options).map_err(diagnostics)?;
+            let found = config::variables(&options).map_err(wrong)?;
             let text = if wish.json { variables_json(&found)? } else { variables(&found) };
             return Ok(ConfigOutput { text, warnings: Diagnostics::default() });
         }
-        let mut loaded = compose::load(&options).map_err(diagnostics)?;
+        let mut loaded = compose::load(&options).map_err(wrong)?;
         if wish.digests != Digests::No {
             let lock = self.lock_beside(&options)?;
             let pinned = digests::of(config::named_images(&loaded), lock.as_ref()).await?;

@@ -56,6 +56,9 @@ impl Real {
 
     /// What is wrong with files, or with the lock file where that is why something was not fetched.
     pub(super) fn wrong(&self, options: &LoadOptions, how: LockUse, wrong: Diagnostics) -> CliError {
+        if self.remotes.was_interrupted() {
+            return CliError::Interrupted;
+        }
         let is_remote = wrong.list.iter().any(|one| one.code == Code::RemoteFile);
         let held = is_remote && how != LockUse::Ignore;
         let lock = if held { self.lock_beside(options).err() } else { None };

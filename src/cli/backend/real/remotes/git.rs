@@ -2,7 +2,9 @@
 
 use std::io::IsTerminal as _;
 use std::path::Path;
-use std::process::{Command, Output, Stdio};
+use std::process::{Output, Stdio};
+
+use tokio::process::Command;
 
 use crate::compose::remote::{RemoteError, Source};
 
@@ -47,12 +49,12 @@ impl Repository<'_> {
     ///
     /// # Errors
     /// What git said; no such branch or tag.
-    pub fn resolve(&self) -> Result<String, RemoteError> {
+    pub async fn resolve(&self) -> Result<String, RemoteError> {
         if is_commit(self.reference) {
             return Ok(self.reference.to_owned());
         }
         let peeled = format!("{}^{{}}", self.reference);
-        let output = self.run(None, &["ls-remote", "--exit-code", "--", self.url, self.reference, &peeled])?;
+        let output = self.run(None, &["ls-remote", "--exit-code", "--", self.url, self.reference, &peeled]).await?;
         let text = String::from_utf8_lossy(&output.stdout);
         match (output.status.code(), pick(&text, self.reference)) {
             (Some(0), Some(commit)) => Ok(commit),
@@ -69,14 +71,15 @@ impl Repository<'_> {
     ///
     /// # Errors
     /// What git said.
-    pub fn fetch(&self, commit: &str, into: &Path) -> Result<(), RemoteError> {
-        let format = if commit.len() == 64 { "--object-format=sha256" } else { "--object-format=sha1" };
+    pub async fn fetch(&self, commit: &str, into: &Path) -> Result<(), RemoteError> {
+        let init = ["init", "--quiet", "--template=", "--object-format=sha256"];
         for words in [
-            &["init", "--quiet", "--template=", format][..],
+            // Older ones know no format but the usual one.
+            if commit.len() == 64 { &init[..] } else { &init[..3] },
             &["fetch", "--quiet", "--depth=1", "--no-tags", "--no-recurse-submodules", "--", self.url, commit],
             &["checkout", "--quiet", "--force", "--detach", commit],
         ] {
-            let output = self.run(Some(into), words)?;
+            let output = self.run(Some(into), words).await?;
             if !output.status.success() {
                 return Err(self.failed(&output));
             }
@@ -86,7 +89,7 @@ impl Repository<'_> {
             .map_err(|error| RemoteError::new(format!("can't remove {}: {error}", into.join(".git").display())))
     }
 
-    fn run(&self, folder: Option<&Path>, words: &[&str]) -> Result<Output, RemoteError> {
+    async fn run(&self, folder: Option<&Path>, words: &[&str]) -> Result<Output, RemoteError> {
         let mut command = Command::new("git");
         ELSEWHERE.iter().for_each(|name| {
             command.env_remove(name);
@@ -101,7 +104,9 @@ impl Repository<'_> {
             command.arg("-C").arg(folder);
         }
         command.args(SETTINGS.iter().flat_map(|setting| ["-c", setting])).args(words);
-        command.output().map_err(|error| match error.kind() {
+        // Whoever does not wait for it any more leaves nothing behind.
+        command.kill_on_drop(true);
+        command.output().await.map_err(|error| match error.kind() {
             std::io::ErrorKind::NotFound => RemoteError::with_help(
                 "there is no program `git` on PATH",
                 "install git, or fetch the files yourself and name them",

@@ -7,6 +7,7 @@ mod oci;
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 
+use super::super::super::signals::Interrupts;
 use crate::compose::remote::{Fetched, RemoteError, Remotes, Source};
 use crate::lock::Revision;
 
@@ -34,11 +35,17 @@ pub struct Fetcher {
     reach: Cell<Reach>,
     pins: RefCell<Held>,
     resolved: RefCell<BTreeMap<Source, String>>,
+    interrupted: Cell<bool>,
 }
 
 impl Default for Fetcher {
     fn default() -> Self {
-        Self { reach: Cell::default(), pins: RefCell::new(Box::new(|| Ok(Pins::new()))), resolved: RefCell::default() }
+        Self {
+            reach: Cell::default(),
+            pins: RefCell::new(Box::new(|| Ok(Pins::new()))),
+            resolved: RefCell::default(),
+            interrupted: Cell::default(),
+        }
     }
 }
 
@@ -57,12 +64,45 @@ impl Fetcher {
         if let Some(revision) = self.resolved.borrow().get(source) {
             return Ok(revision.clone());
         }
-        let revision = match source {
-            Source::Git { url, reference } => Repository { source, url, reference }.resolve(),
-            Source::Oci { reference } => oci::resolve(reference),
-        }?;
+        let revision = self.wait(|| async {
+            match source {
+                Source::Git { url, reference } => Repository { source, url, reference }.resolve().await,
+                Source::Oci { reference } => oci::resolve(reference).await,
+            }
+        })?;
         self.resolved.borrow_mut().insert(source.clone(), revision.clone());
         Ok(revision)
+    }
+
+    /// Whether Ctrl-C came while somebody was asked.
+    pub fn was_interrupted(&self) -> bool {
+        self.interrupted.get()
+    }
+
+    /// Files are loaded where nothing waits for anything else: what waits for servers gets a thread of its own, and ends with
+    /// Ctrl-C.
+    fn wait<T: Send, F: Future<Output = Result<T, RemoteError>>>(
+        &self,
+        work: impl FnOnce() -> F + Send,
+    ) -> Result<T, RemoteError> {
+        let run = || {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+            let runtime = runtime.map_err(|error| RemoteError::new(format!("can't wait for servers: {error}")))?;
+            runtime.block_on(async {
+                let interrupts = Interrupts::new();
+                let mut interrupts = interrupts.map_err(|error| RemoteError::new(error.to_string()))?;
+                tokio::select! {
+                    done = work() => done.map(Some),
+                    () = interrupts.next() => Ok(None),
+                }
+            })
+        };
+        let failed = || Err(RemoteError::new("what asks servers has failed"));
+        let done = std::thread::scope(|scope| scope.spawn(run).join().unwrap_or_else(|_| failed()))?;
+        done.ok_or_else(|| {
+            self.interrupted.set(true);
+            RemoteError::new("interrupted")
+        })
     }
 
     /// What a source is to be.
@@ -89,9 +129,15 @@ impl Remotes for Fetcher {
         if self.reach.get() == Reach::Cache {
             return Err(not_here(&revision));
         }
-        let folder = cache.take(source, &revision, |folder| match source {
-            Source::Git { url, reference } => Repository { source, url, reference }.fetch(&revision, folder),
-            Source::Oci { reference } => oci::fetch(reference, &revision, folder),
+        let folder = cache.take(source, &revision, |folder| {
+            self.wait(|| async {
+                match source {
+                    Source::Git { url, reference } => {
+                        Repository { source, url, reference }.fetch(&revision, folder).await
+                    }
+                    Source::Oci { reference } => oci::fetch(reference, &revision, folder).await,
+                }
+            })
         })?;
         Ok(Fetched { folder, revision, new: true })
     }

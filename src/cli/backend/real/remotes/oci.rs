@@ -26,12 +26,12 @@ const MAIN: &str = "compose.yaml";
 ///
 /// # Errors
 /// What the registry said.
-pub fn resolve(name: &str) -> Result<String, RemoteError> {
+pub async fn resolve(name: &str) -> Result<String, RemoteError> {
     let reference = parse(name)?;
     match &reference.digest {
         // It means the same for ever: there is nothing to ask.
         Some(digest) => Ok(digest.to_string()),
-        None => wait(|client| async move { Ok(client.digest_of(&reference).await?.to_string()) }),
+        None => Ok(client()?.digest_of(&reference).await.map_err(|error| told(&error))?.to_string()),
     }
 }
 
@@ -39,9 +39,9 @@ pub fn resolve(name: &str) -> Result<String, RemoteError> {
 ///
 /// # Errors
 /// What the registry said, and what is wrong with the artifact.
-pub fn fetch(name: &str, revision: &str, into: &Path) -> Result<(), RemoteError> {
+pub async fn fetch(name: &str, revision: &str, into: &Path) -> Result<(), RemoteError> {
     let reference = Reference { digest: Some(Digest::new(revision)), ..parse(name)? };
-    let parts = wait(|client| async move { client.artifact(&reference, &KIND).await })?;
+    let parts = client()?.artifact(&reference, &KIND).await.map_err(|error| told(&error))?;
     for (name, bytes) in files(parts)? {
         let path = into.join(name);
         std::fs::write(&path, bytes).map_err(|e| RemoteError::new(format!("can't write {}: {e}", path.display())))?;
@@ -57,18 +57,8 @@ fn told(error: &ImageError) -> RemoteError {
     RemoteError::new(error.to_string())
 }
 
-/// Files are loaded where nothing waits for anything else; the registry's client gets a thread of its own.
-fn wait<T: Send, F: Future<Output = Result<T, ImageError>>>(
-    work: impl FnOnce(Client) -> F + Send,
-) -> Result<T, RemoteError> {
-    let failed = || RemoteError::new("the registry's client has failed");
-    let run = || {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-        let runtime = runtime.map_err(|error| RemoteError::new(format!("can't talk to registries: {error}")))?;
-        let client = Client::new(Settings::from_env()).map_err(|error| told(&error))?;
-        runtime.block_on(work(client)).map_err(|error| told(&error))
-    };
-    std::thread::scope(|scope| scope.spawn(run).join().unwrap_or_else(|_| Err(failed())))
+fn client() -> Result<Client, RemoteError> {
+    Client::new(Settings::from_env()).map_err(|error| told(&error))
 }
 
 /// The files of an artifact by name. Its annotations name them, and are never more than a name (CVE-2025-62725).
