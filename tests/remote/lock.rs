@@ -40,7 +40,10 @@ fn a_branch_stays_what_it_was_locked_as_until_the_lock_is_updated() {
     windlass(&["up", "-d", "--locked"]).code(1).says(&moved).says("`windlass lock --update`");
     windlass(&["lock"]).ok().says("up to date");
     windlass(&["config"]).ok().says("WHAT: one");
-    windlass(&["plan", "--detailed-exitcode"]).code(0).says("nothing to do");
+    windlass(&["plan", "--detailed-exitcode"])
+        .code(0)
+        .says("nothing to do")
+        .says(&format!("{moved}; `windlass lock --update`"));
     windlass(&["plan", "--detailed-exitcode", "--no-lock"]).code(2);
     windlass(&["up", "-d"]).ok();
     assert_eq!(runs(&forge.world, &folder), "one");

@@ -194,7 +194,7 @@ pub trait Backend {
     /// made of it; the references that the file has.
     fn hold_lock(&self, how: LockUse) -> impl Future<Output = Result<BTreeSet<String>, CliError>>;
 
-    /// The locked references of these services (none named: all) that mean something else in their registries by now,
+    /// The locked references of these services (none named: all), and the locked remote files, that mean something else by now,
     /// for people; of the project loaded last. Says so where nobody could be asked.
     fn moved_upstream(&self, services: &[ServiceName]) -> impl Future<Output = Result<Vec<String>, CliError>>;
 

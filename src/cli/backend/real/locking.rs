@@ -200,24 +200,21 @@ impl Real {
             let (moved, errors) = lock::moved(&lock, wanted.keys(), &client()?).await;
             unanswered = lock::lines(&errors);
             drift.extend(moved);
-            self.remotes_moved(&lock, &loaded, &mut drift, &mut unanswered);
+            let (moved, errors) = self.remotes_moved(&lock, &loaded).await;
+            drift.extend(moved);
+            unanswered.extend(errors);
         }
         drift.extend(lock::inputs_drift(&lock, &inputs));
         Ok(LockCheck { path, drift, unanswered })
     }
 
-    /// What lies elsewhere and stands for other content than was locked.
-    fn remotes_moved(
-        &self,
-        lock: &Lock,
-        loaded: &compose::Loaded,
-        drift: &mut Vec<lock::Drift>,
-        unanswered: &mut Vec<String>,
-    ) {
+    /// What lies elsewhere and stands for other content than was locked, and who could not be asked.
+    async fn remotes_moved(&self, lock: &Lock, loaded: &compose::Loaded) -> (Vec<lock::Drift>, Vec<String>) {
+        let (mut drift, mut unanswered) = (Vec::new(), Vec::new());
         for source in loaded.checkouts.revisions().keys() {
             let name = source.to_string();
             let Some(old) = lock.remotes.get(&name) else { continue };
-            match self.remotes.now(source) {
+            match self.remotes.now(source).await {
                 Ok(new) if new == old.as_str() => {}
                 Ok(new) => {
                     let moved = lock::Move::Changed { old: old.to_string(), new };
@@ -226,6 +223,7 @@ impl Real {
                 Err(error) => unanswered.push(format!("remote {name}: {error}")),
             }
         }
+        (drift, unanswered)
     }
 
     /// Writes the lock file anew, if anything differs.
@@ -267,17 +265,38 @@ impl Real {
         Ok(Relocked { path: PathBuf::from(self.shown(&path)), old, new, notes })
     }
 
-    /// What has moved in its registry since it was locked.
-    pub(super) async fn tags_moved(&self, services: &[ServiceName]) -> Result<Vec<String>, CliError> {
+    /// What has moved in its registry, or its repository, since it was locked.
+    pub(super) async fn moved_since(&self, services: &[ServiceName]) -> Result<Vec<String>, CliError> {
         let Some(lock) = self.read_lock()? else { return Ok(Vec::new()) };
         let Some(loaded) = self.loaded.borrow().clone() else { return Ok(Vec::new()) };
-        let wanted = lock::wanted(&loaded.project);
+        let images = self.tags_moved(&lock, &loaded.project, services);
+        let remotes = tokio::time::timeout(PATIENCE, self.remotes_moved(&lock, &loaded));
+        let (told, remotes) = tokio::join!(images, remotes);
+        let mut told = told?;
+        match remotes {
+            Ok((moved, errors)) => {
+                let update = self.command("lock --update");
+                told.extend(moved.iter().map(|drift| format!("{drift}; `{update}` takes it")));
+                told.extend(errors.into_iter().map(|line| format!("can't tell whether it has moved: {line}")));
+            }
+            Err(_) => told.push("can't tell whether remote files have moved: nobody answered within 3 s".to_owned()),
+        }
+        Ok(told)
+    }
+
+    async fn tags_moved(
+        &self,
+        lock: &Lock,
+        project: &Project,
+        services: &[ServiceName],
+    ) -> Result<Vec<String>, CliError> {
+        let wanted = lock::wanted(project);
         let named = |users: &BTreeSet<ServiceName>| services.is_empty() || services.iter().any(|s| users.contains(s));
         let references: Vec<&String> =
             wanted.iter().filter(|(_, one)| named(&one.users)).map(|(name, _)| name).collect();
         let pace = Pace { attempts: 1, ..Pace::default() };
         let client = Client::with_pace(Settings::from_env(), pace).map_err(|e| failed(&e))?;
-        let Ok((moved, errors)) = tokio::time::timeout(PATIENCE, lock::moved(&lock, references, &client)).await else {
+        let Ok((moved, errors)) = tokio::time::timeout(PATIENCE, lock::moved(lock, references, &client)).await else {
             return Ok(vec!["can't tell whether tags have moved: the registries did not answer within 3 s".to_owned()]);
         };
         let told = moved.iter().map(|drift| {

@@ -264,7 +264,7 @@ impl Backend for Real {
     }
 
     async fn moved_upstream(&self, services: &[ServiceName]) -> Result<Vec<String>, CliError> {
-        self.tags_moved(services).await
+        self.moved_since(services).await
     }
 
     fn images(&self) -> Result<Vec<StoredImage>, CliError> {

@@ -60,18 +60,20 @@ impl Fetcher {
     ///
     /// # Errors
     /// What git or the registry said.
-    pub fn now(&self, source: &Source) -> Result<String, RemoteError> {
-        if let Some(revision) = self.resolved.borrow().get(source) {
-            return Ok(revision.clone());
+    pub async fn now(&self, source: &Source) -> Result<String, RemoteError> {
+        match self.resolved(source) {
+            Some(revision) => Ok(revision),
+            None => Ok(self.keep(source, ask(source).await?)),
         }
-        let revision = self.wait(|| async {
-            match source {
-                Source::Git { url, reference } => Repository { source, url, reference }.resolve().await,
-                Source::Oci { reference } => oci::resolve(reference).await,
-            }
-        })?;
+    }
+
+    fn resolved(&self, source: &Source) -> Option<String> {
+        self.resolved.borrow().get(source).cloned()
+    }
+
+    fn keep(&self, source: &Source, revision: String) -> String {
         self.resolved.borrow_mut().insert(source.clone(), revision.clone());
-        Ok(revision)
+        revision
     }
 
     /// Whether Ctrl-C came while somebody was asked.
@@ -111,7 +113,10 @@ impl Fetcher {
         match (pins.get(&source.to_string()), self.reach.get()) {
             (Some(pin), _) => Ok(pin.as_str().to_owned()),
             (None, Reach::Cache) => cache.last(source).ok_or_else(|| not_here("it")),
-            (None, Reach::Servers) => self.now(source),
+            (None, Reach::Servers) => match self.resolved(source) {
+                Some(revision) => Ok(revision),
+                None => Ok(self.keep(source, self.wait(|| ask(source))?)),
+            },
         }
     }
 }
@@ -140,6 +145,13 @@ impl Remotes for Fetcher {
             })
         })?;
         Ok(Fetched { folder, revision, new: true })
+    }
+}
+
+async fn ask(source: &Source) -> Result<String, RemoteError> {
+    match source {
+        Source::Git { url, reference } => Repository { source, url, reference }.resolve().await,
+        Source::Oci { reference } => oci::resolve(reference).await,
     }
 }
 
