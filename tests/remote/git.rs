@@ -243,6 +243,8 @@ fn what_fails_says_what_git_said_and_shows_no_password() {
     let told = |address: &str| forge.config(&forge.project(&format!("include:\n  - '{address}'\n"))).code(1);
     told(&format!("{GIT}/app.git")).says("has no compose.yaml").says("compose.yaml:2:5");
     told(&format!("{GIT}/app.git#:deploy")).says("app.git#:deploy` has no compose.yaml");
+    told(&format!("{GIT}/app.git#:deploy/none.yaml"))
+        .says("there is no `git://127.0.0.1:9418/app.git#:deploy/none.yaml`");
     told(&format!("{GIT}/app.git#nothing"))
         .says("no branch and no tag `nothing`")
         .says("compose.yaml:2:5")
@@ -316,7 +318,8 @@ fn ctrl_c_ends_what_asks_a_silent_server_and_leaves_nothing() {
     let world = World::new();
     let silent = TcpListener::bind("127.0.0.1:9418").unwrap();
     silent.set_nonblocking(true).unwrap();
-    let folder = world.project("shop", &[("compose.yaml", &format!("include: ['{GIT}/app.git']\n"))]);
+    let folder =
+        world.project("shop", &[("compose.yaml", &format!("include: ['{GIT}/app.git', '{GIT}/other.git']\n"))]);
     for verb in [&["config"][..], &["up", "-d"]] {
         let child = world.command(WINDLASS, &folder).args(verb).stderr(Stdio::piped()).spawn().unwrap();
         let mut asked = None;

@@ -52,11 +52,7 @@ impl Checkouts {
         };
         match file.filter(|file| disk::is_file(file)) {
             Some(file) => Ok((file, new)),
-            None => {
-                let shown = if path.is_empty() { source.to_string() } else { source.label(&path) };
-                let text = format!("`{shown}` has no {}", FILES.join(", "));
-                Err(wrong(text).help("name the folder or the file in it: `ADDRESS#REF:FOLDER`"))
-            }
+            None => Err(lacks(&source, &path, folder.join(&path).is_dir())),
         }
     }
 
@@ -129,6 +125,13 @@ impl Checkouts {
 fn escapes(text: String) -> Diagnostic {
     Diagnostic::new(Code::RemoteEscape, text)
         .help("a remote file may name files of its own repository or artifact, and addresses")
+}
+
+fn lacks(source: &Source, path: &str, is_folder: bool) -> Diagnostic {
+    let shown = if path.is_empty() { source.to_string() } else { source.label(path) };
+    let names = FILES.join(", ");
+    let text = if is_folder { format!("`{shown}` has no {names}") } else { format!("there is no `{shown}`") };
+    Diagnostic::new(Code::RemoteFile, text).help("name the folder or the file in it: `ADDRESS#REF:FOLDER`")
 }
 
 /// As docker compose: on, unless a variable says otherwise.

@@ -87,6 +87,9 @@ impl Fetcher {
         &self,
         work: impl FnOnce() -> F + Send,
     ) -> Result<T, RemoteError> {
+        if self.was_interrupted() {
+            return Err(RemoteError::new("interrupted"));
+        }
         let run = || {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
             let runtime = runtime.map_err(|error| RemoteError::new(format!("can't wait for servers: {error}")))?;
