@@ -56,6 +56,10 @@ fn a_branch_stays_what_it_was_locked_as_until_the_lock_is_updated() {
     windlass(&["lock", "--update"]).ok().says(&format!("~ remote {address} {one} → {two}"));
     windlass(&["up", "-d", "--locked"]).ok();
     assert_eq!(runs(&forge.world, &folder), "two");
+    // One that the lock lacks is asked for as ever, and told.
+    fs::write(folder.join("windlass.lock"), "schema = 1\nwindlass = \"0\"\n").unwrap();
+    windlass(&["up", "-d"]).ok().says(&format!("{address}; `windlass lock` adds what is missing"));
+    windlass(&["up", "-d", "--locked"]).code(1).says(&format!("remote {address} is not in the lock file"));
     windlass(&["down"]).ok();
     forge.world.assert_clean();
 }

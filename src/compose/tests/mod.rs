@@ -6,6 +6,7 @@ mod grammar;
 mod merging;
 mod output;
 mod project;
+mod remote;
 mod syntax;
 mod wrong;
 
