@@ -146,6 +146,31 @@ fn cve_2019_14271_and_2026_41567_cp_loads_and_runs_nothing_of_the_container() {
 }
 
 #[test]
+fn a_command_in_a_container_gets_no_descriptor_of_its_caller() {
+    let world = World::new();
+    load(&world);
+    let folder = project(&world, "own", "services:\n  web: {image: test, stop_signal: SIGKILL}\n");
+    world.windlass(&folder, &["up", "-d"]).ok();
+    fs::write(folder.join("in"), "as it was\n").unwrap();
+    fs::write(folder.join("out"), "before\n").unwrap();
+    // By /proc/self/fd a program opens the file behind a descriptor anew, for whatever it likes.
+    let script = "read line; echo $line; readlink /proc/self/fd/0; readlink /proc/self/fd/1; readlink /proc/self/fd/2 >&2; \
+                  echo overwritten >/proc/self/fd/0; cat /proc/self/fd/0/.. >&2";
+    let out = fs::OpenOptions::new().append(true).open(folder.join("out")).unwrap();
+    let command = &mut world.command(WINDLASS, &folder);
+    let command = command.args(["exec", "-T", "web", "sh", "-c", script]);
+    let ended = command.stdin(fs::File::open(folder.join("in")).unwrap()).stdout(out).output().unwrap();
+    assert_eq!(fs::read_to_string(folder.join("in")).unwrap(), "as it was\n");
+    let told = fs::read_to_string(folder.join("out")).unwrap();
+    let error = String::from_utf8_lossy(&ended.stderr);
+    assert!(told.starts_with("before\nas it was\n"), "its streams are ours all the same: {told}{error}");
+    let pipes = told.lines().filter(|line| line.starts_with("pipe:[")).count();
+    assert_eq!((pipes, error.starts_with("pipe:[")), (2, true), "{told}{error}");
+    world.windlass(&folder, &["down", "-t", "0"]).ok();
+    world.assert_clean();
+}
+
+#[test]
 fn cve_2026_42306_a_volume_that_is_swapped_while_it_is_copied_into_leads_nowhere_outside() {
     let world = World::new();
     load(&world);

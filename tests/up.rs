@@ -12,6 +12,8 @@ mod support;
 mod following;
 #[path = "up/refused.rs"]
 mod refused;
+#[path = "up/scope.rs"]
+mod scope;
 #[path = "up/stopped.rs"]
 mod stopped;
 

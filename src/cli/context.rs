@@ -1,7 +1,9 @@
 //! What every verb gets.
 
+use std::collections::BTreeSet;
+
 use crate::compose::model::Project;
-use crate::name::ProjectName;
+use crate::name::{ProjectName, ServiceName};
 
 use super::backend::{Backend, Loaded, LockUse};
 use super::error::CliError;
@@ -50,6 +52,14 @@ impl<B: Backend> Context<'_, B> {
             self.output.warn(warning)?;
         }
         Ok(named.name)
+    }
+
+    /// The services that the files at hand declare; `None`: whatever the project has.
+    ///
+    /// # Errors
+    /// As [`Context::project`].
+    pub fn declared(&self) -> Result<Option<BTreeSet<ServiceName>>, CliError> {
+        Ok(self.backend.project_name(&self.settings.project)?.services)
     }
 
     /// A progress display as the flags ask for.

@@ -20,6 +20,19 @@ pub struct Found {
     pub observed: Observed,
     /// What was applied.
     pub applied: Option<Desired>,
+    /// The services of the files at hand; `None`: whatever there is.
+    pub scope: Option<BTreeSet<ServiceName>>,
+}
+
+/// The services that a verb changes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Targets {
+    /// All that there is.
+    All,
+    /// These.
+    Some(BTreeSet<ServiceName>),
+    /// The files at hand declare none that is there.
+    None,
 }
 
 impl Found {
@@ -31,7 +44,7 @@ impl Found {
         let project = cx.project()?;
         let observed = cx.backend.observe(&project)?;
         let applied = cx.backend.applied(&project)?;
-        Ok(Self { project, observed, applied })
+        Ok(Self { project, observed, applied, scope: cx.declared()? })
     }
 
     /// One replica of a service that runs: that with the number `index`, or the first. The other services are not looked at.
@@ -45,7 +58,7 @@ impl Found {
     ) -> Result<ObservedContainer, CliError> {
         let project = cx.project()?;
         let observed = cx.backend.observe_service(&project, &ServiceName::from(service))?;
-        let found = Self { project, observed, applied: None };
+        let found = Self { project, observed, applied: None, scope: None };
         if !found.observed.containers.is_empty() {
             return found.running(service, index).cloned();
         }
@@ -68,16 +81,63 @@ impl Found {
             .collect()
     }
 
-    /// The services that the files declare.
+    /// The services that a verb changes where these are named on its command line. Where none is, those of the files at hand,
+    /// as with docker compose: what was brought up with other files, or by a profile that is not active, is left alone.
+    ///
+    /// # Errors
+    /// A name that no service has.
+    pub fn targets(&self, names: &[String]) -> Result<Targets, CliError> {
+        let named = self.services(names)?;
+        let known = self.existing();
+        let wanted = match &self.scope {
+            _ if !named.is_empty() => &named,
+            Some(scope) if !known.is_subset(scope) => scope,
+            _ => return Ok(Targets::All),
+        };
+        let there: BTreeSet<ServiceName> = wanted.intersection(&known).cloned().collect();
+        Ok(if there.is_empty() { Targets::None } else { Targets::Some(there) })
+    }
+
+    /// All services by their names.
+    pub fn everything(&self) -> Targets {
+        Targets::Some(self.existing())
+    }
+
+    /// Says which containers a verb leaves alone because the files at hand do not declare them.
+    pub fn left_alone(&self, targets: &Targets) -> Option<String> {
+        let left: BTreeSet<&str> = (self.observed.containers.values())
+            .filter(|container| !targets.has(&container.spec.service))
+            .map(|container| container.spec.name.as_str())
+            .collect();
+        let names = left.into_iter().collect::<Vec<_>>().join(", ");
+        (!names.is_empty()).then(|| {
+            format!(
+                "{names} stays: the files at hand do not declare it, or its profile is not active; `--remove-orphans` removes it too"
+            )
+        })
+    }
+
+    /// Says that the files at hand declare nothing that is there.
+    pub fn nothing(&self) -> String {
+        let known: Vec<String> = self.existing().iter().map(|service| format!("`{service}`")).collect();
+        format!("nothing of these services is there; project `{}` has {}", self.project, known.join(", "))
+    }
+
+    /// The services that were applied.
     pub fn declared(&self) -> BTreeSet<ServiceName> {
         self.applied.iter().flat_map(|desired| desired.services.iter().cloned()).collect()
     }
 
-    fn known(&self) -> BTreeSet<ServiceName> {
+    /// The services that were applied, and those that have a container.
+    fn existing(&self) -> BTreeSet<ServiceName> {
         self.declared()
             .into_iter()
             .chain(self.observed.containers.values().map(|container| container.spec.service.clone()))
             .collect()
+    }
+
+    fn known(&self) -> BTreeSet<ServiceName> {
+        self.existing().into_iter().chain(self.scope.iter().flatten().cloned()).collect()
     }
 
     /// Containers of some services (none named: of all), by name; one-offs only where `oneoffs` says so.
@@ -86,14 +146,22 @@ impl Found {
     /// A name that no service has.
     pub fn containers(&self, names: &[String], oneoffs: bool) -> Result<Vec<&ObservedContainer>, CliError> {
         let services = self.services(names)?;
-        let wanted = |container: &&ObservedContainer| {
-            (oneoffs || !container.spec.oneoff) && (services.is_empty() || services.contains(&container.spec.service))
-        };
+        Ok(self.containers_of(|service| services.is_empty() || services.contains(service), oneoffs))
+    }
+
+    /// Containers that a verb changes, by name.
+    pub fn targeted(&self, targets: &Targets, oneoffs: bool) -> Vec<&ObservedContainer> {
+        self.containers_of(|service| targets.has(service), oneoffs)
+    }
+
+    fn containers_of(&self, chosen: impl Fn(&ServiceName) -> bool, oneoffs: bool) -> Vec<&ObservedContainer> {
+        let wanted =
+            |container: &&ObservedContainer| (oneoffs || !container.spec.oneoff) && chosen(&container.spec.service);
         let mut containers: Vec<_> = self.observed.containers.values().filter(wanted).collect();
         containers.sort_by(|a, b| {
             (&a.spec.service, a.spec.number, &a.spec.name).cmp(&(&b.spec.service, b.spec.number, &b.spec.name))
         });
-        Ok(containers)
+        containers
     }
 
     /// One replica of a service: that with the number `index`, or the first.
@@ -190,6 +258,26 @@ impl Found {
                 format!("Restarting ({}) {} ago", exit.code, since(&exit.at))
             }
             State::Exited(exit) => format!("Exited ({}) {} ago", exit.code, since(&exit.at)),
+        }
+    }
+}
+
+impl Targets {
+    /// Whether a service is among them.
+    pub fn has(&self, service: &ServiceName) -> bool {
+        match self {
+            Self::All => true,
+            Self::Some(services) => services.contains(service),
+            Self::None => false,
+        }
+    }
+
+    /// The services as an edit names them, where none means all; `None`: there is nothing to change.
+    pub fn services(self) -> Option<BTreeSet<ServiceName>> {
+        match self {
+            Self::All => Some(BTreeSet::new()),
+            Self::Some(services) => Some(services),
+            Self::None => None,
         }
     }
 }

@@ -69,8 +69,9 @@ pub enum Edit {
         timeout: Option<Duration>,
         /// Volumes too: anonymous ones, and named ones that are not external and that nobody else of the project uses.
         volumes: bool,
-        /// With `volumes`: volumes that the file declares, known here or not.
-        declared: BTreeSet<VolumeName>,
+        /// With `volumes`: the volumes that the files declare, known here or not: no other named one goes, where services are
+        /// named because the files declare no others. `None`: whatever the services use.
+        declared: Option<BTreeSet<VolumeName>>,
         /// Containers of services that the file does not have, too.
         remove_orphans: bool,
     },
@@ -157,8 +158,10 @@ pub fn edit(desired: &Desired, edit: &Edit, now: &Stamp) -> Result<Desired, Edit
         Edit::Unpause { services } => unpause(&mut next, services)?,
         Edit::Remove { services, only, volumes } => remove(&mut next, services, only.as_ref(), *volumes),
         Edit::Down { services, volumes, declared, remove_orphans, .. } => {
-            down(&mut next, services, *volumes, declared);
+            down(&mut next, services, *volumes, declared.as_ref());
             next.remove_orphans = *remove_orphans;
+            // What is there of them without being desired goes too.
+            next.services.extend(services.iter().cloned());
         }
     }
     drop_preparations(&mut next);
@@ -188,6 +191,10 @@ fn drop_preparations(desired: &mut Desired) {
 
 /// Every service that is named must be declared, or have a container.
 fn known(desired: &Desired, edit: &Edit) -> Result<(), EditError> {
+    if matches!(edit, Edit::Stop { .. } | Edit::Down { .. }) {
+        // Of what only exists, by other files, nothing is desired.
+        return Ok(());
+    }
     let mut known: BTreeSet<&ServiceName> = desired.services.iter().collect();
     known.extend(desired.containers.values().map(|container| &container.spec.service));
     let Some(service) = edit.services().iter().find(|service| !known.contains(service)) else { return Ok(()) };
@@ -366,12 +373,20 @@ fn remove(
     forget(desired, anonymous.collect(), volumes);
 }
 
-fn down(desired: &mut Desired, services: &BTreeSet<ServiceName>, volumes: bool, declared: &BTreeSet<VolumeName>) {
+fn down(
+    desired: &mut Desired,
+    services: &BTreeSet<ServiceName>,
+    volumes: bool,
+    declared: Option<&BTreeSet<VolumeName>>,
+) {
     let mut used = take_out(desired, |_, container| services.is_empty() || services.contains(&container.spec.service));
     if services.is_empty() {
         used.extend(desired.volumes.keys().cloned());
-        used.extend(declared.iter().cloned());
+    } else if let Some(declared) = declared {
+        let anonymous = |name: &VolumeName| desired.volumes.get(name).is_some_and(|volume| volume.anonymous);
+        used.retain(|name| declared.contains(name) || anonymous(name));
     }
+    used.extend(declared.into_iter().flatten().cloned());
     desired.providers.retain(|name, _| !services.is_empty() && !services.contains(name));
     forget(desired, used, volumes);
     let needed: BTreeSet<_> =

@@ -286,6 +286,9 @@ pub struct Loaded {
 pub struct Named {
     /// The name.
     pub name: ProjectName,
+    /// The services that its files declare and whose profile is active; `None`: it is known by `-p` alone, or its files can't be
+    /// loaded.
+    pub services: Option<BTreeSet<ServiceName>>,
     /// What there is to warn of.
     pub warning: Option<String>,
 }

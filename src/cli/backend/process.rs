@@ -120,10 +120,10 @@ pub struct ExecWish {
 /// What the standard streams of an `exec` are.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Stdio {
-    /// Ours.
+    /// Pipes, whose other ends come back in the session.
     #[default]
-    Inherit,
-    /// Ours but for standard input, which is empty.
+    Piped,
+    /// The same but for standard input, which is empty.
     NoInput,
     /// A new terminal, whose other end comes back in the session.
     Terminal,
@@ -133,9 +133,9 @@ pub enum Stdio {
 
 /// A connection to a process in a container.
 pub struct Session {
-    /// What is written here is its input; `None`: it has none, or has ours.
+    /// What is written here is its input; `None`: it has none.
     pub input: Option<OwnedFd>,
-    /// What it prints; of a terminal, both streams. `None`: it has ours.
+    /// What it prints; of a terminal, both streams. `None`: nobody hears it.
     pub output: Option<OwnedFd>,
     /// What it prints on standard error, where that is apart.
     pub error: Option<OwnedFd>,

@@ -1,7 +1,7 @@
 //! What all verbs that change something have in common: show the plan with `--dry-run`, else apply it and tell how it
 //! went.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use crate::compose::model::Project;
@@ -12,7 +12,7 @@ use super::super::backend::{Backend, Change, Edit, LockUse, Outcome, Planned, Un
 use super::super::context::Context;
 use super::super::error::{CliError, ExitStatus};
 use super::super::output::Tone;
-use super::super::select::no_service;
+use super::super::select::{Found, no_service};
 
 /// Applies a change and shows its progress; with `--dry-run`, prints its plan instead.
 ///
@@ -117,6 +117,26 @@ pub fn services(project: &Project, names: &[String]) -> Result<Vec<ServiceName>,
         None => Err(no_service(name, project.services.keys())),
     };
     names.iter().map(known).collect()
+}
+
+/// Applies an edit to the services that a verb changes: those `names`, or those of the files at hand.
+///
+/// # Errors
+/// A name that no service has; as [`apply`].
+pub async fn edit_services<B: Backend>(
+    cx: &Context<'_, B>,
+    names: &[String],
+    title: &str,
+    make: impl FnOnce(BTreeSet<ServiceName>) -> Edit,
+) -> Result<ExitStatus, CliError> {
+    let found = Found::look(cx)?;
+    match found.targets(names)?.services() {
+        Some(services) => edit(cx, &found.project, title, make(services)).await,
+        None => {
+            cx.output.warn(&found.nothing())?;
+            Ok(ExitStatus::DONE)
+        }
+    }
 }
 
 /// Applies an edit of what was last applied.

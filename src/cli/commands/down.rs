@@ -10,7 +10,7 @@ use super::super::backend::{Backend, Edit, LockUse};
 use super::super::context::Context;
 use super::super::error::{CliError, ExitStatus};
 use super::super::progress::{Kind, Phase, Report};
-use super::super::select::Found;
+use super::super::select::{Found, Targets};
 use super::change;
 
 /// Flags of `down`.
@@ -47,12 +47,25 @@ pub enum Rmi {
 /// A service that is not there; something that can't be removed.
 pub async fn run<B: Backend>(cx: &Context<'_, B>, args: &Down) -> Result<ExitStatus, CliError> {
     let found = Found::look(cx)?;
-    let images = images(&found, args)?;
+    let targets = found.targets(&args.services)?;
+    // Who asks for orphans too leaves nothing, but keeps the volumes that other files declare.
+    let targets = match targets {
+        Targets::Some(_) | Targets::None if args.remove_orphans && args.services.is_empty() => found.everything(),
+        targets => targets,
+    };
+    if let Some(text) = found.left_alone(&targets).filter(|_| args.services.is_empty()) {
+        cx.output.warn(&text)?;
+    }
+    let images = images(&found, args, &targets);
+    let Some(services) = targets.services() else {
+        cx.output.warn(&found.nothing())?;
+        return Ok(ExitStatus::DONE);
+    };
     let edit = Edit::Down {
-        services: found.services(&args.services)?,
+        services,
         timeout: change::seconds(args.timeout),
         volumes: args.volumes,
-        declared: if args.volumes { declared(cx)? } else { BTreeSet::new() },
+        declared: if args.volumes && args.services.is_empty() { Some(declared(cx)?) } else { None },
         remove_orphans: args.remove_orphans,
     };
     let status = change::edit(cx, &found.project, "Removing", edit).await?;
@@ -74,14 +87,14 @@ fn declared<B: Backend>(cx: &Context<'_, B>) -> Result<BTreeSet<VolumeName>, Cli
     Ok(ours.map(|volume| VolumeName::from(volume.name.as_str())).collect())
 }
 
-fn images(found: &Found, args: &Down) -> Result<BTreeSet<String>, CliError> {
-    let Some(which) = args.rmi else { return Ok(BTreeSet::new()) };
-    let containers = found.containers(&args.services, false)?;
+fn images(found: &Found, args: &Down, targets: &Targets) -> BTreeSet<String> {
+    let Some(which) = args.rmi else { return BTreeSet::new() };
+    let containers = found.targeted(targets, false);
     let local = |service: &str| format!("{}-{service}", found.project);
     let removed = containers
         .iter()
         .filter(|container| which == Rmi::All || container.spec.image.name == local(container.spec.service.as_str()));
-    Ok(removed.map(|container| container.spec.image.name.clone()).collect())
+    removed.map(|container| container.spec.image.name.clone()).collect()
 }
 
 fn remove_images<B: Backend>(cx: &Context<'_, B>, images: &BTreeSet<String>) -> Result<(), CliError> {

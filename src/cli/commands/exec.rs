@@ -70,7 +70,7 @@ impl Exec {
         } else if wants_terminal(self.no_tty, self.tty) {
             Stdio::Terminal
         } else if self.interactive {
-            Stdio::Inherit
+            Stdio::Piped
         } else {
             Stdio::NoInput
         }

@@ -216,7 +216,7 @@ impl Backend for &Fake {
     }
 
     fn project_name(&self, files: &ProjectFiles) -> Result<Named, CliError> {
-        Ok(Named { name: files.name.as_deref().unwrap_or("shop").into(), warning: None })
+        Ok(Named { name: files.name.as_deref().unwrap_or("shop").into(), services: None, warning: None })
     }
 
     async fn config(&self, _: &ProjectFiles, wish: &ConfigWish) -> Result<ConfigOutput, CliError> {

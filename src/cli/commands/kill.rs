@@ -6,7 +6,7 @@ use super::super::backend::{Backend, Edit};
 use super::super::context::Context;
 use super::super::error::{CliError, ExitStatus};
 use super::super::progress::{Kind, Phase, Report};
-use super::super::select::Found;
+use super::super::select::{Found, Targets};
 use super::super::signals;
 use super::change;
 
@@ -29,14 +29,19 @@ pub struct Kill {
 /// A service that is not there; nothing that runs.
 pub async fn run<B: Backend>(cx: &Context<'_, B>, args: &Kill) -> Result<ExitStatus, CliError> {
     let found = Found::look(cx)?;
+    let targets =
+        if args.remove_orphans && args.services.is_empty() { Targets::All } else { found.targets(&args.services)? };
     if args.signal == libc::SIGKILL {
-        let services = found.services(&args.services)?;
+        let Some(services) = targets.services() else {
+            cx.output.warn(&found.nothing())?;
+            return Ok(ExitStatus::DONE);
+        };
         let services = if services.is_empty() && !args.remove_orphans { found.declared() } else { services };
         return change::edit(cx, &found.project, "Killing", Edit::Kill { services }).await;
     }
     let mut progress = cx.progress();
     progress.begin("Signalling");
-    for container in found.containers(&args.services, false)? {
+    for container in found.targeted(&targets, false) {
         if !container.is_running() || (found.is_orphan(container) && !args.remove_orphans) {
             continue;
         }

@@ -90,6 +90,7 @@ fn look<B: Backend>(
         project: project.clone(),
         observed: cx.backend.observe(project)?,
         applied: cx.backend.applied(project)?,
+        scope: None,
     };
     let mut states = BTreeMap::new();
     for container in found.containers(&[], false)? {

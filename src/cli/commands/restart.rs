@@ -5,7 +5,6 @@ use clap::Args;
 use super::super::backend::{Backend, Edit};
 use super::super::context::Context;
 use super::super::error::{CliError, ExitStatus};
-use super::super::select::Found;
 use super::change;
 
 /// Flags of `restart`.
@@ -26,13 +25,10 @@ pub struct Restart {
 /// # Errors
 /// A service that is not there.
 pub async fn run<B: Backend>(cx: &Context<'_, B>, args: &Restart) -> Result<ExitStatus, CliError> {
-    let found = Found::look(cx)?;
-    let services = found.services(&args.services)?;
-    change::edit(
-        cx,
-        &found.project,
-        "Restarting",
-        Edit::Restart { services, timeout: change::seconds(args.timeout), no_deps: args.no_deps },
-    )
+    change::edit_services(cx, &args.services, "Restarting", |services| Edit::Restart {
+        services,
+        timeout: change::seconds(args.timeout),
+        no_deps: args.no_deps,
+    })
     .await
 }

@@ -40,13 +40,13 @@ pub async fn run<B: Backend>(cx: &Context<'_, B>, args: &Rm) -> Result<ExitStatu
         cx.output.warn("`rm --all` has no effect: one-off containers are always removed too")?;
     }
     let mut found = Found::look(cx)?;
-    if args.stop && !cx.settings.dry_run {
-        let services = found.services(&args.services)?;
+    let targets = found.targets(&args.services)?;
+    if let (true, Some(services)) = (args.stop && !cx.settings.dry_run, targets.clone().services()) {
         change::edit(cx, &found.project, "Stopping", Edit::Stop { services, timeout: None }).await?;
         found = Found::look(cx)?;
     }
     let stopped: Vec<&ObservedContainer> =
-        found.containers(&args.services, true)?.into_iter().filter(|c| args.stop || !c.is_running()).collect();
+        found.targeted(&targets, true).into_iter().filter(|c| args.stop || !c.is_running()).collect();
     if stopped.is_empty() {
         cx.output.note("No stopped containers")?;
         return Ok(ExitStatus::DONE);

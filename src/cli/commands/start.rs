@@ -29,7 +29,10 @@ pub struct Start {
 /// A service that is not there; a container that does not start.
 pub async fn run<B: Backend>(cx: &Context<'_, B>, args: &Start) -> Result<ExitStatus, CliError> {
     let found = Found::look(cx)?;
-    let edit = Edit::Start { services: found.services(&args.services)? };
+    let Some(services) = found.targets(&args.services)?.services() else {
+        return Err(CliError::with_help(found.nothing(), "`windlass up -d` brings them up"));
+    };
+    let edit = Edit::Start { services };
     let until = if args.wait { Until::Healthy } else { Until::Done };
     let work = change::apply(cx, &found.project, "Running", Change::Edit(edit), until);
     change::within(args.wait_timeout.map(Duration::from_secs), work).await

@@ -5,7 +5,6 @@ use clap::Args;
 use super::super::backend::{Backend, Edit};
 use super::super::context::Context;
 use super::super::error::{CliError, ExitStatus};
-use super::super::select::Found;
 use super::change;
 
 /// Flags of `stop`.
@@ -23,7 +22,9 @@ pub struct Stop {
 /// # Errors
 /// A service that is not there.
 pub async fn run<B: Backend>(cx: &Context<'_, B>, args: &Stop) -> Result<ExitStatus, CliError> {
-    let found = Found::look(cx)?;
-    let services = found.services(&args.services)?;
-    change::edit(cx, &found.project, "Stopping", Edit::Stop { services, timeout: change::seconds(args.timeout) }).await
+    change::edit_services(cx, &args.services, "Stopping", |services| Edit::Stop {
+        services,
+        timeout: change::seconds(args.timeout),
+    })
+    .await
 }

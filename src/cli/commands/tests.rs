@@ -104,7 +104,7 @@ async fn plain_verbs_become_edits() {
         (&["kill"], r#"Kill { services: {ServiceName("db"), ServiceName("web")} }"#),
         (
             &["down", "-t", "1"],
-            "Down { services: {}, timeout: Some(1s), volumes: false, declared: {}, remove_orphans: false }",
+            "Down { services: {}, timeout: Some(1s), volumes: false, declared: None, remove_orphans: false }",
         ),
         (&["rm", "-f", "-v"], r#"Remove { services: {}, only: Some({ContainerName("shop-web-2")}), volumes: true }"#),
     ] {
@@ -275,12 +275,7 @@ async fn the_first_end_takes_the_others_along_where_asked() {
 async fn commands_end_with_their_own_code() {
     let fake = Fake::shop();
     assert_eq!(run(&fake, &["exec", "-T", "-u", "me", "web", "false"]).await.code(), 42);
-    assert_eq!(
-        *fake.asked.borrow(),
-        [r#"exec 000000000000 ["false"] Some("me") Inherit"#],
-        "{:?}",
-        fake.asked.borrow()
-    );
+    assert_eq!(*fake.asked.borrow(), [r#"exec 000000000000 ["false"] Some("me") Piped"#], "{:?}", fake.asked.borrow());
     let ran = run(&fake, &["exec", "-T", "web", "missing"]).await;
     assert_eq!((ran.code(), ran.err.as_str()), (127, "error: no such program: missing\n"));
     assert_eq!(run(&fake, &["run", "--rm", "-T", "web", "true"]).await.code(), 7);

@@ -5,7 +5,6 @@ use clap::Args;
 use super::super::backend::{Backend, Edit};
 use super::super::context::Context;
 use super::super::error::{CliError, ExitStatus};
-use super::super::select::Found;
 use super::change;
 
 /// Flags of `unpause`.
@@ -20,7 +19,5 @@ pub struct Unpause {
 /// # Errors
 /// A service that is not there.
 pub async fn run<B: Backend>(cx: &Context<'_, B>, args: &Unpause) -> Result<ExitStatus, CliError> {
-    let found = Found::look(cx)?;
-    let services = found.services(&args.services)?;
-    change::edit(cx, &found.project, "Unpausing", Edit::Unpause { services }).await
+    change::edit_services(cx, &args.services, "Unpausing", |services| Edit::Unpause { services }).await
 }

@@ -55,7 +55,7 @@ pub async fn run<B: Backend>(cx: &Context<'_, B>, args: &Wait) -> Result<ExitSta
             services: BTreeSet::new(),
             timeout: None,
             volumes: false,
-            declared: BTreeSet::new(),
+            declared: None,
             remove_orphans: false,
         };
         change::edit(cx, &found.project, "Removing", down).await?;

@@ -188,7 +188,7 @@ fn remove_takes_containers_and_their_anonymous_volumes() {
 }
 
 fn down(services: &[&str], volumes: bool) -> Edit {
-    let declared = ["p_never".into()].into();
+    let declared = services.is_empty().then(|| ["p_never".into()].into());
     Edit::Down { services: set(services), timeout: None, volumes, declared, remove_orphans: true }
 }
 
@@ -208,6 +208,22 @@ fn down_of_some_keeps_what_the_others_use() {
     assert_eq!(next.remove_volumes, BTreeSet::from(["p_data".into()]));
     assert!(next.networks.contains_key("p_default") && next.volumes.contains_key("shared"));
     assert_eq!(next.containers.len(), 3);
+}
+
+#[test]
+fn down_of_the_files_at_hand_takes_the_volumes_that_they_declare_and_what_is_there_of_them() {
+    let only = |declared: &[&str]| Edit::Down {
+        services: set(&["db", "old"]),
+        timeout: None,
+        volumes: true,
+        declared: Some(declared.iter().map(|name| VolumeName::from(*name)).collect()),
+        remove_orphans: false,
+    };
+    let next = edit(&desired(), &only(&["p_other"]), &now()).unwrap();
+    assert_eq!(next.remove_volumes, BTreeSet::from(["p_other".into()]), "p_data is declared by other files");
+    assert!(next.services.contains("old"), "a container of it is nobody's, and goes");
+    let next = edit(&desired(), &only(&["p_data"]), &now()).unwrap();
+    assert_eq!(next.remove_volumes, BTreeSet::from(["p_data".into()]));
 }
 
 #[test]
@@ -244,7 +260,7 @@ fn verb() -> impl Strategy<Value = Edit> {
         4 => Edit::Pause { services },
         5 => Edit::Unpause { services },
         6 => Edit::Remove { services, only: None, volumes: flag },
-        _ => Edit::Down { services, timeout: None, volumes: flag, declared: BTreeSet::new(), remove_orphans: false },
+        _ => Edit::Down { services, timeout: None, volumes: flag, declared: None, remove_orphans: false },
     })
 }
 

@@ -99,13 +99,20 @@ impl Real {
 
     /// The name alone would be another where a file can't be read: it is that of the folder then. So all is loaded.
     pub(super) fn name_of(&self, files: &ProjectFiles) -> Result<Named, CliError> {
-        if let Some(name) = self.named.get() {
-            return Ok(Named { name: name.clone(), warning: None });
+        if let Some(named) = self.named.get() {
+            // What there is to warn of has been told.
+            return Ok(Named { warning: None, ..named.clone() });
         }
         // A name is no reason to ask anybody: what was up was loaded here.
         let options = self.load_options(files, &[], LockUse::Frozen)?;
-        let (name, warning) = match compose::load(&options) {
-            Ok(loaded) => (loaded.project.name, None),
+        let named = match compose::load(&options) {
+            Ok(loaded) => {
+                let project = loaded.project;
+                // As with docker compose: who only names a project means all of it.
+                let by_files = files.name.is_none() || !files.files.is_empty();
+                let services = by_files.then(|| project.services.into_keys().collect());
+                Named { name: project.name, services, warning: None }
+            }
             Err(found) => {
                 let name = compose::project_name(&options).map(ProjectName::from).map_err(diagnostics)?;
                 let warning = match found {
@@ -116,11 +123,10 @@ impl Real {
                     )),
                     found => return Err(diagnostics(found)),
                 };
-                (name, warning)
+                Named { name, services: None, warning }
             }
         };
-        let name = self.named.get_or_init(|| name).clone();
-        Ok(Named { name, warning })
+        Ok(self.named.get_or_init(|| named).clone())
     }
 
     /// How files are loaded from now on.

@@ -62,7 +62,7 @@ pub struct Real {
     /// What was loaded last: later errors point into its files.
     loaded: RefCell<Option<Rc<compose::Loaded>>>,
     /// The project's name, once the files were looked at for it.
-    named: OnceCell<ProjectName>,
+    named: OnceCell<Named>,
     /// What was compiled last, to compile it anew when somebody else was faster.
     wished: RefCell<Option<Rc<(Project, UpWish)>>>,
     /// How that was loaded.

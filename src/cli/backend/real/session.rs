@@ -47,11 +47,11 @@ impl Real {
         // Before the process is there: what asks for the size once, at its start, must not get a wrong one.
         spec.tty = terminal.then(|| own_size().unwrap_or(USUAL_SIZE));
         let program = executable::protected().map_err(|e| failed(&e))?;
-        let streams = streams(wish.stdio).map_err(|e| failed(&e))?;
+        let (streams, ours) = streams(wish.stdio).map_err(|e| failed(&e))?;
         let mut running = exec::start(program.as_fd(), &spec, streams).await.map_err(refused)?;
         let master = running.take_terminal();
         let copy = |fd: &Option<OwnedFd>| fd.as_ref().map(OwnedFd::try_clone).transpose().map_err(|e| failed(&e));
-        let (input, size) = (copy(&master)?, copy(&master)?);
+        let (input, size) = (copy(&master)?.or(ours.input), copy(&master)?);
         let detached = wish.stdio == Stdio::Null;
         let exit: Exit = Box::pin(async move {
             if detached {
@@ -59,7 +59,7 @@ impl Real {
             }
             running.wait().await.map_err(refused)
         });
-        Ok(Session { input, output: master, error: None, terminal, size, exit })
+        Ok(Session { input, output: master.or(ours.output), error: ours.error, terminal, size, exit })
     }
 
     pub(super) async fn attach_to(&self, id: &ContainerId) -> Result<Session, CliError> {
@@ -112,23 +112,36 @@ fn refused(error: StartError) -> CliError {
     CliError::Start { code, error: HostError { message: error.to_string(), transient: false, code: Some(error.code) } }
 }
 
-/// The streams of a program without a terminal.
-fn streams(stdio: Stdio) -> io::Result<Option<Streams>> {
+/// Our ends of a program's streams.
+#[derive(Default)]
+struct Ours {
+    input: Option<OwnedFd>,
+    output: Option<OwnedFd>,
+    error: Option<OwnedFd>,
+}
+
+/// The streams of a program without a terminal, and our ends of them. It gets pipes, never a descriptor of ours: by
+/// `/proc/self/fd` it could open the file behind one for more than we have it open for, and from a folder reach the host.
+fn streams(stdio: Stdio) -> io::Result<(Option<Streams>, Ours)> {
     let null =
         || -> io::Result<OwnedFd> { Ok(std::fs::OpenOptions::new().read(true).write(true).open("/dev/null")?.into()) };
-    let own = |fd: std::os::fd::BorrowedFd<'_>| fd.try_clone_to_owned();
-    Ok(match stdio {
-        Stdio::Terminal => None,
-        Stdio::Null => Some(Streams { stdin: null()?, stdout: null()?, stderr: null()? }),
-        Stdio::NoInput => {
-            Some(Streams { stdin: null()?, stdout: own(io::stdout().as_fd())?, stderr: own(io::stderr().as_fd())? })
+    match stdio {
+        Stdio::Terminal => return Ok((None, Ours::default())),
+        Stdio::Null => {
+            return Ok((Some(Streams { stdin: null()?, stdout: null()?, stderr: null()? }), Ours::default()));
         }
-        Stdio::Inherit => Some(Streams {
-            stdin: own(io::stdin().as_fd())?,
-            stdout: own(io::stdout().as_fd())?,
-            stderr: own(io::stderr().as_fd())?,
-        }),
-    })
+        Stdio::NoInput | Stdio::Piped => {}
+    }
+    let ((output, stdout), (error, stderr)) = (std::io::pipe()?, std::io::pipe()?);
+    let (stdin, input) = match stdio {
+        Stdio::Piped => {
+            let (stdin, input) = std::io::pipe()?;
+            (stdin.into(), Some(input.into()))
+        }
+        _ => (null()?, None),
+    };
+    let ours = Ours { input, output: Some(output.into()), error: Some(error.into()) };
+    Ok((Some(Streams { stdin, stdout: stdout.into(), stderr: stderr.into() }), ours))
 }
 
 /// What is written into the pipe goes to the process.

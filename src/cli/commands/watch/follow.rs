@@ -16,6 +16,7 @@ use super::super::super::backend::{Backend, Change, Edit, ExecWish, Loaded, Outc
 use super::super::super::context::Context;
 use super::super::super::error::CliError;
 use super::super::super::progress::Tell;
+use super::super::super::terminal::{Relay, relay};
 use super::super::{build, exec};
 use super::config;
 use super::replicas::Arrived;
@@ -291,7 +292,8 @@ impl<B: Backend> Follow<'_, B> {
         for (id, container) in replicas {
             let run = async {
                 let session = self.cx.backend.exec(id, wish(hook)).await.map_err(exec::start_failed)?;
-                session.exit.await
+                let end = relay(session, Relay { input: false, detach_keys: Vec::new() }).await?;
+                Ok(exec::status(end).0)
             };
             match self.told(run.await) {
                 Some(0) => {}
