@@ -8,12 +8,12 @@
 
 mod support;
 
+#[path = "up/at_hand.rs"]
+mod at_hand;
 #[path = "up/following.rs"]
 mod following;
 #[path = "up/refused.rs"]
 mod refused;
-#[path = "up/scope.rs"]
-mod scope;
 #[path = "up/stopped.rs"]
 mod stopped;
 
