@@ -14,6 +14,8 @@ mod at_hand;
 mod following;
 #[path = "up/refused.rs"]
 mod refused;
+#[path = "up/scope.rs"]
+mod scope;
 #[path = "up/stopped.rs"]
 mod stopped;
 

@@ -87,6 +87,9 @@ pub struct Desired {
     /// Orphans are not told of.
     #[serde(default)]
     pub ignore_orphans: bool,
+    /// So long has what is stopped and no longer declared, in place of what it was made for (`--timeout` of `up` and `down`).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub grace: Option<Duration>,
     /// Networks that must exist; those of the project that are not here go, once nobody is on them.
     pub networks: BTreeMap<NetworkName, NetworkSpec>,
     /// Volumes that must exist.

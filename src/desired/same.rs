@@ -15,6 +15,7 @@ impl Desired {
             services,
             remove_orphans,
             ignore_orphans,
+            grace,
             networks,
             volumes,
             remove_volumes,
@@ -27,7 +28,7 @@ impl Desired {
             containers.len() == held.containers.len() && pairs.all(|(a, b)| a.0 == b.0 && a.1.asks_the_same(b.1))
         };
         (*schema, project, source, services) == (held.schema, &held.project, &held.source, &held.services)
-            && (*remove_orphans, *ignore_orphans) == (held.remove_orphans, held.ignore_orphans)
+            && (*remove_orphans, *ignore_orphans, grace) == (held.remove_orphans, held.ignore_orphans, &held.grace)
             && (networks, volumes, remove_volumes) == (&held.networks, &held.volumes, &held.remove_volumes)
             && (providers, asked) == (&held.providers, &held.asked)
             && same_containers()

@@ -155,7 +155,7 @@ impl<'a> Builder<'a> {
         match self.desired.containers.get(&container.spec.name) {
             Some(declared) if declared.stop.kill => declared.stop.clone(),
             Some(declared) => StopSpec { signal: made.signal, ..declared.stop.clone() },
-            None => made,
+            None => StopSpec { grace: self.desired.grace.unwrap_or(made.grace), ..made },
         }
     }
 

@@ -71,6 +71,7 @@ fn desired(containers: impl IntoIterator<Item = DesiredContainer>) -> Desired {
         services: containers.values().map(|c| c.spec.service.clone()).collect(),
         remove_orphans: false,
         ignore_orphans: false,
+        grace: None,
         networks: [(network.name.clone(), network)].into(),
         volumes: BTreeMap::new(),
         remove_volumes: Default::default(),
@@ -287,6 +288,23 @@ fn orphans_are_kept_unless_somebody_asks() {
 /// What `down` leaves of a desired state.
 fn down(up: &Desired) -> Desired {
     Desired { containers: BTreeMap::new(), networks: BTreeMap::new(), volumes: BTreeMap::new(), ..up.clone() }
+}
+
+#[test]
+fn a_timeout_holds_for_what_is_no_longer_declared_too() {
+    let mut run = replica("web", 2);
+    (run.spec.oneoff, run.spec.stop.grace) = (true, Duration::from_secs(30));
+    let up = desired([replica("web", 1), run]);
+    let graces = |grace| {
+        let plan = plan(&Desired { grace, ..down(&up) }, &reached(&up), &at(100));
+        let grace = |step: &Step| match &step.action {
+            Action::StopContainer { grace, .. } => Some(grace.as_secs()),
+            _ => None,
+        };
+        plan.steps.iter().filter_map(grace).collect::<std::collections::BTreeSet<_>>()
+    };
+    assert_eq!(graces(None), [10, 30].into(), "what each was made for");
+    assert_eq!(graces(Some(Duration::from_secs(2))), [2].into());
 }
 
 #[test]

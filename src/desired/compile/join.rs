@@ -76,6 +76,7 @@ fn empty(compiler: &Compiler<'_>) -> Desired {
         services,
         remove_orphans: request.remove_orphans,
         ignore_orphans: request.ignore_orphans,
+        grace: request.timeout,
         networks: BTreeMap::new(),
         volumes: BTreeMap::new(),
         remove_volumes: BTreeSet::new(),

@@ -75,6 +75,7 @@ fn desired() -> Desired {
         services: ["web", "api", "db", "spare"].map(ServiceName::from).into(),
         remove_orphans: false,
         ignore_orphans: false,
+        grace: None,
         networks: BTreeMap::from([(
             "p_default".into(),
             NetworkSpec { name: "p_default".into(), ..NetworkSpec::default() },

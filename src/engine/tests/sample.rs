@@ -26,6 +26,7 @@ pub fn project() -> Desired {
         services: Default::default(),
         remove_orphans: false,
         ignore_orphans: false,
+        grace: None,
         networks: BTreeMap::new(),
         volumes: BTreeMap::new(),
         remove_volumes: Default::default(),

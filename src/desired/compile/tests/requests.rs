@@ -133,6 +133,7 @@ fn timeout_goes_over_the_grace_time_but_not_into_the_spec() {
     let desired = with(&up(STACK), |request| request.timeout = Some(Duration::from_secs(1))).unwrap();
     let web = &desired.containers["shop-web-1"];
     assert_eq!((web.stop.grace, web.spec.stop.grace), (Duration::from_secs(1), Duration::from_secs(10)));
+    assert_eq!(desired.grace, Some(Duration::from_secs(1)), "what is scaled away has no more time");
 }
 
 fn run() -> Run {

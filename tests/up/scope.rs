@@ -1,0 +1,28 @@
+//! What a flag or a verb reaches: which containers, and which it must leave.
+
+use std::time::{Duration, Instant};
+
+use crate::support::image::project;
+use crate::world;
+
+#[test]
+fn the_timeout_of_down_and_up_holds_for_all_that_they_stop() {
+    let world = world();
+    let text = "services:\n  a: {image: test, command: [sh, -c, \"trap '' TERM; touch /ready; while :; do sleep 1; done\"], stop_grace_period: 1m}\n";
+    let folder = project(&world, "graced", text);
+    let windlass = |arguments: &[&str]| world.windlass(&folder, arguments);
+    let ignores = |container: &str| {
+        world.wait_for("the trap", || windlass(&["exec", "-T", container, "test", "-e", "/ready"]).code == 0)
+    };
+    let soon = |arguments: &[&str]| {
+        let begun = Instant::now();
+        windlass(arguments).ok();
+        assert!(begun.elapsed() < Duration::from_secs(30), "{arguments:?} waited for the grace time of the file");
+    };
+    windlass(&["up", "-d"]).ok();
+    ignores("a");
+    soon(&["up", "-d", "-t", "0", "--scale", "a=0"]);
+    windlass(&["run", "-d", "a"]).ok();
+    soon(&["down", "-t", "0"]);
+    world.assert_clean();
+}
