@@ -152,6 +152,16 @@ pub async fn edit<B: Backend>(
     apply(cx, project, title, Change::Edit(edit), Until::Done).await
 }
 
+/// `--scale`, each service checked to be in the files.
+///
+/// # Errors
+/// Any other form; a name that no service has.
+pub fn scaled(project: &Project, words: &[String]) -> Result<BTreeMap<ServiceName, u32>, CliError> {
+    let scale = scales(words)?;
+    services(project, &scale.keys().map(ToString::to_string).collect::<Vec<_>>())?;
+    Ok(scale)
+}
+
 /// `SERVICE=REPLICAS`, as `scale` and `--scale` have it.
 ///
 /// # Errors

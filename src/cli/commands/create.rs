@@ -84,7 +84,7 @@ pub async fn run<B: Backend>(cx: &Context<'_, B>, args: &Create) -> Result<ExitS
         services,
         no_start: true,
         no_deps: false,
-        scale: change::scales(&args.scale)?,
+        scale: change::scaled(&project, &args.scale)?,
         recreate: recreate(args.force_recreate, args.no_recreate),
         remove_orphans: args.remove_orphans,
         pull: args.pull.and_then(Pull::policy),

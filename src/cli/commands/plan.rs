@@ -84,7 +84,7 @@ async fn look<B: Backend>(cx: &Context<'_, B>, args: &Plan) -> Result<ExitStatus
     let wish = UpWish {
         services: change::services(&project, &args.services)?,
         no_deps: args.no_deps,
-        scale: change::scales(&args.scale)?,
+        scale: change::scaled(&project, &args.scale)?,
         recreate: create::recreate(args.force_recreate, args.no_recreate),
         remove_orphans: args.remove_orphans,
         rehearsal: true,

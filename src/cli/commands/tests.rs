@@ -67,8 +67,17 @@ async fn an_orphan_is_shown_unless_it_is_not_wanted() {
 #[tokio::test]
 async fn a_service_that_is_not_there_is_an_error_with_a_guess() {
     let fake = Fake::shop();
-    for words in [&["ps", "wbe"][..], &["logs", "wbe"], &["stop", "wbe"], &["exec", "wbe", "ls"], &["up", "-d", "wbe"]]
-    {
+    for words in [
+        &["ps", "wbe"][..],
+        &["logs", "wbe"],
+        &["stop", "wbe"],
+        &["exec", "wbe", "ls"],
+        &["up", "-d", "wbe"],
+        &["up", "-d", "--scale", "wbe=1"],
+        &["create", "--scale", "wbe=2"],
+        &["plan", "--scale", "wbe=0"],
+        &["scale", "wbe=1"],
+    ] {
         let ran = run(&fake, words).await;
         assert_eq!(ran.code(), 1, "{words:?}");
         assert_eq!(ran.err, "error: no such service: wbe\n  = help: did you mean `web`?\n", "{words:?}");

@@ -139,12 +139,12 @@ impl Up {
         self.lock.check(self.build, self.pull.and_then(Pull::policy))
     }
 
-    fn wish(&self, services: Vec<ServiceName>) -> Result<UpWish, CliError> {
+    fn wish(&self, project: &Project, services: Vec<ServiceName>) -> Result<UpWish, CliError> {
         Ok(UpWish {
             services,
             no_deps: self.no_deps,
             no_start: self.no_start,
-            scale: change::scales(&self.scale)?,
+            scale: change::scaled(project, &self.scale)?,
             recreate: create::recreate(self.force_recreate, self.no_recreate),
             recreate_dependencies: self.always_recreate_deps,
             renew_anonymous_volumes: self.renew_anon_volumes,
@@ -228,7 +228,7 @@ pub async fn run<'a, B: Backend>(cx: &'a Context<'a, B>, args: &Up) -> Result<Ex
     }
     let services = change::services(&project, &args.services)?;
     let shown = args.shown(&project)?;
-    let wish = args.wish(services)?;
+    let wish = args.wish(&project, services)?;
     let watching = args.watching(cx, loaded, &wish)?;
     let prepare = async {
         let when = args.lock.builds(args.build, args.no_build);
