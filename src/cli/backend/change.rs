@@ -25,7 +25,7 @@ pub struct UpWish {
     pub scale: BTreeMap<ServiceName, u32>,
     /// Whether containers that exist are made anew.
     pub recreate: Recreate,
-    /// Those depended on follow `recreate` too.
+    /// What the named services depend on is made anew.
     pub recreate_dependencies: bool,
     /// Anonymous volumes are made anew, not taken over.
     pub renew_anonymous_volumes: bool,

@@ -175,7 +175,12 @@ impl Up {
             quiet: self.quiet_build,
             apply_config: self.apply_config,
             // What was asked for once is not asked for again with each change.
-            wish: UpWish { recreate: Recreate::Different, renew_anonymous_volumes: false, ..wish.clone() },
+            wish: UpWish {
+                recreate: Recreate::Different,
+                recreate_dependencies: false,
+                renew_anonymous_volumes: false,
+                ..wish.clone()
+            },
         };
         Session::new(cx, loaded, options).map(Some)
     }

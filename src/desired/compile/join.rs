@@ -249,12 +249,12 @@ fn decide(compiler: &Compiler<'_>, container: &mut DesiredContainer) {
     let request = compiler.request;
     let now = || Some(request.now.clone());
     let named = request.services.is_empty() || request.services.contains(&container.spec.service);
-    match request.recreate {
-        Recreate::Always if named || request.recreate_deps => container.recreate_before = now(),
-        Recreate::Never => container.keep_different = true,
-        Recreate::Always | Recreate::Changed => {}
+    let anew = if named { request.recreate == Recreate::Always } else { request.recreate_deps };
+    if anew {
+        container.recreate_before = now();
     }
     container.start_before = now();
+    container.keep_different = request.recreate == Recreate::Never;
     if request.verb == Verb::Create {
         let before = request.previous.as_ref().and_then(|previous| previous.containers.get(&container.spec.name));
         let stays = before.filter(|before| before.hash == container.hash && container.recreate_before.is_none());

@@ -27,7 +27,7 @@ pub struct Request {
     pub scale: BTreeMap<ServiceName, u32>,
     /// Which containers are made anew.
     pub recreate: Recreate,
-    /// `--always-recreate-deps`: [`Recreate::Always`] holds for dependencies too.
+    /// `--always-recreate-deps`: what the named services depend on is made anew.
     pub recreate_deps: bool,
     /// `--renew-anon-volumes`.
     pub renew_anonymous: bool,

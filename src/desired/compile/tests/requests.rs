@@ -80,6 +80,8 @@ fn recreate_flags() {
     assert_eq!((api.recreate_before, db.recreate_before, web.recreate_before), (Some(stamp(200)), None, None));
     let (_, db, _) = again(Recreate::Always, true);
     assert_eq!(db.recreate_before, Some(stamp(200)));
+    let (api, db, web) = again(Recreate::Changed, true);
+    assert_eq!((api.recreate_before, db.recreate_before, web.recreate_before), (None, Some(stamp(200)), None));
     let (api, db, web) = again(Recreate::Never, false);
     assert!(api.keep_different && db.keep_different && !web.keep_different);
 }
