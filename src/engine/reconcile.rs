@@ -23,9 +23,9 @@ use super::port::{Clock, Host, HostError};
 use super::probe::Probes;
 use super::progress::{Progress, Settled, StepName};
 use super::round::{Claims, Round};
-use crate::desired::{Desired, RestartPolicy, Stamp, Target};
+use crate::desired::{Desired, DesiredContainer, RestartPolicy, Stamp, Target};
 use crate::name::ContainerId;
-use crate::observed::{Health, Observed, State};
+use crate::observed::{Health, Observed, ObservedContainer, State};
 use crate::plan::{Plan, Step, StepId, plan};
 
 /// How a step ended.
@@ -102,6 +102,7 @@ impl<'a, H: Host, C: Clock> Loop<'a, H, C> {
         self.probes.follow(&self.engine.host, &self.engine.clock, desired, observed);
         let now = self.engine.clock.now();
         let plan = plan(desired, observed, &now);
+        let proven = proven(desired, observed, &now);
         for warning in &plan.warnings {
             self.warn(warning.clone());
         }
@@ -118,7 +119,7 @@ impl<'a, H: Host, C: Clock> Loop<'a, H, C> {
             if self.under_way.is_empty() && (round.is_over() || round.is_stuck(|a| self.failures.holds(a, &now))) {
                 self.settle(desired, observed, &plan);
             }
-            if self.step_or_change(&mut round, plan.due.as_ref()).await {
+            if self.step_or_change(&mut round, [plan.due.as_ref(), proven.as_ref()]).await {
                 return;
             }
         }
@@ -153,11 +154,12 @@ impl<'a, H: Host, C: Clock> Loop<'a, H, C> {
     }
 
     /// Waits for the end of a step or for a change; `true`: look again.
-    async fn step_or_change(&mut self, round: &mut Round, due: Option<&Stamp>) -> bool {
+    async fn step_or_change(&mut self, round: &mut Round, due: [Option<&Stamp>; 2]) -> bool {
         let now = self.engine.clock.now();
         let again = self.failures.due();
         let gathered = self.gather.is_some();
-        let next = [due, again.as_ref(), self.gather.as_ref()].into_iter().flatten().map(|due| now.until(due)).min();
+        let dues = due.into_iter().chain([again.as_ref(), self.gather.as_ref()]).flatten();
+        let next = dues.map(|due| now.until(due)).min();
         let timer = async {
             match next {
                 Some(time) => self.engine.clock.sleep(time).await,
@@ -274,7 +276,7 @@ impl<'a, H: Host, C: Clock> Loop<'a, H, C> {
                 && !observed.networks.values().any(|n| n.spec.project.as_ref() == Some(&desired.project)),
             ..Settled::default()
         };
-        standing(desired, observed, &mut settled);
+        standing(desired, observed, &self.engine.clock.now(), &mut settled);
         if self.settled.as_ref() != Some(&settled) {
             self.engine.tell(Progress::Settled(settled.clone()));
             self.settled = Some(settled);
@@ -282,8 +284,25 @@ impl<'a, H: Host, C: Clock> Loop<'a, H, C> {
     }
 }
 
+/// A process without a health check is up for `--wait` when it has run for so long: one that ends right away is not.
+const PROOF: Duration = Duration::from_millis(500);
+
+/// Whether it is still to be seen that a container without a health check stays up.
+fn is_unproven(declared: &DesiredContainer, container: &ObservedContainer, now: &Stamp) -> bool {
+    let started = container.started.as_ref().filter(|_| declared.health.is_none() && container.is_running());
+    declared.target == Target::Running && started.is_some_and(|started| started.until(now) < PROOF)
+}
+
+/// When that is seen of all of which it is not yet.
+fn proven(desired: &Desired, observed: &Observed, now: &Stamp) -> Option<Stamp> {
+    let unproven = observed.containers.values().filter(|container| {
+        desired.containers.get(&container.spec.name).is_some_and(|declared| is_unproven(declared, container, now))
+    });
+    unproven.filter_map(|container| Some(container.started.as_ref()?.after(PROOF))).max_by_key(|due| due.nanos)
+}
+
 /// Which containers are not as `--wait` wants them.
-fn standing(desired: &Desired, observed: &Observed, settled: &mut Settled) {
+fn standing(desired: &Desired, observed: &Observed, now: &Stamp, settled: &mut Settled) {
     for container in observed.containers.values() {
         let name = &container.spec.name;
         let Some(declared) = desired.containers.get(name).filter(|d| d.target == Target::Running) else { continue };
@@ -296,6 +315,7 @@ fn standing(desired: &Desired, observed: &Observed, settled: &mut Settled) {
                 Health::Unhealthy => drop(settled.broken.insert(name.clone(), format!("{name} is unhealthy"))),
                 Health::Starting | Health::None => settled.unready.push(name.clone()),
             },
+            State::Running { .. } if is_unproven(declared, container, now) => settled.unready.push(name.clone()),
             State::Exited(exit) if exit.code == 0 && declared.restart == RestartPolicy::No => {}
             State::Exited(exit) if declared.restart.wants(exit.code, container.restarts) => {
                 settled.unready.push(name.clone());

@@ -2,6 +2,7 @@
 
 mod random;
 mod sample;
+mod waiting;
 
 use std::sync::Arc;
 use std::time::Duration;
