@@ -26,3 +26,18 @@ fn the_timeout_of_down_and_up_holds_for_all_that_they_stop() {
     soon(&["down", "-t", "0"]);
     world.assert_clean();
 }
+
+#[test]
+fn a_container_is_found_by_its_host_name() {
+    let world = world();
+    let text = "services:\n  a: {image: test, hostname: Phost}\n  b: {image: test}\n";
+    let folder = project(&world, "named", text);
+    world.windlass(&folder, &["up", "-d"]).ok();
+    let address = |name: &str| {
+        let found = world.windlass(&folder, &["exec", "-T", "b", "nslookup", "-type=a", name]).ok().stdout;
+        found.lines().rfind(|line| line.starts_with("Address")).unwrap().to_owned()
+    };
+    assert_eq!(address("phost"), address("a"));
+    world.windlass(&folder, &["down", "-t", "0"]).ok();
+    world.assert_clean();
+}

@@ -13,7 +13,7 @@ pub struct Host {
     pub network: NetworkName,
     /// What a reverse look-up says: the container's name.
     pub name: String,
-    /// What it is found by: service, aliases, container name, short id.
+    /// What it is found by: service, aliases, container name, short id, host name.
     pub names: Vec<String>,
     /// Its address, while it runs.
     pub ipv4: Option<Ipv4Addr>,
@@ -28,7 +28,7 @@ impl Host {
         let host = |endpoint: &crate::desired::EndpointSpec| Host {
             network: endpoint.network.clone(),
             name: spec.name.to_string(),
-            names: endpoint.aliases.iter().cloned().chain([id.short().to_owned()]).collect(),
+            names: endpoint.aliases.iter().chain([&id.short().to_owned()]).chain(&spec.hostname).cloned().collect(),
             ipv4: endpoint.ipv4.filter(|_| running),
             ipv6: endpoint.ipv6.filter(|_| running),
         };

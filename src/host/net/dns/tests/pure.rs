@@ -179,6 +179,8 @@ fn what_a_container_sees_follows_its_spec() {
     let id = ContainerId::new("0123456789ab".to_owned() + &"0".repeat(52));
     let hosts = Host::of(&id, &spec, true);
     assert_eq!(hosts[0].names, ["p-web-1", "web", "0123456789ab"]);
+    let named = ContainerSpec { hostname: Some("phost".into()), ..spec.clone() };
+    assert_eq!(Host::of(&id, &named, true)[0].names, ["p-web-1", "web", "0123456789ab", "phost"]);
     assert_eq!(Host::of(&id, &spec, false)[0].ipv4, None);
 }
 
