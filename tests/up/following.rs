@@ -1,6 +1,10 @@
 //! Attached `up` and followed logs: when they end.
 
+use std::io::{Read, Write};
+use std::process::Stdio;
+
 use super::*;
+use crate::support::world::{Ran, WINDLASS};
 
 #[test]
 fn an_attached_up_and_followed_logs_end_with_the_last_container() {
@@ -59,5 +63,20 @@ fn an_attached_up_shows_nothing_of_a_service_that_is_not_to_be_attached() {
     world.windlass(&folder, &["logs"]).ok().says("from-silent");
     world.windlass(&folder, &["up", "--force-recreate", "--attach", "silent"]).ok().says("from-silent");
     world.windlass(&folder, &["down"]).ok();
+    world.assert_clean();
+}
+
+#[test]
+fn an_attached_run_that_is_taken_down_ends_with_the_containers_code() {
+    let world = world();
+    let folder = project(&world, "taken", "services:\n  a: {image: test}\n");
+    let mut command = world.command(WINDLASS, &folder);
+    command.args(["run", "--rm", "a", "cat"]).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut run = command.spawn().unwrap();
+    // What comes back has gone through the container: it runs, and we hear it.
+    run.stdin.as_mut().unwrap().write_all(b"x").unwrap();
+    run.stdout.as_mut().unwrap().read_exact(&mut [0]).unwrap();
+    world.windlass(&folder, &["down", "-t", "0"]).ok();
+    Ran::new("windlass run --rm a cat".into(), &run.wait_with_output().unwrap()).code(137);
     world.assert_clean();
 }

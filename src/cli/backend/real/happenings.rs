@@ -225,13 +225,9 @@ impl Ends {
         Ok(Self { stream: Stream::listen(paths, project, client).map_err(|e| failed(&e))? })
     }
 
-    /// Waits for the end of a container; `removed`: and until it is removed.
-    ///
-    /// # Errors
-    /// When nobody is left to tell of it.
-    pub async fn of(mut self, name: String, removed: bool) -> Result<i32, CliError> {
+    /// Waits for the end of a container; `removed`: and until it is removed. `None`: it is gone, and nobody told its code.
+    pub async fn of(mut self, name: String, removed: bool) -> Option<i32> {
         let (sender, mut receiver) = mpsc::unbounded_channel();
-        let ended = name.clone();
         // A thread that waits in vain must not keep this process.
         std::thread::spawn(move || {
             while let Some(told) = self.hear(&name) {
@@ -240,19 +236,13 @@ impl Ends {
                 }
             }
         });
-        let code = loop {
-            match receiver.recv().await {
-                Some(Told::Ended(code)) => break code,
-                Some(Told::Removed) => {}
-                None => return Err(CliError::failed(format!("container {ended} is not followed any more"))),
-            }
-        };
+        let Some(Told::Ended(code)) = receiver.recv().await else { return None };
         if removed {
             let removal = async { while let Some(Told::Ended(_)) = receiver.recv().await {} };
             // Its code is known: what holds the removal up fails nothing.
             let _ = tokio::time::timeout(REMOVAL, removal).await;
         }
-        Ok(code)
+        Some(code)
     }
 
     /// Blocks until the next thing happens to a container that matters here.

@@ -29,6 +29,8 @@ use crate::name::ContainerId;
 const USUAL_SIZE: (u16, u16) = (24, 80);
 
 type Exit = Pin<Box<dyn Future<Output = Result<i32, CliError>>>>;
+/// The code that a supervisor has told of; `None`: the container is gone, and nobody told.
+type Heard = Pin<Box<dyn Future<Output = Option<i32>>>>;
 
 impl Real {
     pub(super) async fn exec_in(&self, id: &ContainerId, wish: ExecWish) -> Result<Session, CliError> {
@@ -81,17 +83,19 @@ impl Real {
         attached: Attached,
         terminal: bool,
         stdin: bool,
-        exit: Exit,
+        heard: Heard,
     ) -> Result<Session, CliError> {
         let size = if terminal { self.terminal_of(id).await } else { None };
         let attached = Arc::new(attached);
         let input = if stdin { Some(pump_in(attached.clone()).map_err(|e| failed(&e))?) } else { None };
         let (output, error, pumped) = pump_out(attached).map_err(|e| failed(&e))?;
+        let gone = gone(id);
         let exit: Exit = Box::pin(async move {
-            let code = exit.await?;
-            // The end may be heard of before the last packets were taken.
-            let _ = pumped.await;
-            Ok(code)
+            let told = heard.await;
+            // The end may be heard of before the last packets were taken. The last one has the code too, for a container that
+            // is removed as it ends (`down`).
+            let last = pumped.await.ok().flatten();
+            told.or(last).ok_or(gone)
         });
         Ok(Session { input, output: Some(output), error: (!terminal).then_some(error), terminal, size, exit })
     }
@@ -161,8 +165,9 @@ fn pump_in(attached: Arc<Attached>) -> io::Result<OwnedFd> {
     Ok(theirs.into())
 }
 
-/// What the process prints comes out of two pipes; the task ends when all of it is in them.
-fn pump_out(attached: Arc<Attached>) -> io::Result<(OwnedFd, OwnedFd, JoinHandle<()>)> {
+/// What the process prints comes out of two pipes; the task ends when all of it is in them, with the process's code if its
+/// shim told it.
+fn pump_out(attached: Arc<Attached>) -> io::Result<(OwnedFd, OwnedFd, JoinHandle<Option<i32>>)> {
     let (output, to_output) = std::io::pipe()?;
     let (error, to_error) = std::io::pipe()?;
     let mut to_output = pipe::Sender::from_owned_fd(to_output.into())?;
@@ -172,12 +177,13 @@ fn pump_out(attached: Arc<Attached>) -> io::Result<(OwnedFd, OwnedFd, JoinHandle
             let written = match found {
                 Output::Stdout(bytes) => to_output.write_all(&bytes).await,
                 Output::Stderr(bytes) => to_error.write_all(&bytes).await,
-                Output::Exited(_) => return,
+                Output::Exited(record) => return Some(record.exit.code),
             };
             if written.is_err() {
-                return;
+                return None;
             }
         }
+        None
     });
     Ok((output.into(), error.into(), pumped))
 }
