@@ -80,8 +80,12 @@ pub struct Desired {
     pub applied: Stamp,
     /// Where it came from, for labels and messages.
     pub source: Source,
-    /// Every service that the files declare and whose profile is active. A container of another service is an orphan.
+    /// Every service that the files declare and whose profile is active.
     pub services: BTreeSet<ServiceName>,
+    /// Those that they declare and whose profile is off: their containers are left alone, and nothing is told of them. A
+    /// container of a service that is here nor there is an orphan.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub off: BTreeSet<ServiceName>,
     /// Whether orphans are removed (`--remove-orphans`); otherwise they are left alone.
     pub remove_orphans: bool,
     /// Orphans are not told of.
@@ -303,6 +307,15 @@ impl Desired {
     /// Whether a container is declared, and was not asked for.
     pub fn is_beside(&self, name: &ContainerName) -> bool {
         self.asked.as_ref().is_some_and(|asked| self.containers.contains_key(name) && !asked.contains(name))
+    }
+
+    /// What a verb says of containers that are not declared, beside what [`edit::edit`] made of those that are: to `down` those of
+    /// services whose profile is off are orphans, and its timeout holds for all that it stops.
+    pub fn of_undeclared(self, verb: &edit::Edit) -> Self {
+        match verb {
+            edit::Edit::Down { timeout, .. } => Self { grace: *timeout, off: BTreeSet::new(), ..self },
+            _ => Self { grace: None, ..self },
+        }
     }
 
     /// Whether nothing is declared: what `down` of a whole project leaves.

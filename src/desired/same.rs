@@ -13,6 +13,7 @@ impl Desired {
             applied: _,
             source,
             services,
+            off,
             remove_orphans,
             ignore_orphans,
             grace,
@@ -27,7 +28,8 @@ impl Desired {
             let mut pairs = containers.iter().zip(&held.containers);
             containers.len() == held.containers.len() && pairs.all(|(a, b)| a.0 == b.0 && a.1.asks_the_same(b.1))
         };
-        (*schema, project, source, services) == (held.schema, &held.project, &held.source, &held.services)
+        (*schema, project, source) == (held.schema, &held.project, &held.source)
+            && (services, off) == (&held.services, &held.off)
             && (*remove_orphans, *ignore_orphans, grace) == (held.remove_orphans, held.ignore_orphans, &held.grace)
             && (networks, volumes, remove_volumes) == (&held.networks, &held.volumes, &held.remove_volumes)
             && (providers, asked) == (&held.providers, &held.asked)

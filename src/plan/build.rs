@@ -406,11 +406,13 @@ impl<'a> Builder<'a> {
         self.plan.warnings.extend(self.observed.notes.iter().cloned());
         if !fates.orphans.is_empty() && !self.desired.ignore_orphans {
             let names: Vec<&str> = fates.orphans.iter().map(|n| n.as_str()).collect();
-            self.plan.warnings.push(format!(
-                "{} of this project belongs to no service of the files ({}); `--remove-orphans` removes it",
-                if names.len() == 1 { "a container" } else { "more than one container" },
-                names.join(", ")
-            ));
+            let (who, what) = match names.len() {
+                1 => ("a container of this project belongs", "it"),
+                _ => ("containers of this project belong", "them"),
+            };
+            let names = names.join(", ");
+            let text = format!("{who} to no service of the files ({names}); `--remove-orphans` removes {what}");
+            self.plan.warnings.push(text);
         }
     }
 }

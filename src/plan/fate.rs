@@ -60,8 +60,10 @@ pub fn decide(desired: &Desired, observed: &Observed, networks: &BTreeSet<Networ
             _ if container.state == State::Incomplete => Fate::Goes(vec!["half made".into()]),
             Some(_) if newest.get(name) != Some(&id) => Fate::Goes(vec!["superseded".into()]),
             Some(declared) => declared_fate(desired, declared, container, networks, now),
-            None if is_orphan(desired, container) => {
-                fates.orphans.insert(name.clone());
+            None if is_left_alone(desired, container) => {
+                if !desired.off.contains(&container.spec.service) {
+                    fates.orphans.insert(name.clone());
+                }
                 Fate::Stays(None)
             }
             None => Fate::Goes(vec!["not declared".into()]),
@@ -171,9 +173,11 @@ fn newest(observed: &Observed) -> BTreeMap<&ContainerName, &ContainerId> {
     newest.into_iter().map(|(name, (id, _))| (name, id)).collect()
 }
 
-/// Whether a container belongs to a service that nobody declares, and is to be left alone.
-pub fn is_orphan(desired: &Desired, container: &ObservedContainer) -> bool {
-    !desired.remove_orphans && !desired.services.contains(&container.spec.service)
+/// Whether a container that is not declared is left alone: that of a service whose profile is off, and an orphan unless
+/// somebody asked for its removal.
+pub fn is_left_alone(desired: &Desired, container: &ObservedContainer) -> bool {
+    let service = &container.spec.service;
+    desired.off.contains(service) || (!desired.remove_orphans && !desired.services.contains(service))
 }
 
 fn declared_fate(

@@ -79,7 +79,7 @@ impl Builder<'_> {
         self.observed
             .containers
             .get(id)
-            .is_none_or(|there| there.state != State::Incomplete && fate::is_orphan(self.desired, there))
+            .is_none_or(|there| there.state != State::Incomplete && fate::is_left_alone(self.desired, there))
     }
 
     pub(super) fn remove_networks(&mut self) {

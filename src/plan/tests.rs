@@ -4,6 +4,7 @@ mod hooks;
 mod network;
 mod parts;
 mod sharing;
+mod undeclared;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -69,6 +70,7 @@ fn desired(containers: impl IntoIterator<Item = DesiredContainer>) -> Desired {
         applied: at(50),
         source: Source::default(),
         services: containers.values().map(|c| c.spec.service.clone()).collect(),
+        off: Default::default(),
         remove_orphans: false,
         ignore_orphans: false,
         grace: None,
@@ -269,42 +271,9 @@ fn scale_down_removes_the_last_replica() {
     );
 }
 
-#[test]
-fn orphans_are_kept_unless_somebody_asks() {
-    let observed = reached(&desired([replica("web", 1), replica("old", 1)]));
-    let mut desired = desired([replica("web", 1)]);
-    check(
-        &desired,
-        &observed,
-        &[
-            "warning: a container of this project belongs to no service of the files (p-old-1); `--remove-orphans` removes it",
-            "nothing to do",
-        ],
-    );
-    desired.remove_orphans = true;
-    check(&desired, &observed, &["stop container    p-old-1  not declared", "remove container  p-old-1  not declared"]);
-}
-
 /// What `down` leaves of a desired state.
 fn down(up: &Desired) -> Desired {
     Desired { containers: BTreeMap::new(), networks: BTreeMap::new(), volumes: BTreeMap::new(), ..up.clone() }
-}
-
-#[test]
-fn a_timeout_holds_for_what_is_no_longer_declared_too() {
-    let mut run = replica("web", 2);
-    (run.spec.oneoff, run.spec.stop.grace) = (true, Duration::from_secs(30));
-    let up = desired([replica("web", 1), run]);
-    let graces = |grace| {
-        let plan = plan(&Desired { grace, ..down(&up) }, &reached(&up), &at(100));
-        let grace = |step: &Step| match &step.action {
-            Action::StopContainer { grace, .. } => Some(grace.as_secs()),
-            _ => None,
-        };
-        plan.steps.iter().filter_map(grace).collect::<std::collections::BTreeSet<_>>()
-    };
-    assert_eq!(graces(None), [10, 30].into(), "what each was made for");
-    assert_eq!(graces(Some(Duration::from_secs(2))), [2].into());
 }
 
 #[test]

@@ -28,6 +28,20 @@ fn the_timeout_of_down_and_up_holds_for_all_that_they_stop() {
 }
 
 #[test]
+fn what_a_service_has_whose_profile_is_off_is_no_orphan() {
+    let world = world();
+    let text = "services:\n  a: {image: test}\n  debug: {image: test, profiles: [debug]}\n";
+    let folder = project(&world, "profiled", text);
+    let windlass = |arguments: &[&str]| world.windlass(&folder, arguments);
+    windlass(&["--profile", "debug", "up", "-d"]).ok();
+    let told = windlass(&["up", "-d", "--remove-orphans"]).ok();
+    assert!(!told.stderr.contains("debug") && !told.stderr.contains("orphans"), "{}", told.stderr);
+    assert_ne!(windlass(&["ps", "-q", "debug"]).stdout, "", "it is still there");
+    windlass(&["down", "--remove-orphans"]).ok();
+    world.assert_clean();
+}
+
+#[test]
 fn a_container_is_found_by_its_host_name() {
     let world = world();
     let text = "services:\n  a: {image: test, hostname: Phost}\n  b: {image: test}\n";

@@ -73,6 +73,7 @@ fn empty(compiler: &Compiler<'_>) -> Desired {
             _ => request.now.clone(),
         },
         source: request.source.clone(),
+        off: request.off.difference(&services).cloned().collect(),
         services,
         remove_orphans: request.remove_orphans,
         ignore_orphans: request.ignore_orphans,
@@ -253,8 +254,8 @@ fn decide(compiler: &Compiler<'_>, container: &mut DesiredContainer) {
     if anew {
         container.recreate_before = now();
     }
-    container.start_before = now();
     container.keep_different = request.recreate == Recreate::Never;
+    container.start_before = now();
     if request.verb == Verb::Create {
         let before = request.previous.as_ref().and_then(|previous| previous.containers.get(&container.spec.name));
         let stays = before.filter(|before| before.hash == container.hash && container.recreate_before.is_none());

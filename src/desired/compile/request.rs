@@ -33,6 +33,8 @@ pub struct Request {
     pub renew_anonymous: bool,
     /// `--timeout`: takes the place of the grace time when a container is stopped.
     pub timeout: Option<Duration>,
+    /// The services that the files declare and whose profile is off.
+    pub off: BTreeSet<ServiceName>,
     /// `--remove-orphans`.
     pub remove_orphans: bool,
     /// `--compatibility`: names have `_` where they have `-` otherwise.

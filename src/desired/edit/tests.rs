@@ -73,6 +73,7 @@ fn desired() -> Desired {
         applied: Stamp::default(),
         source: Source::default(),
         services: ["web", "api", "db", "spare"].map(ServiceName::from).into(),
+        off: Default::default(),
         remove_orphans: false,
         ignore_orphans: false,
         grace: None,

@@ -128,7 +128,9 @@ impl Inner {
         let (Some(container), Some(desired)) = (container, &self.desired) else { return };
         // What is half made is nobody's yet, and goes.
         let whole = container.state != State::Incomplete;
-        if whole && !desired.services.contains(&container.spec.service) && !desired.remove_orphans {
+        let service = &container.spec.service;
+        let orphan = !desired.services.contains(service) && !desired.remove_orphans;
+        if whole && (orphan || desired.off.contains(service)) {
             self.breach(format!("orphan: {} {}", action.verb(), action.object()));
         }
     }

@@ -24,6 +24,7 @@ pub fn project() -> Desired {
         applied: at(10_000),
         source: Source::default(),
         services: Default::default(),
+        off: Default::default(),
         remove_orphans: false,
         ignore_orphans: false,
         grace: None,

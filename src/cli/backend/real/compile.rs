@@ -133,6 +133,7 @@ impl Real {
             recreate_deps: wish.recreate_dependencies,
             renew_anonymous: wish.renew_anonymous_volumes,
             timeout: wish.timeout,
+            off: self.loaded.borrow().iter().flat_map(|loaded| loaded.disabled()).map(ServiceName::from).collect(),
             remove_orphans: wish.remove_orphans,
             compatibility: self.compatibility,
             ignore_orphans: self.ignore_orphans,

@@ -119,6 +119,18 @@ fn anonymous_volumes_stay_until_they_are_renewed() {
 }
 
 #[test]
+fn a_service_whose_profile_is_off_is_known_unless_it_is_up() {
+    let off: BTreeSet<ServiceName> = ["debug".into(), "other".into()].into();
+    let first = up(STACK);
+    let some = with(&first, |request| {
+        (request.off, request.services) = (off, BTreeSet::from(["api".into()]));
+    });
+    let some = some.unwrap();
+    assert_eq!(some.off, ["debug".into()].into(), "what was brought up with its profile stays as it is");
+    assert!(some.services.contains("other") && !some.services.contains("debug"));
+}
+
+#[test]
 fn create_starts_nothing_and_stops_nothing() {
     let first = up(STACK);
     let project = project(STACK);
