@@ -83,7 +83,7 @@ pub struct Desired {
     /// Every service that the files declare and whose profile is active.
     pub services: BTreeSet<ServiceName>,
     /// Those that they declare and whose profile is off: their containers are left alone, and nothing is told of them. A
-    /// container of a service that is here nor there is an orphan.
+    /// container of a service that is in neither is an orphan.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub off: BTreeSet<ServiceName>,
     /// Whether orphans are removed (`--remove-orphans`); otherwise they are left alone.
