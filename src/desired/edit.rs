@@ -149,6 +149,7 @@ pub fn edit(desired: &Desired, edit: &Edit, now: &Stamp) -> Result<Desired, Edit
     known(desired, edit)?;
     let mut next = desired.clone();
     next.generation += 1;
+    next.grace = None;
     match edit {
         Edit::Start { services } => start(&mut next, services, now)?,
         Edit::Stop { services, timeout } => stop(&mut next, services, *timeout),
@@ -157,9 +158,12 @@ pub fn edit(desired: &Desired, edit: &Edit, now: &Stamp) -> Result<Desired, Edit
         Edit::Pause { services } => pause(&mut next, services)?,
         Edit::Unpause { services } => unpause(&mut next, services)?,
         Edit::Remove { services, only, volumes } => remove(&mut next, services, only.as_ref(), *volumes),
-        Edit::Down { services, volumes, declared, remove_orphans, .. } => {
+        Edit::Down { services, timeout, volumes, declared, remove_orphans } => {
             down(&mut next, services, *volumes, declared.as_ref());
             next.remove_orphans = *remove_orphans;
+            // Its timeout holds for all that it stops, and what a profile that is off has is an orphan to it.
+            next.grace = *timeout;
+            next.off.clear();
             // What is there of them without being desired goes too.
             next.services.extend(services.iter().cloned());
         }

@@ -309,15 +309,6 @@ impl Desired {
         self.asked.as_ref().is_some_and(|asked| self.containers.contains_key(name) && !asked.contains(name))
     }
 
-    /// What a verb says of containers that are not declared, beside what [`edit::edit`] made of those that are: to `down` those of
-    /// services whose profile is off are orphans, and its timeout holds for all that it stops.
-    pub fn of_undeclared(self, verb: &edit::Edit) -> Self {
-        match verb {
-            edit::Edit::Down { timeout, .. } => Self { grace: *timeout, off: BTreeSet::new(), ..self },
-            _ => Self { grace: None, ..self },
-        }
-    }
-
     /// Whether nothing is declared: what `down` of a whole project leaves.
     pub fn is_empty(&self) -> bool {
         self.containers.is_empty() && self.networks.is_empty() && self.providers.is_empty()

@@ -128,7 +128,7 @@ impl Conversation {
         for step in wanted.before().into_iter().chain([wanted.clone()]) {
             refusal = match shared.engine.desired() {
                 Some(current) => match edit(&current, &step, &now()) {
-                    Ok(next) => self.hold_and_report(next.of_undeclared(wanted), wait).await?,
+                    Ok(next) => self.hold_and_report(next, wait).await?,
                     Err(error) => Some(Refusal::Error { message: error.to_string() }),
                 },
                 None => Some(Refusal::Error { message: "nothing of this project was ever brought up".into() }),

@@ -32,7 +32,7 @@ impl Real {
             Change::Edit(wanted) => {
                 let applied = ledger::desired(&self.paths, project).map_err(|e| failed(&e))?;
                 let applied = applied.ok_or_else(|| nothing_up(project))?;
-                Cow::Owned(edit(&applied, wanted, &now).map_err(|e| failed(&e))?.of_undeclared(wanted))
+                Cow::Owned(edit(&applied, wanted, &now).map_err(|e| failed(&e))?)
             }
         };
         let (net, images) = (self.net()?, self.images()?);
