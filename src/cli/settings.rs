@@ -305,11 +305,18 @@ fn go_flags(command: clap::Command) -> clap::Command {
     command.mut_args(go_flag).mut_subcommands(go_flags)
 }
 
-/// Flags take `--flag=false` too, as in docker compose (Go's flags).
+/// Flags are as in docker compose (Go's flags): of one given twice the last counts, unless it collects.
 fn go_flag(arg: clap::Arg) -> clap::Arg {
-    if !matches!(arg.get_action(), ArgAction::SetTrue) {
+    let arg = if matches!(arg.get_action(), ArgAction::SetTrue) { go_switch(arg) } else { arg };
+    if arg.is_positional() || !matches!(arg.get_action(), ArgAction::Set) {
         return arg;
     }
+    let itself = arg.get_id().clone();
+    arg.overrides_with(itself)
+}
+
+/// Switches take `--flag=false` too.
+fn go_switch(arg: clap::Arg) -> clap::Arg {
     arg.action(ArgAction::Set)
         .num_args(0..=1)
         .require_equals(true)

@@ -47,6 +47,34 @@ fn flags_take_true_and_false_and_short_ones_can_be_joined() {
 }
 
 #[test]
+fn of_a_flag_given_twice_the_last_counts_unless_it_collects() {
+    let settings = |words: &[&str]| Settings::new(&parse_words(words).expect("parsed").global).expect("settings");
+    let both = settings(&["-p", "a", "--dry-run", "-p", "b", "-f", "a.yaml", "-f", "b.yaml", "--dry-run=false", "ps"]);
+    assert_eq!((both.project.name.as_deref(), both.dry_run), (Some("b"), false));
+    assert_eq!(both.project.files, [PathBuf::from("a.yaml"), PathBuf::from("b.yaml")]);
+    for words in [
+        "up -d -d",
+        "ps -a --all",
+        "exec -T -T -t=false -t=false web ls",
+        "logs -f -f",
+        "up --pull never --pull always",
+    ] {
+        parse_words(&words.split(' ').collect::<Vec<_>>()).unwrap_or_else(|error| panic!("{words}: {error}"));
+    }
+    let Verb::Stop(stop) = parse_words(&["stop", "-t", "1", "--timeout", "2", "a", "b"]).expect("parsed").verb else {
+        panic!("not stop")
+    };
+    assert_eq!((stop.timeout, stop.services.len()), (Some(2), 2));
+    let Verb::Up(up) = parse_words(&["up", "-d", "--detach=false"]).expect("parsed").verb else { panic!("not up") };
+    assert!(!up.detach);
+    let Verb::Run(run) = parse_words(&["run", "-e", "A=1", "-e", "B=2", "web"]).expect("parsed").verb else {
+        panic!("not run")
+    };
+    assert_eq!(run.env, ["A=1", "B=2"]);
+    assert!(refused(&["up", "--locked", "--locked", "--no-lock"]).contains("cannot be used with"));
+}
+
+#[test]
 fn words_after_the_service_belong_to_the_command() {
     let Verb::Exec(exec) =
         parse_words(&["exec", "-it", "-u", "me", "web", "ls", "-l", "--", "-u"]).expect("parsed").verb
