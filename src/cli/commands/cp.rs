@@ -8,7 +8,7 @@ use crate::observed::ObservedContainer;
 
 use super::super::backend::Backend;
 use super::super::context::Context;
-use super::super::copy::{Keep, Tree, copy, pack, unpack};
+use super::super::copy::{Keep, Tree, copy, extract, pack};
 use super::super::error::{CliError, ExitStatus};
 use super::super::progress::{Kind, Phase, Report};
 use super::super::select::Found;
@@ -174,7 +174,7 @@ fn copy_in<B: Backend>(
     let tree = files(cx, container)?;
     let target = rooted(target);
     if source == "-" {
-        unpack(io::stdin().lock(), &tree, std::path::Path::new(&target), args.keep())?;
+        extract(io::stdin().lock(), &tree, &target, args.keep())?;
     } else {
         copy(&Tree::Machine, source, &tree, &target, args.follow_link, args.keep())?;
     }

@@ -9,12 +9,13 @@ mod unpack;
 
 pub use pack::pack;
 pub use tree::{Place, Tree};
-pub use unpack::{Keep, unpack};
+pub use unpack::Keep;
 
 use std::io;
 use std::path::{Path, PathBuf};
 
 use super::error::CliError;
+use unpack::unpack;
 
 /// Copies `source` of one tree to `target` of another, by the rules of `docker cp`.
 ///
@@ -31,6 +32,20 @@ pub fn copy(from: &Tree, source: &str, to: &Tree, target: &str, follow: bool, ke
         let packed = packed.join().unwrap_or_else(|_| Err(CliError::failed("the packing thread ended by a panic")));
         unpacked.and(packed)
     })
+}
+
+/// Unpacks a tar stream into a folder of a tree.
+///
+/// # Errors
+/// A target that is no folder; as [`unpack`].
+pub fn extract(from: impl io::Read, to: &Tree, target: &str, keep: Keep) -> Result<(), CliError> {
+    match to.look(Path::new(target))? {
+        Place::Folder => unpack(from, to, Path::new(target), keep),
+        Place::File => Err(CliError::failed(format!("{target} is no folder: an archive can only be unpacked in one"))),
+        Place::Nothing => Err(CliError::failed(format!(
+            "the folder {target} is not there: an archive can only be unpacked in a folder"
+        ))),
+    }
 }
 
 /// The folder to unpack in, and the name that the top of the archive gets there (empty: its content goes right in).
@@ -52,6 +67,7 @@ fn destination(
             "make it first, or leave the slash away to copy to a file of this name",
         )),
         Place::File | Place::Nothing => {
+            let path = if is_folder { path } else { to.landing(&path)? };
             let last = path.file_name().ok_or_else(|| CliError::usage(format!("`{target}` has no name in it")))?;
             let above = path.parent().filter(|above| !above.as_os_str().is_empty()).unwrap_or(Path::new("."));
             match to.look(above)? {

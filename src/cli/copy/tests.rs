@@ -94,9 +94,53 @@ fn no_symlink_leads_out_of_the_container() {
     assert_eq!(world.read("root/a.txt"), "A");
     assert!(world.copy_in("secret", "/out/stolen").is_err());
     assert!(!fs::exists(world.path("host/stolen")).expect("looked"));
-    // Onto a symlink: it is replaced, what it names is untouched.
-    world.copy_in("host/a.txt", "/etc/leak").expect("replaced");
-    assert_eq!((world.read("secret").as_str(), world.read("root/etc/leak").as_str()), ("host only", "A"));
+    // Onto a symlink: what it names in the container counts, never what it would name here.
+    assert!(world.copy_in("host/a.txt", "/etc/leak").is_err());
+    let here = format!("root/{}", world.folder.path().display());
+    fs::create_dir_all(world.path(&here)).expect("made");
+    world.copy_in("host/a.txt", "/etc/leak").expect("stays at the root");
+    assert_eq!((world.read("secret").as_str(), world.read(&format!("{here}/secret")).as_str()), ("host only", "A"));
+}
+
+#[test]
+fn a_file_copied_onto_a_symlink_goes_to_what_that_names() {
+    let world = World::new();
+    fs::write(world.path("root/etc/real"), "old").expect("written");
+    let links = [
+        ("/etc/real", "good", "etc/real"),
+        ("../etc/./real", "etc/relative", "etc/real"),
+        ("good", "twice", "etc/real"),
+        ("etc/new", "dangling", "etc/new"),
+        ("../../../../etc/up", "above", "etc/up"),
+    ];
+    for (target, link, file) in links {
+        symlink(target, world.path(&format!("root/{link}"))).expect("linked");
+        world.copy_in("host/a.txt", &format!("/{link}")).unwrap_or_else(|error| panic!("{link}: {error}"));
+        assert!(fs::symlink_metadata(world.path(&format!("root/{link}"))).expect("there").is_symlink(), "{link}");
+        assert_eq!(world.read(&format!("root/{file}")), "A", "{link}");
+        fs::write(world.path("root/etc/real"), "old").expect("written");
+    }
+    symlink("loop", world.path("root/loop")).expect("linked");
+    assert!(world.copy_in("host/a.txt", "/loop").is_err());
+    symlink("/nowhere/x", world.path("root/lost")).expect("linked");
+    let error = world.copy_in("host/a.txt", "/lost").expect_err("refused").to_string();
+    assert!(error.contains("the folder /nowhere is not there"), "{error}");
+}
+
+#[test]
+fn an_archive_goes_into_a_folder_that_is_there_only() {
+    let world = World::new();
+    let mut archive = Vec::new();
+    let top = Tree::Machine.source(&world.path("host"), false).expect("opened");
+    pack(top.fd, &top.name, &mut archive).expect("packed");
+    fs::write(world.path("root/file"), "old").expect("written");
+    for (target, message) in [("/nowhere", "the folder /nowhere is not there"), ("/file", "/file is no folder")] {
+        let error = extract(&archive[..], &world.container(), target, Keep::Content).expect_err("refused");
+        assert!(error.to_string().contains(message), "{error}");
+    }
+    assert!(!fs::exists(world.path("root/nowhere")).expect("looked"));
+    extract(&archive[..], &world.container(), "/etc", Keep::Content).expect("unpacked");
+    assert_eq!(world.read("root/etc/host/a.txt"), "A");
 }
 
 #[test]

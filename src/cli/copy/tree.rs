@@ -1,14 +1,19 @@
 //! A tree of files: this machine's, or a container's, from which no path leads out.
 
+use std::ffi::OsStr;
 use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{CWD, FileType, Mode, OFlags, fstat, mkdirat, openat};
+use rustix::fs::{CWD, FileType, Mode, OFlags, fstat, mkdirat, openat, readlinkat};
 use rustix::io::Errno;
 
 use super::super::error::CliError;
 use super::about;
 use crate::host::container::{Root, inroot};
+
+/// So many symlinks are followed at most, as by the kernel.
+const LINKS: usize = 40;
 
 /// A tree of files.
 pub enum Tree {
@@ -65,10 +70,30 @@ impl Tree {
         match self.open(path, OFlags::PATH) {
             Ok(fd) if is_folder(&fd).map_err(about("look at", path))? => Ok(Place::Folder),
             Ok(_) => Ok(Place::File),
-            // A symlink to nothing is replaced, so nothing counts.
             Err(Errno::NOENT) => Ok(Place::Nothing),
             Err(errno) => Err(about("look at", path)(errno)),
         }
+    }
+
+    /// Where a file that is written to a path lands: a symlink there stays, and what it names in the container is written, be it
+    /// there or not. One of this machine is replaced: a container may have made it, by what was copied from there before.
+    ///
+    /// # Errors
+    /// When that can't be found out; too many symlinks.
+    pub fn landing(&self, path: &Path) -> Result<PathBuf, CliError> {
+        let mut path = path.to_owned();
+        let Self::Container(root) = self else { return Ok(path) };
+        for _ in 0..LINKS {
+            if !inroot::is_link(root.as_fd(), &path).map_err(about("look at", &path))? {
+                return Ok(path);
+            }
+            let link = self.open(&path, OFlags::PATH | OFlags::NOFOLLOW);
+            let target = link.and_then(|link| readlinkat(&link, "", Vec::new()));
+            let target = target.map_err(about("read the symlink", &path))?;
+            // An absolute one starts at the root again; `..` in it is resolved by openat2, never out of the root.
+            path = path.parent().unwrap_or(Path::new("/")).join(OsStr::from_bytes(target.as_bytes()));
+        }
+        Err(about("write", &path)(Errno::LOOP))
     }
 
     /// Opens what is to be copied; a symlink as such, unless `follow`, or a slash or dot stands behind it.
