@@ -18,6 +18,8 @@ mod refused;
 mod scope;
 #[path = "up/stopped.rs"]
 mod stopped;
+#[path = "up/told.rs"]
+mod told;
 
 use std::fs;
 use std::path::Path;
@@ -332,6 +334,9 @@ fn events_name_the_image_of_what_is_gone() {
     world.windlass(&folder, &["scale", "job=1"]).ok();
     world.windlass(&folder, &["down"]).ok();
     world.wait_for("the last event", || told().matches("container destroy").count() == 2);
+    let actions: Vec<String> = told().lines().filter_map(|line| line.split(' ').nth(3).map(str::to_owned)).collect();
+    let stop = actions.windows(3).any(|three| three == ["kill", "die", "stop"]);
+    assert!(stop, "as docker orders them: {actions:?}");
     for line in told().lines() {
         assert!(line.contains("image=test"), "{line}");
     }

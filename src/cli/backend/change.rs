@@ -7,7 +7,7 @@ use crate::compose::model::Project;
 use crate::desired::Desired;
 use crate::desired::edit::Edit;
 use crate::graph::Graph;
-use crate::name::ServiceName;
+use crate::name::{ContainerId, ServiceName};
 use crate::plan::Failure;
 
 use super::lock::LockUse;
@@ -154,4 +154,6 @@ pub struct Outcome {
     pub code: Option<u8>,
     /// What is to be told besides.
     pub warnings: Vec<String>,
+    /// Containers that were made, by their names.
+    pub made: BTreeMap<String, ContainerId>,
 }

@@ -110,7 +110,7 @@ fn print<B: Backend>(cx: &Context<'_, B>, event: &Event, json: bool) -> Result<(
         }))?;
     } else {
         let code = event.exit_code.map(|code| format!("exitCode={code}, ")).unwrap_or_default();
-        let time = human::rfc3339_nanos(event.time);
+        let time = human::local_micros(event.time);
         cx.output.line(&format!(
             "{time} container {} {} ({code}image={}, name={})",
             event.action, event.id, event.image, event.name

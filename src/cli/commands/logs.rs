@@ -76,6 +76,10 @@ pub async fn run<B: Backend>(cx: &Context<'_, B>, args: &Logs) -> Result<ExitSta
     let labels: Vec<String> = containers.iter().map(|container| label(&container.spec)).collect();
     let services = found.services(&args.services)?;
     let index = args.index.filter(|index| *index > 0);
+    if index.is_some() {
+        // For its error.
+        args.services.iter().try_for_each(|service| found.container(service, index).map(|_| ()))?;
+    }
     let wanted = |spec: &ContainerSpec| {
         (services.is_empty() || services.contains(&spec.service)) && index.is_none_or(|index| spec.number == index)
     };
@@ -93,7 +97,12 @@ pub async fn run<B: Backend>(cx: &Context<'_, B>, args: &Logs) -> Result<ExitSta
         until: moment("--until", args.until.as_deref(), now)?,
         tail: args.tail.0,
     };
-    let style = LogStyle { no_prefix: args.no_log_prefix, no_color: args.no_color, timestamps: args.timestamps };
+    let style = LogStyle {
+        no_prefix: args.no_log_prefix,
+        no_color: args.no_color,
+        timestamps: args.timestamps,
+        ..LogStyle::default()
+    };
     let mut printer = LogPrinter::new(cx.output, style, labels.iter().map(String::as_str));
     let mut lines = cx.backend.logs(&found.project, query)?;
     loop {

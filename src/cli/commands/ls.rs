@@ -16,7 +16,7 @@ use super::super::select::Found;
 /// Flags of `ls`.
 #[derive(Args, Debug)]
 pub struct Ls {
-    /// Projects that don't run too
+    /// Projects and containers that don't run too
     #[arg(short, long)]
     pub all: bool,
     /// Only what matches: name=PATTERN
@@ -56,8 +56,9 @@ pub fn run<B: Backend>(cx: &Context<'_, B>, args: &Ls) -> Result<ExitStatus, Cli
         if !names.is_empty() && !names.iter().any(|name| project.contains(name)) {
             continue;
         }
-        let (states, files) = look(cx, &project)?;
-        if !args.all && !states.iter().any(|(state, _)| matches!(*state, "running" | "paused" | "restarting")) {
+        let (mut states, files) = look(cx, &project)?;
+        states.retain(|state, _| args.all || matches!(*state, "running" | "paused" | "restarting"));
+        if !args.all && states.is_empty() {
             continue;
         }
         let states: Vec<String> = states.iter().map(|(state, number)| format!("{state}({number})")).collect();

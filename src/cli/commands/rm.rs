@@ -34,7 +34,7 @@ pub struct Rm {
 /// Removes containers that don't run, after a question.
 ///
 /// # Errors
-/// A service that is not there; an answer other than yes.
+/// A service that is not there; nobody to answer.
 pub async fn run<B: Backend>(cx: &Context<'_, B>, args: &Rm) -> Result<ExitStatus, CliError> {
     if args.all {
         cx.output.warn("`rm --all` has no effect: one-off containers are always removed too")?;
@@ -54,7 +54,7 @@ pub async fn run<B: Backend>(cx: &Context<'_, B>, args: &Rm) -> Result<ExitStatu
     if !args.force && !cx.settings.dry_run {
         let names: Vec<&str> = stopped.iter().map(|container| container.spec.name.as_str()).collect();
         if !cx.output.confirm(&format!("Going to remove {}\nAre you sure?", names.join(", ")))? {
-            return Err(CliError::Interrupted);
+            return Ok(ExitStatus::DONE);
         }
     }
     let only: BTreeSet<_> = stopped.iter().map(|container| container.spec.name.clone()).collect();

@@ -176,15 +176,10 @@ pub async fn run<B: Backend>(cx: &Context<'_, B>, args: &Run) -> Result<ExitStat
     if cx.settings.dry_run {
         return change::show_plan(cx, &project.name, &declared(desired)).await;
     }
-    if args.detach {
-        let started = change::apply(cx, &project.name, "Running", declared(desired), Until::Done).await;
-        match started {
-            Ok(_) => cx.output.line(&oneoff.name)?,
-            Err(_) => take_back(cx, &project.name, &oneoff.name).await,
-        }
-        return started;
-    }
     change::before(cx, &project.name, &declared(desired.clone())).await?;
+    if args.detach {
+        return start(cx, &project.name, declared(desired), &oneoff.name).await;
+    }
     cx.output.flush()?;
     let (project, name) = (&project.name, &oneoff.name);
     let work = |tell| async move { cx.backend.run(project, desired, name, &tell).await };
@@ -202,6 +197,29 @@ pub async fn run<B: Backend>(cx: &Context<'_, B>, args: &Run) -> Result<ExitStat
     let send = |signal| send(cx, project, name, signal);
     let end = if terminal { work.await } else { attach::proxied(work, send).await };
     Ok(exec::status(end.map_err(exec::start_failed)?))
+}
+
+/// Starts a container and leaves it alone; its id is printed.
+async fn start<B: Backend>(
+    cx: &Context<'_, B>,
+    project: &ProjectName,
+    declared: Change,
+    name: &str,
+) -> Result<ExitStatus, CliError> {
+    let work = |tell| async move { cx.backend.apply(project, declared, Until::Done, &tell).await };
+    let outcome = cx.progress().show("Running", work).await;
+    match outcome.and_then(|outcome| change::finish(cx, &outcome).map(|_| outcome)) {
+        Ok(outcome) => {
+            if let Some(id) = outcome.made.get(name) {
+                cx.output.line(id.as_str())?;
+            }
+            Ok(ExitStatus::DONE)
+        }
+        Err(error) => {
+            take_back(cx, project, name).await;
+            Err(error)
+        }
+    }
 }
 
 /// Declares a container no longer that could not be started: it would be tried again, and fail what comes later.

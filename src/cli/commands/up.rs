@@ -244,7 +244,12 @@ pub async fn run<'a, B: Backend>(cx: &'a Context<'a, B>, args: &Up) -> Result<Ex
     let declared = Change::Declare(Box::new(desired.clone()));
     if args.is_attached() && !cx.settings.dry_run {
         change::before(cx, &project.name, &declared).await?;
-        let style = LogStyle { no_prefix: args.no_log_prefix, no_color: args.no_color, timestamps: args.timestamps };
+        let style = LogStyle {
+            no_prefix: args.no_log_prefix,
+            no_color: args.no_color,
+            timestamps: args.timestamps,
+            apart: true,
+        };
         let timeout = change::seconds(args.timeout);
         let mut attached = Attached::new(cx, &desired, shown, style, args.ends(), timeout, Interrupts::new()?)?;
         attached.watching = watching;

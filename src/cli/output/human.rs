@@ -75,6 +75,12 @@ pub fn rfc3339_nanos(nanos: u64) -> String {
     format!("{stamp:.9}")
 }
 
+/// Nanoseconds since 1970 in local time, as `events` of docker compose has it: `2026-11-24 08:00:00.123456`.
+pub fn local_micros(nanos: u64) -> String {
+    let stamp = jiff::Timestamp::from_nanosecond(i128::from(nanos)).unwrap_or_default();
+    stamp.to_zoned(jiff::tz::TimeZone::system()).strftime("%Y-%m-%d %H:%M:%S%.6f").to_string()
+}
+
 /// Nanoseconds since 1970 as docker's `CreatedAt`: `2026-11-24 07:00:00 +0000 UTC`.
 pub fn created_at(nanos: u64) -> String {
     let stamp = jiff::Timestamp::from_nanosecond(i128::from(nanos)).unwrap_or_default();

@@ -12,6 +12,7 @@ pub struct LogPrinter<'a> {
     prefix: bool,
     color: bool,
     timestamps: bool,
+    apart: bool,
     width: usize,
     sources: BTreeMap<String, usize>,
 }
@@ -25,6 +26,8 @@ pub struct LogStyle {
     pub no_color: bool,
     /// With the time of each line.
     pub timestamps: bool,
+    /// What was printed to standard error goes to standard error, and not to standard output as the rest.
+    pub apart: bool,
 }
 
 impl<'a> LogPrinter<'a> {
@@ -35,6 +38,7 @@ impl<'a> LogPrinter<'a> {
             prefix: !style.no_prefix,
             color: output.color() && !style.no_color,
             timestamps: style.timestamps,
+            apart: style.apart,
             width: 0,
             sources: BTreeMap::new(),
         };
@@ -44,13 +48,18 @@ impl<'a> LogPrinter<'a> {
         printer
     }
 
-    /// Prints one line, to the stream that it was printed to.
+    /// Prints one line.
     ///
     /// # Errors
     /// When it can't be written.
     pub fn print(&mut self, line: &LogLine) -> Result<(), CliError> {
         let bytes = self.render(line);
-        if line.stderr && !self.prefix { self.output.raw_error(&bytes) } else { self.output.raw(&bytes) }
+        if !(line.stderr && self.apart) {
+            return self.output.raw(&bytes);
+        }
+        // Where both are one terminal, the lines before it stand before it.
+        self.output.flush()?;
+        self.output.raw_error(&bytes)
     }
 
     /// Makes what was printed visible.
@@ -78,9 +87,6 @@ impl<'a> LogPrinter<'a> {
     /// # Errors
     /// When it can't be written.
     pub fn remark(&mut self, label: &str, text: &str) -> Result<(), CliError> {
-        if !self.prefix {
-            return Ok(());
-        }
         let number = self.source(label);
         let label = if self.color { style::paint_prefix(number, label) } else { label.to_owned() };
         self.output.line(&format!("{label} {text}"))
@@ -130,14 +136,28 @@ mod tests {
     }
 
     #[test]
-    fn without_prefix_the_streams_stay_apart() {
-        let (output, out, err) = Output::captured(false);
-        let style = LogStyle { no_prefix: true, timestamps: true, ..LogStyle::default() };
-        let mut printer = LogPrinter::new(&output, style, []);
-        printer.print(&line("web-1", "a", false)).expect("written");
-        printer.print(&line("web-1", "b", true)).expect("written");
-        assert_eq!(out.text(), "1970-01-01T00:00:01.500000000Z a\n");
-        assert_eq!(err.text(), "1970-01-01T00:00:01.500000000Z b\n");
+    fn both_streams_are_one_unless_they_are_wanted_apart() {
+        for no_prefix in [false, true] {
+            let head = if no_prefix { "" } else { "web-1  | " };
+            for apart in [false, true] {
+                let (output, out, err) = Output::captured(false);
+                let style = LogStyle { no_prefix, apart, timestamps: true, ..LogStyle::default() };
+                let mut printer = LogPrinter::new(&output, style, []);
+                printer.print(&line("web-1", "a", false)).expect("written");
+                printer.print(&line("web-1", "b", true)).expect("written");
+                let [a, b] = ["a", "b"].map(|text| format!("{head}1970-01-01T00:00:01.500000000Z {text}\n"));
+                let wanted = if apart { (a, b) } else { (a + &b, String::new()) };
+                assert_eq!((out.text(), err.text()), wanted);
+            }
+        }
+    }
+
+    #[test]
+    fn the_end_of_a_container_is_told_without_prefixes_too() {
+        let (output, out, _) = Output::captured(false);
+        let mut printer = LogPrinter::new(&output, LogStyle { no_prefix: true, ..LogStyle::default() }, []);
+        printer.remark("web-1", "exited with code 0").expect("written");
+        assert_eq!(out.text(), "web-1 exited with code 0\n");
     }
 
     #[test]

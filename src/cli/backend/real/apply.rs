@@ -19,7 +19,7 @@ use crate::host::machine::observe;
 use crate::host::paths::Paths;
 use crate::name::{ContainerName, ProjectName};
 use crate::observed::Health;
-use crate::plan::{Failure, plan};
+use crate::plan::{Failure, Plan, plan};
 use crate::supervisor::protocol::{Refusal, Reply, Request};
 use crate::supervisor::{Client, is_over, is_silent};
 
@@ -31,7 +31,11 @@ impl Real {
             Change::Declare(desired) => Cow::Borrowed(&**desired),
             Change::Edit(wanted) => {
                 let applied = ledger::desired(&self.paths, project).map_err(|e| failed(&e))?;
-                let applied = applied.ok_or_else(|| nothing_up(project))?;
+                let Some(applied) = applied else {
+                    let warnings = nothing_or_orphans(project, change)?.warnings;
+                    let plan = Plan { warnings, ..Plan::default() };
+                    return Ok(Planned { text: plan.to_string(), plan, ..Planned::default() });
+                };
                 Cow::Owned(edit(&applied, wanted, &now).map_err(|e| failed(&e))?)
             }
         };
@@ -204,7 +208,12 @@ fn show(progress: &Progress, kills: bool, tell: &Tell, outcome: &mut Outcome) {
         // Something half made is cleared away, of which nobody was ever told.
         Progress::Began { step } | Progress::Done { step, .. } if step.object.is_empty() => {}
         Progress::Began { step } => report(tell, step, words(step, kills).0, Phase::Working, None),
-        Progress::Done { step, .. } => report(tell, step, words(step, kills).1, Phase::Done, None),
+        Progress::Done { step, .. } => {
+            if let Some(id) = step.id.as_ref().filter(|_| step.action == "create container") {
+                outcome.made.insert(step.object.clone(), id.clone());
+            }
+            report(tell, step, words(step, kills).1, Phase::Done, None);
+        }
         Progress::Failed { step, reason, code } => {
             outcome.code = code.and_then(|code| u8::try_from(code).ok()).or(outcome.code);
             report(tell, step, "Error", Phase::Failed, Some(reason.clone()));

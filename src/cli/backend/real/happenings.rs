@@ -94,6 +94,8 @@ struct Names {
     paths: Paths,
     known: BTreeMap<ContainerId, (ServiceName, String)>,
     running: BTreeSet<ContainerId>,
+    /// Those whose `stop` is done, and whose end is not told yet: in docker that comes first.
+    stopped: BTreeMap<ContainerId, String>,
     /// Those whose end was found when another supervisor had come: that one may tell it too.
     found: BTreeSet<ContainerId>,
 }
@@ -109,7 +111,7 @@ impl Names {
         };
         let running = observed.containers.values().filter(|container| runs(container)).map(|one| one.id.clone());
         let (known, running) = (observed.containers.values().map(named).collect(), running.collect());
-        Self { paths, known, running, found: BTreeSet::new() }
+        Self { paths, known, running, stopped: BTreeMap::new(), found: BTreeSet::new() }
     }
 
     /// The ends that nobody told: of what ran, and does not any more.
@@ -131,12 +133,20 @@ impl Names {
     fn end(&mut self, id: &ContainerId, name: &str, code: i32, oom: bool) -> Vec<Event> {
         let oom = oom.then(|| self.event("oom", id, name, None));
         let die = self.event("die", id, name, Some(code));
-        oom.into_iter().chain([die]).collect()
+        let stop = self.stop(id);
+        oom.into_iter().chain([die]).chain(stop).collect()
+    }
+
+    /// The `stop` that waits for the end of a container.
+    fn stop(&mut self, id: &ContainerId) -> Option<Event> {
+        let name = self.stopped.remove(id)?;
+        Some(self.event("stop", id, &name, None))
     }
 
     fn events(&mut self, progress: &Progress) -> Vec<Event> {
         match progress {
-            Progress::Done { step, .. } => self.done(step).into_iter().collect(),
+            Progress::Began { step } => self.began(step).into_iter().collect(),
+            Progress::Done { step, .. } => self.done(step),
             Progress::Exited { id, .. } if self.found.remove(id) => Vec::new(),
             Progress::Exited { container, id, code, oom } => {
                 self.running.remove(id);
@@ -154,7 +164,13 @@ impl Names {
         }
     }
 
-    fn done(&mut self, step: &StepName) -> Option<Event> {
+    /// A stop begins with a signal.
+    fn began(&mut self, step: &StepName) -> Option<Event> {
+        let id = step.id.as_ref().filter(|id| step.action == "stop container" && self.running.contains(*id))?;
+        Some(self.event("kill", id, &step.object, None))
+    }
+
+    fn done(&mut self, step: &StepName) -> Vec<Event> {
         let action = match step.action.as_str() {
             "create container" => "create",
             "start container" => "start",
@@ -162,14 +178,21 @@ impl Names {
             "pause container" => "pause",
             "unpause container" => "unpause",
             "remove container" => "destroy",
-            _ => return None,
+            _ => return Vec::new(),
         };
-        let id = step.id.as_ref()?;
+        let Some(id) = &step.id else { return Vec::new() };
+        if action == "stop" && self.running.contains(id) {
+            self.stopped.insert(id.clone(), step.object.clone());
+            return Vec::new();
+        }
         if action == "start" {
             self.running.insert(id.clone());
             self.found.remove(id);
         }
-        Some(self.event(action, id, step.object.as_str(), None))
+        // Removed before anybody has seen its end.
+        let stop = if action == "destroy" { self.stop(id) } else { None };
+        let event = self.event(action, id, step.object.as_str(), None);
+        stop.into_iter().chain([event]).collect()
     }
 
     fn event(&mut self, action: &str, id: &ContainerId, name: &str, exit_code: Option<i32>) -> Event {
@@ -303,6 +326,28 @@ mod tests {
             hooks: Default::default(),
             lost: BTreeSet::new(),
         }
+    }
+
+    #[test]
+    fn a_stop_is_told_as_docker_does_signal_end_stop() {
+        let id = ContainerId::from("1".repeat(64));
+        let step = |action: &str| StepName {
+            action: action.to_owned(),
+            object: "shop-web-1".to_owned(),
+            id: Some(id.clone()),
+            causes: Vec::new(),
+        };
+        let done = |action: &str| Progress::Done { step: step(action), millis: 1 };
+        let ended = Progress::Exited { container: "shop-web-1".into(), id: id.clone(), code: 3, oom: false };
+        let told = |progress: &[Progress]| -> Vec<String> {
+            let mut names = Names::new(Paths::new(None, None), &observed(State::Running { pid: 7 }));
+            progress.iter().flat_map(|one| names.events(one)).map(|event| event.action).collect()
+        };
+        let began = Progress::Began { step: step("stop container") };
+        let (stop, removal) = (done("stop container"), done("remove container"));
+        assert_eq!(told(&[began.clone(), stop.clone(), ended.clone()]), ["kill", "die", "stop"]);
+        assert_eq!(told(&[stop.clone(), removal]), ["stop", "destroy"]);
+        assert_eq!(told(&[ended, began, stop]), ["die", "stop"], "it had ended by itself");
     }
 
     #[test]

@@ -1,0 +1,62 @@
+//! What is told on which stream, and with which code, where scripts made for docker compose count on it.
+
+use super::*;
+
+#[test]
+fn what_containers_print_goes_where_docker_compose_has_it() {
+    let world = world();
+    let text = "services:\n  c: {image: test, command: [sh, -c, 'echo from-out; echo from-err >&2']}\n";
+    let folder = project(&world, "two", text);
+    for flags in [&["up"][..], &["up", "--no-log-prefix", "--force-recreate"]] {
+        let ran = world.windlass(&folder, flags).ok();
+        assert!(ran.stdout.contains("from-out") && !ran.stdout.contains("from-err"), "{}", ran.stdout);
+        assert!(ran.stdout.contains("c-1 exited with code 0"), "{}", ran.stdout);
+        assert!(ran.stderr.contains("from-err"), "{}", ran.stderr);
+    }
+    for flags in [&["logs"][..], &["logs", "--no-log-prefix", "c"]] {
+        let ran = world.windlass(&folder, flags).ok();
+        assert!(ran.stdout.contains("from-out") && ran.stdout.contains("from-err"), "{}", ran.stdout);
+        assert_eq!(ran.stderr, "");
+    }
+    world.windlass(&folder, &["down"]).ok();
+    world.assert_clean();
+}
+
+#[test]
+fn one_offs_are_named_by_their_id_and_their_output_is_in_no_logs() {
+    let world = world();
+    let folder = project(&world, "once", "services:\n  c: {image: test, command: [echo, of-the-service]}\n");
+    world.windlass(&folder, &["up"]).ok();
+    world.windlass(&folder, &["run", "--rm", "-T", "c", "echo", "of-a-run"]).ok().says("of-a-run");
+    for (flags, is_left) in [(&["run", "-d"][..], true), (&["run", "-d", "--rm"], false)] {
+        let ran = world.windlass(&folder, &[flags, &["c", "echo", "of-a-run"]].concat()).ok();
+        let id = ran.stdout.trim_end();
+        assert!(id.len() == 64 && id.bytes().all(|byte| byte.is_ascii_hexdigit()), "{id}");
+        if is_left {
+            world.windlass(&folder, &["ps", "-a", "-q"]).ok().says(id);
+        }
+    }
+    world.windlass(&folder, &["logs"]).ok().says("of-the-service");
+    let ran = world.windlass(&folder, &["logs", "c"]).ok();
+    assert!(!ran.stdout.contains("of-a-run"), "{}", ran.stdout);
+    world.windlass(&folder, &["down"]).ok();
+    world.assert_clean();
+}
+
+#[test]
+fn a_rehearsal_of_what_changes_nothing_and_a_no_are_no_failures() {
+    let world = world();
+    let folder = project(&world, "calm", "services:\n  c: {image: test}\n");
+    for verb in ["down", "stop"] {
+        world.windlass(&folder, &[verb]).ok().says("nothing of project `calm` is up");
+        world.windlass(&folder, &["--dry-run", verb]).ok().says("nothing of project `calm` is up");
+    }
+    world.windlass(&folder, &["--dry-run", "start"]).code(1).says("nothing of project `calm` is up");
+    world.windlass(&folder, &["create"]).ok();
+    let program = env!("CARGO_BIN_EXE_windlass");
+    world.sh_in(&folder, &format!("echo n | {program} rm")).ok().says("Going to remove calm-c-1");
+    world.windlass(&folder, &["ps", "-a"]).ok().says("calm-c-1");
+    world.sh_in(&folder, &format!("{program} rm < /dev/null")).code(1).says("nobody is there to answer");
+    world.windlass(&folder, &["down"]).ok();
+    world.assert_clean();
+}
