@@ -64,7 +64,7 @@ pub const FATES: &[(&str, Fate)] = &[
     ("services.*.ports.*.app_protocol", NoEffect("it is for people")),
     ("networks.*.ipam.options", NoEffect("the built-in address driver has no options")),
     ("networks.*.attachable", NoEffect("every network is")),
-    ("services.*.expose", NoEffect("containers on one network reach every port of one another")),
+    ("services.*.expose", NoEffect("only shown by `ps`; containers on one network reach every port of one another")),
     ("version", NoEffect("there is one version of the format")),
     ("services.*.cpu_rt_period", But("done, but cgroup v2 has no real-time groups: there it is told")),
     ("services.*.cpu_rt_runtime", But("done, but cgroup v2 has no real-time groups: there it is told")),

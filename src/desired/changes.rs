@@ -45,7 +45,8 @@ const DONE: [&str; 10] =
     ["image", "argv", "env", "labels", "annotations", "ports", "mounts", "devices", "files", "endpoints"];
 
 /// Fields that people know under another name.
-const NAMES: [(&str, &str); 6] = [
+const NAMES: [(&str, &str); 7] = [
+    ("exposed", "expose"),
     ("cwd", "working_dir"),
     ("groups", "group_add"),
     ("log", "logging"),

@@ -2,7 +2,7 @@
 //!
 //! Left out is what docker compose does not re-create for either: names and numbers, addresses that were chosen rather
 //! than written, compose's own labels (they name files and dependencies), how it is stopped; and what other parts imply:
-//! manifest and layers (by the image's id), the bytes of secrets (by their digest).
+//! manifest, layers and exposed ports (by the image's id), the bytes of secrets (by their digest).
 
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
@@ -44,6 +44,7 @@ pub(super) fn comparable(spec: &ContainerSpec) -> ContainerSpec {
     spec.labels.retain(|key, _| !key.starts_with(COMPOSE_LABELS));
     spec.image.manifest = Default::default();
     spec.image.layers.clear();
+    spec.image_exposed.clear();
     spec.stop = StopSpec::default();
     for endpoint in &mut spec.endpoints {
         endpoint.aliases.retain(|alias| *alias != *name);

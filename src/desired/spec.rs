@@ -2,7 +2,7 @@
 
 mod network;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::path::PathBuf;
 
@@ -86,6 +86,12 @@ pub struct ContainerSpec {
     pub endpoints: Vec<EndpointSpec>,
     /// Published ports.
     pub ports: Vec<PortSpec>,
+    /// Ports that are told of and not published, by the service: `99/tcp`, `100-110/udp`.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub exposed: BTreeSet<String>,
+    /// The same, by its image. No part of the hash.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub image_exposed: BTreeSet<String>,
     /// How it resolves names.
     pub dns: DnsSpec,
     /// Lines of /etc/hosts beside the standard ones: name, address (`host-gateway` is resolved by the host).

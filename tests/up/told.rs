@@ -60,3 +60,19 @@ fn a_rehearsal_of_what_changes_nothing_and_a_no_are_no_failures() {
     world.windlass(&folder, &["down"]).ok();
     world.assert_clean();
 }
+
+#[test]
+fn ps_tells_exposed_ports_of_what_runs() {
+    let world = world();
+    let text = "services:\n  c: {image: test, expose: ['99', '100/udp'], ports: ['127.0.0.1:8080:80'], stop_signal: SIGKILL}\n";
+    let folder = project(&world, "open", text);
+    world.windlass(&folder, &["up", "-d"]).ok();
+    let told = world.windlass(&folder, &["ps", "--format", "{{.Ports}}"]).ok().stdout;
+    assert_eq!(told, "99/tcp, 100/udp, 127.0.0.1:8080->80/tcp\n");
+    let exposed = r#"{"Protocol":"tcp","PublishedPort":0,"TargetPort":99,"URL":""}"#;
+    world.windlass(&folder, &["ps", "--format", "json"]).ok().says(exposed);
+    world.windlass(&folder, &["stop"]).ok();
+    assert_eq!(world.windlass(&folder, &["ps", "-a", "--format", "{{.Ports}}"]).ok().stdout, "\n");
+    world.windlass(&folder, &["down"]).ok();
+    world.assert_clean();
+}

@@ -43,7 +43,7 @@ pub fn run<B: Backend>(cx: &Context<'_, B>, args: &Port) -> Result<ExitStatus, C
         Some(publisher) => cx.output.line(&ports::host(&publisher.url, &publisher.published))?,
         None => {
             let name = &container.spec.name;
-            let there = ports::list(&container.ports);
+            let there = ports::list(&publishers);
             let help = if there.is_empty() { "it publishes none".into() } else { format!("it publishes {there}") };
             return Err(CliError::with_help(format!("no port {number}/{protocol} for container {name}"), help));
         }

@@ -85,9 +85,9 @@ pub struct Row {
     pub health: &'static str,
     /// Of its last process; 0 while one runs.
     pub exit_code: i32,
-    /// Published ports as text.
+    /// Published and exposed ports as text.
     pub ports: String,
-    /// Published ports.
+    /// Published and exposed ports.
     pub publishers: Vec<ports::Publisher>,
     /// `key=value`, separated by commas.
     pub labels: String,
@@ -189,6 +189,7 @@ fn line(found: &Found, container: &ObservedContainer, now: &Stamp, cut: bool) ->
     let labels: Vec<String> = spec.labels.iter().map(|(key, value)| format!("{key}={value}")).collect();
     let networks: Vec<&str> = spec.endpoints.iter().map(|endpoint| endpoint.network.as_str()).collect();
     let (mounts, volumes) = mounts(container);
+    let publishers = ports::of(container);
     row(&Row {
         id: id.to_owned(),
         name: spec.name.to_string(),
@@ -204,8 +205,8 @@ fn line(found: &Found, container: &ObservedContainer, now: &Stamp, cut: bool) ->
         status: found.status(container, now),
         health: health_word(container.health),
         exit_code: code,
-        ports: ports::list(&container.ports),
-        publishers: ports::publishers(&container.ports),
+        ports: ports::list(&publishers),
+        publishers,
         labels: labels.join(","),
         mounts: mounts.join(","),
         networks: networks.join(","),

@@ -56,6 +56,28 @@ async fn ps_lists_as_docker_compose_does() {
 }
 
 #[tokio::test]
+async fn ps_lists_exposed_ports_beside_published_ones() {
+    let mut fake = Fake::shop();
+    for container in fake.observed.containers.values_mut() {
+        container.spec.exposed = ["99/tcp", "100/udp", "80/tcp"].map(String::from).into();
+        container.spec.image_exposed = ["99/tcp", "7000-7002/tcp"].map(String::from).into();
+    }
+    let ports = run(&fake, &["ps", "-a", "--format", "{{.Name}}: {{.Ports}}"]).await.out;
+    insta::assert_snapshot!(ports, @r"
+    shop-db-1: 80/tcp, 99/tcp, 100/udp, 7000-7002/tcp
+    shop-web-1: 99/tcp, 100/udp, 7000-7002/tcp, 0.0.0.0:8080->80/tcp, [::]:8080->80/tcp
+    shop-web-2:
+    ");
+    let json = run(&fake, &["ps", "--format", "json", "db"]).await.out;
+    let wanted = r#"{"Protocol":"udp","PublishedPort":0,"TargetPort":100,"URL":""}"#;
+    assert!(json.contains(wanted), "{json}");
+    for container in fake.observed.containers.values_mut() {
+        container.spec.namespaces.net = crate::desired::NetMode::Host;
+    }
+    assert_eq!(run(&fake, &["ps", "--format", "{{.Ports}}", "db"]).await.out, "\n");
+}
+
+#[tokio::test]
 async fn an_orphan_is_shown_unless_it_is_not_wanted() {
     let mut fake = Fake::shop();
     let orphan = container("older", 1, running());

@@ -175,6 +175,8 @@ fn shape(
         sysctls: security::sysctls(at, service, &namespaces, problems),
         resources: resource::resources(at, service, problems),
         ports: endpoint::ports(at, service, &namespaces.net, problems),
+        exposed: endpoint::exposed(&service.expose),
+        image_exposed: endpoint::exposed(&image.exposed_ports),
         dns: endpoint::dns(at, service, problems),
         extra_hosts: endpoint::extra_hosts(at, service, problems),
         log: log::log(at, service, problems),

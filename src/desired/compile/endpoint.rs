@@ -1,6 +1,6 @@
 //! How a container is reached and how it reaches others: endpoints, published ports, name resolution.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use super::network::Attachment;
@@ -85,7 +85,7 @@ pub fn endpoints(
             aliases.push(name.to_string());
             aliases.extend(place.aliases.iter().cloned());
         }
-        let mut seen = std::collections::BTreeSet::new();
+        let mut seen = BTreeSet::new();
         aliases.retain(|alias| seen.insert(alias.clone()));
         let interface = interface(&path, index, place, problems);
         let sysctls = options(&path, place, &interface, problems);
@@ -206,6 +206,16 @@ pub fn ports(at: &str, service: &Service, net: &NetMode, problems: &mut Problems
     }
     let one = |(index, port): (usize, &Port)| problems.take(format!("{at}.ports[{index}]"), self::port(port));
     service.ports.iter().enumerate().filter_map(one).collect()
+}
+
+/// Exposed ports in one form: `99` is `99/tcp`, and of `99:100`, which docker compose takes, the port inside counts.
+pub fn exposed<'a>(ports: impl IntoIterator<Item = &'a String>) -> BTreeSet<String> {
+    let one = |text: &String| {
+        let (numbers, protocol) = text.split_once('/').unwrap_or((text, "tcp"));
+        let inside = numbers.rsplit(':').next().unwrap_or(numbers);
+        format!("{inside}/{}", protocol.to_ascii_lowercase())
+    };
+    ports.into_iter().map(one).collect()
 }
 
 fn port(port: &Port) -> Result<PortSpec, String> {

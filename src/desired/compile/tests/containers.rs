@@ -15,6 +15,19 @@ fn entrypoint_and_command_follow_dockers_rules() {
 }
 
 #[test]
+fn exposed_ports_are_of_one_form_and_the_images_are_no_part_of_the_hash() {
+    let made = |yaml: &str, of_image: &str| {
+        one(yaml, |image| image.exposed_ports = of_image.split_whitespace().map(str::to_owned).collect())
+    };
+    let spec = made("    expose: [99, '100/UDP', '7000-7002', '6379:6380']", "80/tcp 53").spec;
+    assert_eq!(Vec::from_iter(&spec.exposed), ["100/udp", "6380/tcp", "7000-7002/tcp", "99/tcp"]);
+    assert_eq!(Vec::from_iter(&spec.image_exposed), ["53/tcp", "80/tcp"]);
+    let hash = |yaml: &str, of_image: &str| made(yaml, of_image).hash;
+    assert_eq!(hash("    expose: [99]", ""), hash("    expose: [99]", "80/tcp"), "the image's id stands for them");
+    assert_ne!(hash("    expose: [99]", ""), hash("    expose: [98]", ""));
+}
+
+#[test]
 fn environment_goes_over_the_images_and_null_takes_away() {
     let env = |yaml: &str| one(yaml, |_| {}).spec.env;
     assert_eq!(env("    image: x"), ["A=image", "B=image", "PATH=/bin"]);
