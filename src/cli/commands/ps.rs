@@ -153,7 +153,8 @@ pub fn run<B: Backend>(cx: &Context<'_, B>, args: &Ps) -> Result<ExitStatus, Cli
     Ok(ExitStatus::DONE)
 }
 
-/// The services that the files declare, profiles or not; `None` where there are no files, and only what was applied is known.
+/// The services that the files declare, as far as their profiles are on; `None` where there are no files, and only what was
+/// applied is known.
 fn declared<B: Backend>(cx: &Context<'_, B>) -> Result<Option<BTreeSet<ServiceName>>, CliError> {
     // Who only looks asks nobody for remote files.
     match cx.backend.load(&cx.settings.project, &[], LockUse::Frozen) {
