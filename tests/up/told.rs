@@ -44,6 +44,18 @@ fn one_offs_are_named_by_their_id_and_their_output_is_in_no_logs() {
 }
 
 #[test]
+fn an_attached_up_shows_what_pre_start_prints() {
+    let world = world();
+    let text = "services:\n  c: {image: test, command: [echo, main], pre_start: [{command: [echo, prepared]}]}\n";
+    let folder = project(&world, "pre", text);
+    world.windlass(&folder, &["up"]).ok().says("prepared").says("main");
+    let logs = world.windlass(&folder, &["logs"]).ok().says("main");
+    assert!(!logs.stdout.contains("prepared"), "{}", logs.stdout);
+    world.windlass(&folder, &["down"]).ok();
+    world.assert_clean();
+}
+
+#[test]
 fn a_rehearsal_of_what_changes_nothing_and_a_no_are_no_failures() {
     let world = world();
     let folder = project(&world, "calm", "services:\n  c: {image: test}\n");

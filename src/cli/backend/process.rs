@@ -18,6 +18,8 @@ pub struct LogQuery {
     pub services: Vec<ServiceName>,
     /// Only this replica of each.
     pub index: Option<u32>,
+    /// One-off containers too.
+    pub oneoffs: bool,
     /// Go on with what comes.
     pub follow: bool,
     /// From this moment on, nanoseconds since 1970.

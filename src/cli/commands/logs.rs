@@ -92,6 +92,7 @@ pub async fn run<B: Backend>(cx: &Context<'_, B>, args: &Logs) -> Result<ExitSta
     let query = LogQuery {
         services: services.iter().cloned().collect(),
         index,
+        oneoffs: false,
         follow: events.is_some(),
         since: moment("--since", args.since.as_deref(), now)?,
         until: moment("--until", args.until.as_deref(), now)?,

@@ -80,14 +80,15 @@ pub fn read(paths: &Paths, project: &ProjectName, query: LogQuery) -> Result<Lin
     Ok(Lines::new(receiver, None))
 }
 
-/// The folders below a project's logs, `<service>-<number>`, that a query asks for. Those of one-offs, which have a part of
-/// their id there, are nobody's: what they print is told by the verb that started them.
+/// The folders below a project's logs, `<service>-<number>`, that a query asks for. Those of one-offs have a part of their id
+/// there.
 fn sources(folder: &std::path::Path, query: &LogQuery) -> Vec<Source> {
     let wanted: BTreeSet<&str> = query.services.iter().map(|s| s.as_str()).collect();
     let source = |name: String| {
         let (service, replica) = name.rsplit_once('-')?;
-        let number: u32 = replica.parse().ok().filter(|number: &u32| number.to_string() == replica)?;
-        let chosen = query.index.is_none_or(|index| number == index);
+        // An id may be all digits: that is longer than a number, or begins with a zero.
+        let number = replica.parse().ok().filter(|number: &u32| number.to_string() == replica);
+        let chosen = if query.index.is_some() { number == query.index } else { query.oneoffs || number.is_some() };
         let chosen = chosen && (wanted.is_empty() || wanted.contains(service));
         chosen.then(|| Source { service: service.into(), folder: folder.join(&name), label: name.clone() })
     };
@@ -226,7 +227,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn logs_of_one_offs_are_left_out_even_where_their_id_is_all_digits() {
+    fn logs_of_one_offs_are_told_apart_even_where_their_id_is_all_digits() {
         let folder = tempfile::tempdir().expect("a folder");
         for name in ["web-1", "web-12", "my-db-2", "web-0123456789ab", "web-000000000001", "web-123456789012"] {
             std::fs::create_dir(folder.path().join(name)).expect("made");
@@ -235,6 +236,7 @@ mod tests {
             sources(folder.path(), &query).into_iter().map(|source| source.label).collect()
         };
         assert_eq!(labels(LogQuery::default()), ["web-1", "web-12", "my-db-2"].map(String::from).into());
+        assert_eq!(labels(LogQuery { oneoffs: true, ..LogQuery::default() }).len(), 6);
         let of_web = LogQuery { services: vec!["web".into()], index: Some(1), ..LogQuery::default() };
         assert_eq!(labels(of_web), ["web-1".to_owned()].into());
     }
