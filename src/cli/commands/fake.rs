@@ -216,7 +216,8 @@ impl Backend for &Fake {
     }
 
     fn project_name(&self, files: &ProjectFiles) -> Result<Named, CliError> {
-        Ok(Named { name: files.name.as_deref().unwrap_or("shop").into(), services: None, warning: None })
+        let services = files.name.is_none().then(|| self.project.services.keys().cloned().collect());
+        Ok(Named { name: files.name.as_deref().unwrap_or("shop").into(), services, warning: None })
     }
 
     async fn config(&self, _: &ProjectFiles, wish: &ConfigWish) -> Result<ConfigOutput, CliError> {

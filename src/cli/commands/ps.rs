@@ -1,16 +1,13 @@
 //! `windlass ps`.
 
-use std::collections::BTreeSet;
-
 use clap::Args;
 use serde::Serialize;
 use serde_json::{Map, Value};
 
 use crate::desired::{MountSource, Stamp};
-use crate::name::ServiceName;
 use crate::observed::{ObservedContainer, State};
 
-use super::super::backend::{Backend, LockUse};
+use super::super::backend::Backend;
 use super::super::context::Context;
 use super::super::error::{CliError, ExitStatus};
 use super::super::output::listing::{Listing, row};
@@ -122,8 +119,7 @@ const COLUMNS: &[(&str, &str)] = &[
 pub fn run<B: Backend>(cx: &Context<'_, B>, args: &Ps) -> Result<ExitStatus, CliError> {
     let states = states(args)?;
     let found = Found::look(cx)?;
-    let declared = if args.orphans { None } else { declared(cx)? };
-    let is_orphan = |container: &ObservedContainer| match &declared {
+    let is_orphan = |container: &ObservedContainer| match &found.scope {
         Some(services) => !services.contains(&container.spec.service),
         None => found.is_orphan(container),
     };
@@ -151,17 +147,6 @@ pub fn run<B: Backend>(cx: &Context<'_, B>, args: &Ps) -> Result<ExitStatus, Cli
         Listing { columns: COLUMNS, rows, json_array: false }.print(cx.output, &args.format)?;
     }
     Ok(ExitStatus::DONE)
-}
-
-/// The services that the files declare, as far as their profiles are on; `None` where there are no files, and only what was
-/// applied is known.
-fn declared<B: Backend>(cx: &Context<'_, B>) -> Result<Option<BTreeSet<ServiceName>>, CliError> {
-    // Who only looks asks nobody for remote files.
-    match cx.backend.load(&cx.settings.project, &[], LockUse::Frozen) {
-        Ok(loaded) => Ok(Some(loaded.project.services.into_keys().collect())),
-        Err(_) if cx.settings.project.name.is_some() && cx.settings.project.files.is_empty() => Ok(None),
-        Err(error) => Err(error),
-    }
 }
 
 fn states(args: &Ps) -> Result<Vec<String>, CliError> {
