@@ -118,7 +118,7 @@ fn exec_logs_top_stats_cp_and_pause() {
         "b 12\n"
     );
     let logs = stack.run(&["logs", "--no-log-prefix"]).ok();
-    assert_eq!((logs.stdout.as_str(), logs.stderr.as_str()), ("out\n", "err\n"));
+    assert_eq!((logs.stdout.as_str(), logs.stderr.as_str()), ("out\nerr\n", ""));
     stack.run(&["top"]).ok().says("sleep 1000");
     stack.run(&["stats", "--no-stream"]).ok().says("app-web-1");
     stack.write("file", "copied\n");
