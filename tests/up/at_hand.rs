@@ -28,6 +28,9 @@ fn what_other_files_have_brought_up_is_left_alone() {
     for verb in ["stop", "kill", "restart", "pause"] {
         world.windlass(&folder, &["-f", "db.yml", verb]);
         assert!(running(&world, &folder).contains("app"), "{verb}");
+        let states =
+            world.windlass(&folder, &["-p", "m", "ps", "-a", "--format", "{{.Service}} {{.State}}"]).ok().stdout;
+        assert!(states.lines().any(|line| line == "app running"), "{verb}: {states}");
     }
     world.windlass(&folder, &["-f", "db.yml", "down", "-v", "-t", "0"]).ok().says("m-app-1 stays");
     assert_eq!(running(&world, &folder), "app");
