@@ -108,7 +108,7 @@ impl<'a, H: Host, C: Clock> Loop<'a, H, C> {
         }
         self.rounds += 1;
         tracing::debug!(generation = desired.generation, steps = plan.steps.len(), "a plan");
-        let mut round = Round::new(&plan);
+        let mut round = Round::new(&plan, observed);
         self.tell_waiting(&round);
         loop {
             self.begin_ready(&mut round, &now);
@@ -134,7 +134,7 @@ impl<'a, H: Host, C: Clock> Loop<'a, H, C> {
             if self.under_way.len() >= self.engine.settings.parallel {
                 return;
             }
-            let claims = Claims::of(&step.action);
+            let claims = round.claims(&step.action);
             if self.busy.values().any(|other| other.clash(&claims)) {
                 continue;
             }

@@ -1,11 +1,12 @@
 //! The execution of one plan: which steps may begin now. Pure bookkeeping.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
 use crate::desired::MountSource;
-use crate::name::ContainerId;
+use crate::name::{ContainerId, NetworkName};
+use crate::observed::Observed;
 use crate::plan::{Action, Plan, Step, StepId};
 
 /// The number is the same on every architecture.
@@ -18,12 +19,30 @@ pub struct Round {
     steps: Vec<Arc<Step>>,
     begun: BTreeSet<StepId>,
     done: BTreeSet<StepId>,
+    /// What networks the containers are on, or will be.
+    networks: BTreeMap<ContainerId, Vec<NetworkName>>,
 }
 
 impl Round {
-    /// Begins a plan.
-    pub fn new(plan: &Plan) -> Self {
-        Self { steps: plan.steps.iter().cloned().map(Arc::new).collect(), ..Self::default() }
+    /// Begins a plan that was made for what was observed.
+    pub fn new(plan: &Plan, observed: &Observed) -> Self {
+        let made = plan.steps.iter().filter_map(|step| match &step.action {
+            Action::CreateContainer { id, spec } => Some((id, &**spec)),
+            _ => None,
+        });
+        let all = observed.containers.iter().map(|(id, there)| (id, &there.spec)).chain(made);
+        let networks = all.map(|(id, spec)| (id.clone(), spec.endpoints.iter().map(|e| e.network.clone()).collect()));
+        Self {
+            networks: networks.collect(),
+            steps: plan.steps.iter().cloned().map(Arc::new).collect(),
+            ..Self::default()
+        }
+    }
+
+    /// What a step keeps others from.
+    pub fn claims(&self, action: &Action) -> Claims {
+        let on = action.container().and_then(|id| self.networks.get(id));
+        Claims::of(action, on.map_or(&[], Vec::as_slice))
     }
 
     /// The steps that may begin: what they come after is done, what they wait for holds, and they are not `held`.
@@ -111,17 +130,19 @@ pub struct Claims {
 }
 
 impl Claims {
-    /// The claims of an action: alone on what it acts on, and shared on what it only needs. Hooks claim only themselves: a
-    /// container that hangs in one can be killed.
-    pub fn of(action: &Action) -> Self {
+    /// The claims of an action: alone on what it acts on, and shared on what it only needs, as are the `networks` that a
+    /// container is put on. Hooks claim only themselves: a container that hangs in one can be killed.
+    pub fn of(action: &Action, networks: &[NetworkName]) -> Self {
         let mut claims = Self { alone: objects(action).into_iter().collect(), ..Self::default() };
         if let Action::StopContainer { id, signal, grace, .. } = action {
             let grace = if *signal == SIGKILL { Duration::ZERO } else { *grace };
             claims.stops = Some((id.clone(), grace));
         }
+        if let Action::CreateContainer { .. } | Action::StartContainer { .. } | Action::MendContainer { .. } = action {
+            claims.shared.extend(networks.iter().map(|network| format!("network {network}")));
+        }
         let Action::CreateContainer { spec, .. } = action else { return claims };
         claims.alone.extend(spec.ports.iter().filter(|p| p.published != 0).map(|p| format!("port {}", p.published)));
-        claims.shared.extend(spec.endpoints.iter().map(|endpoint| format!("network {}", endpoint.network)));
         claims.shared.insert(format!("image {}", spec.image.id));
         for mount in &spec.mounts {
             if let MountSource::Volume { name, .. } = &mount.source {
@@ -162,10 +183,19 @@ mod tests {
         };
         let wait = Wait { service: "db".into(), container: "app-db-1".into(), condition: Condition::ServiceHealthy };
         let steps = vec![step(0, &[], &[]), step(1, &[0], &[wait])];
-        let mut round = Round::new(&Plan { steps, ..Plan::default() });
+        let mut round = Round::new(&Plan { steps, ..Plan::default() }, &Observed::default());
         assert_eq!(round.waiting().count(), 0, "its network is not there yet");
         round.begin(StepId(0));
         round.done(StepId(0));
         assert_eq!(round.waiting().count(), 1);
+    }
+    #[test]
+    fn a_network_stays_while_a_container_is_put_on_it() {
+        let id = ContainerId::from("c".repeat(64).as_str());
+        let start = Action::StartContainer { id, name: "app-web-1".into(), restart: None };
+        let remove = |name: &str| Claims::of(&Action::RemoveNetwork { name: name.into() }, &[]);
+        let starts = Claims::of(&start, &["app_default".into()]);
+        assert!(starts.clash(&remove("app_default")) && remove("app_default").clash(&starts));
+        assert!(!starts.clash(&remove("app_other")) && !remove("app_default").clash(&remove("app_other")));
     }
 }

@@ -3,10 +3,13 @@
 use std::ffi::OsStr;
 use std::fs::OpenOptions;
 use std::io;
+use std::os::fd::BorrowedFd;
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, SigmaskHow, Signal, sigaction, sigprocmask};
 use nix::unistd::{ForkResult, dup2_stderr, dup2_stdin, dup2_stdout, fork, setsid};
+
+use super::container::sys::{Cloned, clone3};
 
 /// Which process a call of [`detach`] returned in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -14,25 +17,35 @@ pub enum Side {
     /// The caller's child: it ends now.
     Caller,
     /// The detached process.
-    Detached,
+    Detached {
+        /// It was born in the control group that was asked for.
+        home: bool,
+    },
 }
 
-/// Forks twice around a new session. Only for a process that has no threads yet.
+/// Forks twice around a new session, the second time right into the v2 control group `home`: to move there later takes a
+/// grace period. Only for a process that has no threads yet.
 ///
 /// # Errors
 /// When the kernel refuses a fork.
-pub fn detach() -> io::Result<Side> {
+pub fn detach(home: Option<BorrowedFd<'_>>) -> io::Result<Side> {
     // SAFETY: called first thing in main, before any thread exists, so the child may run any code.
     if let ForkResult::Parent { .. } = unsafe { fork() }? {
         return Ok(Side::Caller);
     }
     setsid()?;
     // SAFETY: as above; the child of a process with one thread.
-    if let ForkResult::Parent { .. } = unsafe { fork() }? {
+    let clone = |home| unsafe { clone3(0, home) };
+    let (cloned, home) = match clone(home) {
+        // The group may have gone meanwhile.
+        Err(_) if home.is_some() => (clone(None)?, false),
+        cloned => (cloned?, home.is_some()),
+    };
+    match cloned {
         // Not by a return: the first child must not run what only the detached process may.
-        std::process::exit(0);
+        Cloned::Parent { .. } => std::process::exit(0),
+        Cloned::Child => Ok(Side::Detached { home }),
     }
-    Ok(Side::Detached)
 }
 
 /// Default dispositions, no blocked signals, umask 022, the root folder.

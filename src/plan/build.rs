@@ -28,7 +28,7 @@ pub struct Builder<'a> {
     pub(super) networks: BTreeMap<NetworkName, StepId>,
     pub(super) volumes: BTreeMap<VolumeName, StepId>,
     pub(super) images: BTreeMap<Digest, StepId>,
-    stops: BTreeMap<ContainerId, StepId>,
+    pub(super) stops: BTreeMap<ContainerId, StepId>,
     mends: BTreeMap<ContainerId, StepId>,
     pub(super) removals: BTreeMap<ContainerId, StepId>,
     pub(super) starts: BTreeMap<ContainerName, StepId>,

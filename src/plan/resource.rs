@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::action::Action;
+use super::action::{Action, StepId};
 use super::build::{Builder, volumes};
 use super::fate::{self, Fate, Fates, Move};
 use crate::desired::hash::COMPOSE_LABELS;
@@ -82,6 +82,15 @@ impl Builder<'_> {
             .is_none_or(|there| there.state != State::Incomplete && fate::is_left_alone(self.desired, there))
     }
 
+    /// After which step a container that goes is on no network any more; `None`: it is on none already.
+    fn leaves_its_networks(&self, id: &ContainerId, removal: StepId) -> Option<StepId> {
+        let there = self.observed.containers.get(id);
+        if there.is_some_and(|there| !there.sandbox && matches!(there.state, State::Created | State::Exited(_))) {
+            return None;
+        }
+        Some(self.stops.get(id).copied().unwrap_or(removal))
+    }
+
     pub(super) fn remove_networks(&mut self) {
         for (name, network) in &self.observed.networks {
             let own = network.spec.project.as_ref() == Some(&self.desired.project);
@@ -90,16 +99,18 @@ impl Builder<'_> {
                 None if own && !self.desired.networks.contains_key(name) => vec!["not declared".to_owned()],
                 None => continue,
             };
-            let removals: Vec<_> = network.endpoints.iter().map(|id| self.removals.get(id).copied()).collect();
+            let leaves = |id: &ContainerId| self.removals.get(id).map(|removal| self.leaves_its_networks(id, *removal));
+            let leaving: Vec<_> = network.endpoints.iter().map(leaves).collect();
             // Somebody stays on it: an orphan, or a container of another project.
-            let Some(mut after) = removals.into_iter().collect::<Option<Vec<_>>>() else {
+            let Some(leaving) = leaving.into_iter().collect::<Option<Vec<_>>>() else {
                 self.plan.warnings.push(format!("network {name} is still in use, and stays as it is"));
                 continue;
             };
+            let mut after: Vec<StepId> = leaving.into_iter().flatten().collect();
             // Those without a link just now may be getting one from a step that is under way.
             let users =
                 self.observed.containers.values().filter(|c| c.spec.endpoints.iter().any(|e| e.network == *name));
-            after.extend(users.filter_map(|user| self.removals.get(&user.id)));
+            after.extend(users.filter_map(|user| leaves(&user.id).flatten()));
             let step = self.step(Action::RemoveNetwork { name: name.clone() }, causes, after);
             self.networks.insert(name.clone(), step);
         }

@@ -277,7 +277,7 @@ fn down(up: &Desired) -> Desired {
 }
 
 #[test]
-fn down_stops_dependents_first_and_removes_the_network_last() {
+fn down_stops_dependents_first_and_removes_the_network_when_nothing_is_on_it_any_more() {
     let mut up = web_and_db();
     change(&mut up, "web", |spec| {
         spec.labels.insert("com.docker.compose.depends_on".into(), "db:service_healthy:false".into());
@@ -299,8 +299,22 @@ fn down_stops_dependents_first_and_removes_the_network_last() {
         plan.steps.iter().find(|s| s.action.verb() == verb && s.action.object() == object).unwrap()
     };
     assert!(step("stop container", "p-db-1").after.contains(&step("stop container", "p-web-1").id));
-    let removals = [step("remove container", "p-db-1").id, step("remove container", "p-web-1").id];
-    assert!(removals.iter().all(|id| step("remove network", "p_default").after.contains(id)));
+    let stops = [step("stop container", "p-db-1").id, step("stop container", "p-web-1").id];
+    assert!(stops.iter().all(|id| step("remove network", "p_default").after.contains(id)));
+}
+
+#[test]
+fn a_network_waits_for_the_removal_of_what_has_ended_and_kept_its_links_only() {
+    let up = desired([replica("web", 1)]);
+    let mut observed = reached(&up);
+    let web = observed.containers.values_mut().next().unwrap();
+    web.state = exited(0, 99);
+    for (sandbox, waits) in [(true, 1), (false, 0)] {
+        observed.containers.values_mut().for_each(|web| web.sandbox = sandbox);
+        let plan = plan(&down(&up), &observed, &at(100));
+        let network = plan.steps.iter().find(|step| step.action.verb() == "remove network").unwrap();
+        assert_eq!(network.after.len(), waits);
+    }
 }
 
 #[test]

@@ -78,7 +78,6 @@ impl Client {
         caller: Option<&Caller>,
         fits: impl Fn(&Self) -> bool,
     ) -> Result<Self, SupervisorError> {
-        let folder = paths.project_run(project);
         let failed = |source| SupervisorError::Start { project: project.clone(), source };
         let _lock = ledger::start_lock(paths, project).map_err(failed)?;
         if let Some(caller) = caller {
@@ -90,24 +89,37 @@ impl Client {
             }
             client.replace(project)?;
         }
+        match start(paths, project) {
+            Ok(()) => Self::connect(paths, project)?.map_or_else(|| Self::wait(paths, project, Ok(())), Ok),
+            refused => Self::wait(paths, project, refused),
+        }
+    }
+
+    /// Another one may have the project: one that the shims have just started and that does not listen yet, or one that is
+    /// about to end. Either is over soon; `started` is how our own fared. News are only asked for here: the kernel takes its
+    /// time to forget who asked.
+    fn wait(
+        paths: &Paths,
+        project: &ProjectName,
+        mut started: Result<(), SupervisorError>,
+    ) -> Result<Self, SupervisorError> {
+        let folder = paths.project_run(project);
+        let failed = |source| SupervisorError::Start { project: project.clone(), source };
         let end = Instant::now() + SILENCE;
         let mut news = News::of(&folder).map_err(failed)?;
-        let mut result = start(paths, project);
         loop {
+            if started.is_err() && !is_held(&folder) {
+                started = start(paths, project);
+            }
             if let Some(client) = Self::connect(paths, project)? {
                 return Ok(client);
             }
-            // Another one may have the project: one that the shims have just started and that does not listen yet, or one
-            // that is about to end. Either is over soon.
             if Instant::now() > end {
-                result?;
+                started?;
                 let source = io::Error::other("it ended at once");
                 return Err(SupervisorError::Start { project: project.clone(), source });
             }
             news.wait(end.saturating_duration_since(Instant::now())).map_err(failed)?;
-            if result.is_err() && !is_held(&folder) {
-                result = start(paths, project);
-            }
         }
     }
 

@@ -8,9 +8,12 @@ use std::path::PathBuf;
 use tracing_subscriber::EnvFilter;
 
 use super::server::LogLevel;
+use crate::host::cgroup::{self, Entry, Layout, Leaf};
 use crate::host::ledger::project;
+use crate::host::machine::observe;
 use crate::host::paths::Paths;
 use crate::host::process;
+use crate::host::world::{World, WorldError};
 use crate::name::ProjectName;
 
 struct Settings {
@@ -36,7 +39,13 @@ pub enum DaemonError {
         #[source]
         source: io::Error,
     },
-    /// The world can't be taken over.
+    /// The state folder belongs to another world.
+    #[error(transparent)]
+    World(#[from] WorldError),
+    /// The control groups can't be used.
+    #[error(transparent)]
+    Groups(#[from] cgroup::Error),
+    /// The project can't be taken over.
     #[error(transparent)]
     Server(#[from] super::server::ServerError),
 }
@@ -62,12 +71,24 @@ pub fn tell_failure(error: &DaemonError) {
 /// When it can't come up; once it is up, its troubles are events and log lines.
 pub fn run(arguments: &[OsString]) -> Result<(), DaemonError> {
     let settings = settings(arguments)?;
+    // Before anything is made in a world that is not ours.
+    let _world = World::enter(&settings.paths)?;
+    let groups = Layout::open(&observe::cgroup_name(&settings.paths, &settings.project))?;
+    // With systemd there is no group before the project's first process is in it.
+    let leaf = groups.leaf(Leaf::Supervisor).ok();
     // The first fork lets the caller's wait end; the second, after setsid, gives up the lead of the session, so that no
     // terminal can ever become ours.
-    if process::detach().map_err(call("leave the caller's session"))? == process::Side::Caller {
-        return Ok(());
-    }
+    let home = leaf.as_ref().and_then(Entry::v2);
+    let born_there = match process::detach(home).map_err(call("leave the caller's session"))? {
+        process::Side::Caller => return Ok(()),
+        process::Side::Detached { home } => home,
+    };
     process::clean_slate().map_err(call("reset signals and limits"))?;
+    // While there is one thread, entering a group waits for no grace period but in v2.
+    match leaf {
+        Some(leaf) if born_there => leaf.join_v1().map_err(call("enter the control groups"))?,
+        _ => groups.join_self(Leaf::Supervisor)?,
+    }
     let lock = lock(&settings)?;
     let level = log_to_file(&settings)?;
     super::server::run(settings.paths, settings.project, lock, level, ready)?;

@@ -14,21 +14,16 @@ use super::lease::{Board, Lease};
 use super::{conversation, socket, spent};
 use crate::engine::progress::Progress;
 use crate::engine::{Engine, Settings};
-use crate::host::cgroup::{Layout, Leaf};
 use crate::host::clock::SystemClock;
 use crate::host::ledger::project;
-use crate::host::machine::{Machine, MachineError, observe};
+use crate::host::machine::{Machine, MachineError};
 use crate::host::paths::Paths;
 use crate::host::record::RecordError;
-use crate::host::world::{World, WorldError};
 use crate::name::ProjectName;
 
 /// Why a supervisor can't take a project over.
 #[derive(Debug, thiserror::Error)]
 pub enum ServerError {
-    /// The state folder belongs to another world.
-    #[error(transparent)]
-    World(#[from] WorldError),
     /// The machine can't be used.
     #[error(transparent)]
     Machine(#[from] MachineError),
@@ -166,10 +161,6 @@ pub fn run(
     level: LogLevel,
     ready: fn() -> io::Result<()>,
 ) -> Result<(), ServerError> {
-    let _world = World::enter(&paths)?;
-    // While there is one thread, entering a cgroup waits for no grace period.
-    let layout = Layout::open(&observe::cgroup_name(&paths, &project)).map_err(MachineError::from)?;
-    layout.join_self(Leaf::Supervisor).map_err(MachineError::from)?;
     let call = |operation| move |source| ServerError::Call { operation, source };
     crate::host::process::share_heap();
     let runtime = tokio::runtime::Builder::new_multi_thread()

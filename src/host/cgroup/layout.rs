@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use super::mounts::{Controller, Hierarchy, Mounts, Version};
 use super::parent::{self, Elsewhere};
-use super::{Cgroup, Devices, Error, Place, Result, device, files, limits, systemd};
+use super::{Cgroup, Devices, Entry, Error, Place, Result, device, files, limits, systemd};
 use crate::desired::Resources;
 
 /// A leaf that is not a container's.
@@ -95,13 +95,16 @@ impl Layout {
         Ok(())
     }
 
-    /// A leaf, made if needed: for a caller that starts a process right in it (`CLONE_INTO_CGROUP`).
+    /// The way into a leaf, made if needed: for a caller that starts a process right in it (`CLONE_INTO_CGROUP`), or is about
+    /// to be that process.
     ///
     /// # Errors
-    /// When the kernel refuses.
-    pub fn leaf(&self, leaf: Leaf) -> Result<Cgroup> {
+    /// When the kernel refuses. With systemd [`Error::NoScope`] until a process has joined.
+    pub fn leaf(&self, leaf: Leaf) -> Result<Entry> {
         self.require_scope()?;
-        self.make(&self.path.join(leaf.name()), |_| true)
+        let entry = self.make(&self.path.join(leaf.name()), |_| true)?.entry()?;
+        self.hand_down_controllers(&self.path);
+        Ok(entry)
     }
 
     /// Makes the group of a container and sets its limits. One that is left from an earlier run of it is removed first.

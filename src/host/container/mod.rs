@@ -24,7 +24,7 @@ pub mod record;
 pub mod root;
 mod shim;
 mod stopped;
-mod sys;
+pub(in crate::host) mod sys;
 pub mod sysctl;
 mod tree;
 mod wire;

@@ -13,8 +13,10 @@ use super::observe::Cache;
 use crate::host::net::{Net, NetError};
 use crate::name::{ContainerId, NetworkName};
 
-/// So long the first waits for others.
-const LATER: Duration = Duration::from_millis(150);
+/// So long each waits for another.
+const QUIET: Duration = Duration::from_millis(100);
+/// But none longer than this.
+const LATEST: Duration = Duration::from_secs(1);
 
 /// The containers whose links are to go.
 pub struct Detaching {
@@ -41,7 +43,7 @@ impl Detaching {
         let late = shared.clone();
         tokio::spawn(async move {
             while woken.recv().await.is_some() {
-                tokio::time::sleep(LATER).await;
+                await_quiet(&mut woken).await;
                 late.flush().await;
             }
         });
@@ -60,7 +62,7 @@ impl Detaching {
         let _ = self.wake.send(());
     }
 
-    /// Removes all that waits. What fails is found again by the next sweep.
+    /// Removes all that waits. What fails goes with the next, or is found again by the next sweep.
     pub async fn flush(&self) {
         self.shared.flush().await;
     }
@@ -73,7 +75,24 @@ impl Detaching {
         let _turn = self.shared.turn.lock().await;
         let gone = std::mem::take(&mut *self.shared.lock());
         let ids: Vec<ContainerId> = gone.keys().cloned().collect();
-        self.shared.net.remove(name, &ids).await
+        let result = self.shared.net.remove(name, &ids).await;
+        if result.is_err() {
+            self.shared.put_back(gone);
+        }
+        result
+    }
+}
+
+/// Waits until no more come: a stack that ends takes its network along, and its links with that.
+async fn await_quiet(woken: &mut mpsc::UnboundedReceiver<()>) {
+    let latest = tokio::time::sleep(LATEST);
+    tokio::pin!(latest);
+    loop {
+        tokio::select! {
+            next = woken.recv() => if next.is_none() { return },
+            () = tokio::time::sleep(QUIET) => return,
+            () = &mut latest => return,
+        }
     }
 }
 
@@ -87,8 +106,17 @@ impl Shared {
         let ids: Vec<ContainerId> = gone.keys().cloned().collect();
         if let Err(error) = self.net.detach(&ids).await {
             tracing::warn!(%error, "links of containers were not removed");
+            self.put_back(gone);
         }
         self.cache.networks_changed();
+    }
+
+    /// They go with whatever goes next.
+    fn put_back(&self, gone: BTreeMap<ContainerId, Option<OwnedFd>>) {
+        let mut waiting = self.lock();
+        for (id, netns) in gone {
+            waiting.entry(id).or_insert(netns);
+        }
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, BTreeMap<ContainerId, Option<OwnedFd>>> {

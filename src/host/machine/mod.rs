@@ -84,7 +84,7 @@ impl Machine {
         let net = Net::open(&paths.root, &paths.run)?;
         let changed = Arc::new(Notify::new());
         let told = Arc::new(watch::Told::default());
-        let cache = Arc::new(observe::Cache::told(net.keep()));
+        let cache = Arc::new(observe::Cache::told(net.keep(project)));
         let heard = watch::Heard { told: told.clone(), cache: cache.clone(), changed: changed.clone() };
         let watch = watch::Watch::networks(&net, project, heard)?;
         Ok(Self {
@@ -115,7 +115,14 @@ impl Machine {
                     tracing::info!(network = %spec.name, "{told}");
                 }
             }
-            Action::RemoveNetwork { name } => self.detaching.remove_network(name).await?,
+            Action::RemoveNetwork { name } => {
+                let unheard = self.cache.rest_networks();
+                // The kernel takes its time for both.
+                let (removed, rested) =
+                    tokio::join!(self.detaching.remove_network(name), tokio::task::spawn_blocking(|| drop(unheard)));
+                removed?;
+                rested?;
+            }
             Action::CreateVolume { spec } => volume::create(&self.paths, spec)?,
             Action::RemoveVolume { name } => {
                 let (paths, name) = (self.paths.clone(), name.clone());

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use netlink_packet_core::{NLM_F_ACK, NLM_F_CREATE, NLM_F_REPLACE};
 
@@ -49,6 +49,7 @@ pub(crate) struct Machine {
     pub run: PathBuf,
     /// The links that this process makes and takes away.
     pub links: Arc<OwnLinks>,
+    netfilter: Mutex<Option<Netlink>>,
 }
 
 impl Machine {
@@ -58,7 +59,15 @@ impl Machine {
         // Positive as a signed number too, so that `ip link` can name it.
         let group = (fold(root.as_os_str().as_encoded_bytes()) & 0x7fff_ffff).max(1);
         let world = if root == Path::new(USUAL_ROOT) { String::new() } else { format!("{group:08x}") };
-        Ok(Self { records, root, names: Names::new(&world), group, run: run.to_owned(), links: Arc::default() })
+        Ok(Self {
+            records,
+            root,
+            names: Names::new(&world),
+            group,
+            run: run.to_owned(),
+            links: Arc::default(),
+            netfilter: Mutex::default(),
+        })
     }
 
     /// Makes a network or mends it; tells what else had to be changed on the host.
@@ -163,14 +172,28 @@ impl Machine {
 
     /// Puts the table of the networks in place, as the records have it. The lock must be held.
     fn apply_rules(&self) -> Result<()> {
-        let mut netlink = Netlink::netfilter().context("open", "a netfilter socket")?;
-        match self.rules()? {
-            Some(table) => apply::replace(&mut netlink, &table, false).context("write the table", table.name),
+        let rules = self.rules()?;
+        self.with_netfilter(|netlink| match rules {
+            Some(table) => apply::replace(netlink, &table, false).context("write the table", table.name),
             None => {
                 let name = self.names.networks();
-                apply::remove(&mut netlink, Family::Inet, &name).context("remove the table", name)
+                apply::remove(netlink, Family::Inet, &name).context("remove the table", name)
             }
-        }
+        })
+    }
+
+    /// Works with a socket that is kept: to close one, the kernel waits until what the last transaction replaced is freed,
+    /// which takes a grace period.
+    fn with_netfilter<T>(&self, work: impl FnOnce(&mut Netlink) -> Result<T>) -> Result<T> {
+        let mut kept = self.netfilter.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut netlink = match kept.take() {
+            Some(netlink) => netlink,
+            None => Netlink::netfilter().context("open", "a netfilter socket")?,
+        };
+        // After a failure there may be answers in it that belong to nobody: it is not kept.
+        let done = work(&mut netlink)?;
+        *kept = Some(netlink);
+        Ok(done)
     }
 
     /// Puts that table back where somebody has flushed it.
@@ -187,8 +210,7 @@ impl Machine {
 
     fn have_rules(&self) -> Result<bool> {
         let Some(table) = self.rules()? else { return Ok(true) };
-        let mut netlink = Netlink::netfilter().context("open", "a netfilter socket")?;
-        apply::is_there(&mut netlink, &table).context("read the table", &table.name)
+        self.with_netfilter(|netlink| apply::is_there(netlink, &table).context("read the table", &table.name))
     }
 
     /// Whether the table of the networks is as the records have it.

@@ -66,7 +66,7 @@ pub use error::{NetError, Result};
 pub use events::{Event, Events, Redirect, Routes};
 pub use hold::{Held, Listener};
 pub use inside::Attached;
-pub use kept::Kept;
+pub use kept::{Kept, Unheard};
 pub use machine::Taken;
 pub use owner::Owner;
 pub use route::HostRoute;
@@ -160,12 +160,9 @@ impl Net {
         survey::survey(&self.shared.machine, Some(project))
     }
 
-    /// Keeps surveys, as far as this machine lets us hear of changes.
-    pub fn keep(&self) -> Kept {
-        Kept::of(self.shared.machine.records.folder()).unwrap_or_else(|error| {
-            tracing::warn!(%error, "changes of the networks' records are not heard: they are read at each look");
-            Kept::default()
-        })
+    /// Keeps a project's surveys, as far as this machine lets us hear of changes.
+    pub fn keep(&self, project: &ProjectName) -> Kept {
+        Kept::of(self.shared.machine.records.folder(), project)
     }
 
     /// What is to be told of records that were damaged and put aside since the last call.

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use super::super::with_causes;
 use crate::desired::ContainerSpec;
 use crate::host::ledger::container::{self as ledger, Made};
-use crate::host::net::{Kept, Survey};
+use crate::host::net::{Kept, Survey, Unheard};
 use crate::host::paths::Paths;
 use crate::host::record::RecordError;
 use crate::name::ContainerId;
@@ -83,6 +83,11 @@ impl Cache {
         if let Some(told) = &self.told {
             told.networks.changed();
         }
+    }
+
+    /// A network goes, and perhaps with it all that is kept of them.
+    pub fn rest_networks(&self) -> Option<Unheard> {
+        self.told.as_ref().map(|told| told.networks.rest())
     }
 
     /// Nobody hears of changes of the networks any more.
