@@ -1,9 +1,12 @@
 """How long it takes to load compose files, as a whole and by pass: `tests/bench/load.py BINARY [SERVICES…]`.
 
 Writes a file of N services (21 lines each: anchors, merge keys, interpolation, every third with a dependency), runs
-`config -q` on it and prints CPU time, the most memory held, and what each pass took. Standard library only.
+`config -q` on it and prints CPU time, the most memory held, and what each pass took; beside it docker compose where that is
+installed. Standard library only.
 """
-import os, re, resource, statistics, subprocess, sys, tempfile
+import os, re, resource, shutil, statistics, subprocess, sys, tempfile
+
+PEER = ["docker", "compose"]
 
 
 def services(count):
@@ -23,12 +26,12 @@ def services(count):
     return "\n".join(out) + "\n"
 
 
-def measure(binary, folder, times):
+def measure(command, folder, times):
     """Milliseconds of CPU, one for each run."""
     spent = []
     for _ in range(times):
         before = resource.getrusage(resource.RUSAGE_CHILDREN)
-        subprocess.run([binary, "config", "-q"], cwd=folder, check=True, capture_output=True)
+        subprocess.run([*command, "config", "-q"], cwd=folder, check=True, capture_output=True)
         after = resource.getrusage(resource.RUSAGE_CHILDREN)
         spent.append((after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime) * 1e3)
     return spent
@@ -42,11 +45,19 @@ def main():
             text = services(count)
             with open(folder + "/compose.yaml", "w") as file:
                 file.write(text)
-            spent = measure(binary, folder, 15)
+            spent = measure([binary], folder, 15)
             told = subprocess.run([binary, "--verbose", "config", "-q"], cwd=folder, check=True, capture_output=True, text=True)
             passes = " · ".join(f"{a} {b}" for a, b in re.findall(r"pass=\"?(\w+)\"? micros=(\d+)", re.sub(r"\x1b\[[0-9;]*m", "", told.stderr)))
             memory = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024
-            print(f"| {count} | {text.count(chr(10))} | {statistics.median(spent):.1f} ms | {min(spent):.1f} ms | {memory:.0f} MiB | {passes} |")
+            lines = text.count("\n")
+            print(f"| {count} | {lines} | {statistics.median(spent):.1f} ms | {min(spent):.1f} ms | {memory:.0f} MiB | {passes} |")
+            if has_peer():
+                spent = measure(PEER, folder, 5)
+                print(f"| {count}, {' '.join(PEER)} | {lines} | {statistics.median(spent):.1f} ms | {min(spent):.1f} ms | | |")
+
+
+def has_peer():
+    return bool(shutil.which(PEER[0])) and subprocess.run([*PEER, "version"], capture_output=True).returncode == 0
 
 
 main()
