@@ -220,6 +220,19 @@ pub fn select(tree: &mut Node, names: &[String], diags: &mut Vec<Diagnostic>) {
         }
     }
     map.retain(|name, _| kept.contains(name));
+    for service in map.values_mut() {
+        leave_out_dependencies(service, &kept);
+    }
+}
+
+/// Takes those dependencies out that are not there: they were optional.
+fn leave_out_dependencies(service: &mut Node, kept: &BTreeSet<String>) {
+    let Some(service) = service.as_map_mut() else { return };
+    let Some(dependencies) = service.get_mut("depends_on").and_then(Node::as_map_mut) else { return };
+    dependencies.retain(|name, _| kept.contains(name));
+    if dependencies.is_empty() {
+        service.remove("depends_on");
+    }
 }
 
 /// Drops the networks, volumes, secrets, configs and models that no service uses.

@@ -106,6 +106,11 @@ fn convert(node: &mut Node, out: Out) -> Result<(), String> {
             if matches!(node.kind, Kind::Str(_)) {
                 int(node)?;
             }
+            // The peer knows no single number but by its not being zero.
+            if node.kind == Kind::Int(0) {
+                let zero = |name: &str| (name.to_owned(), Node::like(node, Kind::Int(0)));
+                node.kind = Kind::Map([zero("soft"), zero("hard")].into_iter().collect());
+            }
         }
         Out::Command => command(node)?,
         Out::HealthTest => {

@@ -15,6 +15,8 @@ use crate::diag::{Code, Diagnostic, FileId, Span};
 const ALIAS_BUDGET: usize = 200_000;
 /// How many values one file may have: ten thousand services have fewer, and a million need some 200 MB.
 const LARGEST: usize = 1_000_000;
+/// How many comments without a blank before them are put up with: each has the file read once more.
+const MOST_GLUED: usize = 100;
 /// How deep collections may be nested.
 const DEEPEST: usize = 120;
 
@@ -47,21 +49,23 @@ fn no_false_circle(aliases: &[(String, usize, Span)]) -> Read<()> {
 
 /// All documents of a file. Errors are those of the YAML itself; one at a time, as nothing behind it can be trusted.
 pub fn parse(file: FileId, text: &str) -> Result<Vec<Document>, Diagnostic> {
+    let mut text = Cow::Borrowed(text);
+    for _ in 0..MOST_GLUED {
+        let mut reader = Reader::new(file, &text);
+        let result = reader.documents();
+        let Some(at) = reader.glued else { return result };
+        let end = text.get(at..).and_then(|rest| rest.find('\n')).map_or(text.len(), |length| at + length);
+        text.to_mut().replace_range(at..end, &" ".repeat(end - at));
+    }
+    Reader::new(file, &text).documents()
+}
+
+/// The parser that reads a text.
+fn events(text: &str) -> Parser<'_, StrInput<'_>> {
     let mut options =
         granit_parser::options! { emit_comments: false, block_nesting_limit: 200, flow_nesting_limit: 200 };
     options.block_scalar_eof_without_line_feed = true;
-    let mut reader = Reader {
-        file,
-        text,
-        events: Parser::new_from_str_with_options(text, options),
-        anchors: BTreeMap::new(),
-        open: Vec::new(),
-        added: 0,
-        read: 0,
-        depth: 0,
-        tagged: false,
-    };
-    reader.documents()
+    Parser::new_from_str_with_options(text, options)
 }
 
 struct Reader<'a> {
@@ -76,11 +80,28 @@ struct Reader<'a> {
     read: usize,
     depth: usize,
     tagged: bool,
+    /// Where a comment follows a value without a blank. go-yaml takes it, and the scanner does not.
+    glued: Option<usize>,
 }
 
 type Read<T> = Result<T, Diagnostic>;
 
 impl<'a> Reader<'a> {
+    fn new(file: FileId, text: &'a str) -> Self {
+        Self {
+            file,
+            text,
+            events: events(text),
+            anchors: BTreeMap::new(),
+            open: Vec::new(),
+            added: 0,
+            read: 0,
+            depth: 0,
+            tagged: false,
+            glued: None,
+        }
+    }
+
     fn documents(&mut self) -> Read<Vec<Document>> {
         let mut documents = Vec::new();
         while let Some((event, span)) = self.next()? {
@@ -106,6 +127,11 @@ impl<'a> Reader<'a> {
             Some(Err(error)) => {
                 let at = error.marker().byte_offset().unwrap_or(self.text.len());
                 let place = Span::new(self.file, at, at + 1);
+                if error.info().contains("comments must be separated")
+                    && self.text.get(at..).is_some_and(|rest| rest.starts_with('#'))
+                {
+                    self.glued = Some(at);
+                }
                 let told = Diagnostic::new(Code::NotYaml, format!("this is not valid YAML: {}", error.info()));
                 let told = told.at(place, "");
                 Err(match help::help(self.text, at, &error.info()) {

@@ -118,13 +118,24 @@ fn variables(name: &str, service: &Node, diags: &mut Vec<Diagnostic>) {
     }
 }
 
+/// Only the key `default` has a socket that is known without a path.
+fn ssh(service: &Node, diags: &mut Vec<Diagnostic>) {
+    let keys = service.get("build").and_then(|build| build.get("ssh")).and_then(Node::as_map);
+    for (key, node) in keys.into_iter().flatten().filter(|(key, node)| node.is_null() && key.as_str() != "default") {
+        diags.push(
+            Diagnostic::new(Code::BadValue, format!("the key `{key}` of `build.ssh` has no path"))
+                .at(node.place(), "")
+                .help(format!("write `{key}=PATH`, of a key file or of an agent's socket; only `default` has one")),
+        );
+    }
+}
+
 fn service(name: &str, service: &Node, diags: &mut Vec<Diagnostic>) {
     patterns(service, diags);
     variables(name, service, diags);
     for port in items(service, "ports") {
         if let Some(ip) = port.get("host_ip")
             && let Some(text) = ip.as_str()
-            && !text.is_empty()
             && text.parse::<IpAddr>().is_err()
         {
             diags.push(
@@ -133,6 +144,7 @@ fn service(name: &str, service: &Node, diags: &mut Vec<Diagnostic>) {
             );
         }
     }
+    ssh(service, diags);
     let watch = service.get("develop").map_or(&[][..], |develop| items(develop, "watch"));
     for rule in watch {
         if let Some(path) = rule.get("path")

@@ -43,7 +43,7 @@ const FILE: Shape = Shape::fields(&[
 const FILES: Shape = Shape::list(&FILE);
 
 const LIMIT_VALUE: Shape = WHOLE;
-const ULIMIT: Shape = Shape::fields(&[("soft", &LIMIT_VALUE), ("hard", &LIMIT_VALUE)])
+const ULIMIT: Shape = Shape::fields(&[("soft", &LIMIT_VALUE.keep()), ("hard", &LIMIT_VALUE.keep())])
     .required(&["soft", "hard"])
     .or(INT | STR)
     .cast(Cast::Int)

@@ -22,6 +22,12 @@ pub fn hash(service: &Node) -> String {
             deploy.entry(key.to_owned()).or_insert_with(Node::empty_map);
         }
     }
+    for limit in counted.get_mut("ulimits").and_then(Node::as_map_mut).into_iter().flat_map(Map::values_mut) {
+        // Its JSON has no zeros.
+        if let Some(limit) = limit.as_map_mut() {
+            limit.retain(|_, number| number.kind != Kind::Int(0));
+        }
+    }
     let node = Node { kind: Kind::Map(counted), ..Node::default() };
     let mut json = String::new();
     write(&mut json, &View { node: &node, shape: &SERVICE });

@@ -85,6 +85,12 @@ fn service(service: &mut Object<String, Value>) {
             exec.entry("command").or_insert(Value::Null);
         }
     }
+    for limits in [&["ulimits"][..], &["build", "ulimits"]] {
+        let limits = limits.iter().try_fold(&mut *service, |map, key| map.get_mut(*key)?.as_object_mut());
+        for limit in limits.into_iter().flat_map(Object::values_mut).filter_map(Value::as_object_mut) {
+            limit.retain(|_, number| number.as_i64() != Some(0));
+        }
+    }
     if let Some(blkio) = service.get_mut("blkio_config").and_then(Value::as_object_mut) {
         for device in blkio.values_mut().filter_map(Value::as_array_mut).flatten().filter_map(Value::as_object_mut) {
             for (key, name) in [("path", "Path"), ("weight", "Weight"), ("rate", "Rate")] {
