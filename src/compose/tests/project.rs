@@ -106,6 +106,18 @@ fn profiles_and_selection() {
 }
 
 #[test]
+fn a_named_service_forgets_optional_dependencies_that_are_off() {
+    let text = "services:\n  a: {image: i, depends_on: {b: {condition: service_started, required: false}}}\n  b: {image: i, profiles: [x]}\n";
+    let stage = Stage::new(&[("compose.yaml", text)]);
+    let dependencies = |services: &[&str]| {
+        let services = services.iter().map(|s| (*s).to_owned()).collect();
+        let loaded = load(&LoadOptions { services, ..stage.options.clone() }).expect("valid");
+        loaded.project.services["a"].depends_on.len()
+    };
+    assert_eq!((dependencies(&[]), dependencies(&["a"])), (1, 0));
+}
+
+#[test]
 fn unused_things_are_dropped_and_kept_when_asked() {
     let text = "services:\n  a: {image: i}\nvolumes: {v: }\nnetworks: {n: }\n";
     let stage = Stage::new(&[("compose.yaml", text)]);
