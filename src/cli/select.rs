@@ -209,9 +209,10 @@ impl Found {
     pub fn is_over(&self, wanted: impl Fn(&ContainerSpec) -> bool) -> bool {
         let ours = |spec: &ContainerSpec| !spec.oneoff && wanted(spec);
         let lives = |container: &ObservedContainer| ours(&container.spec) && container.is_running();
-        let declared = self.applied.iter().flat_map(|desired| desired.containers.values());
-        let mut to_run = declared.filter(|declared| declared.target == Target::Running && ours(&declared.spec));
-        let comes = |declared: &DesiredContainer| {
+        let declared =
+            self.applied.iter().flat_map(|desired| desired.containers.values().map(move |one| (desired, one)));
+        let mut to_run = declared.filter(|(_, declared)| declared.target == Target::Running && ours(&declared.spec));
+        let comes = |(desired, declared): (&Desired, &DesiredContainer)| {
             let name = &declared.spec.name;
             match self.observed.containers.values().find(|container| container.spec.name == *name) {
                 // What was stopped to be started again has not ended.
@@ -219,7 +220,7 @@ impl Found {
                     State::Exited(exit) => exit.stopped || self.restarts(container),
                     _ => true,
                 },
-                None => true,
+                None => !desired.is_undeclared(declared),
             }
         };
         !self.observed.containers.values().any(lives) && !to_run.any(comes)

@@ -157,9 +157,13 @@ pub fn edit(desired: &Desired, edit: &Edit, now: &Stamp) -> Result<Desired, Edit
         Edit::Kill { services } => kill(&mut next, services),
         Edit::Pause { services } => pause(&mut next, services)?,
         Edit::Unpause { services } => unpause(&mut next, services)?,
-        Edit::Remove { services, only, volumes } => remove(&mut next, services, only.as_ref(), *volumes),
+        Edit::Remove { services, only, volumes } => {
+            remove(&mut next, services, only.as_ref(), *volumes);
+            // What exists without being desired goes too.
+            next.remove_containers.extend(only.iter().flatten().cloned());
+        }
         Edit::Down { services, timeout, volumes, declared, remove_orphans } => {
-            down(&mut next, services, *volumes, declared.as_ref());
+            down(&mut next, services, *volumes, declared.as_ref(), *remove_orphans);
             next.remove_orphans = *remove_orphans;
             // Its timeout holds for all that it stops, and what a profile that is off has is an orphan to it.
             next.grace = *timeout;
@@ -169,6 +173,8 @@ pub fn edit(desired: &Desired, edit: &Edit, now: &Stamp) -> Result<Desired, Edit
         }
     }
     drop_preparations(&mut next);
+    let goes = desired.containers.keys().filter(|name| !next.containers.contains_key(*name));
+    next.remove_containers.extend(goes.cloned());
     next.asked = asked(desired, &next, edit);
     Ok(next)
 }
@@ -382,6 +388,7 @@ fn down(
     services: &BTreeSet<ServiceName>,
     volumes: bool,
     declared: Option<&BTreeSet<VolumeName>>,
+    orphans: bool,
 ) {
     let mut used = take_out(desired, |_, container| services.is_empty() || services.contains(&container.spec.service));
     if services.is_empty() {
@@ -391,6 +398,11 @@ fn down(
         used.retain(|name| declared.contains(name) || anonymous(name));
     }
     used.extend(declared.into_iter().flatten().cloned());
+    if orphans {
+        let known = desired.services.clone();
+        let of_orphans = take_out(desired, |_, container| !known.contains(&container.spec.service));
+        used.extend(of_orphans.into_iter().filter(|name| desired.volumes.get(name).is_some_and(|one| one.anonymous)));
+    }
     desired.providers.retain(|name, _| !services.is_empty() && !services.contains(name));
     forget(desired, used, volumes);
     let needed: BTreeSet<_> =

@@ -82,8 +82,8 @@ pub struct Desired {
     pub source: Source,
     /// Every service that the files declare and whose profile is active.
     pub services: BTreeSet<ServiceName>,
-    /// Those that they declare and whose profile is off: their containers are left alone, and nothing is told of them. A
-    /// container of a service that is in neither is an orphan.
+    /// Those that they declare and whose profile is off: nothing is told of their containers. A container of a service that is
+    /// in neither is an orphan.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub off: BTreeSet<ServiceName>,
     /// Whether orphans are removed (`--remove-orphans`); otherwise they are left alone.
@@ -100,7 +100,10 @@ pub struct Desired {
     pub volumes: BTreeMap<VolumeName, VolumeSpec>,
     /// Volumes that must not exist: somebody asked for their removal (`down -v`). No other volume is ever removed.
     pub remove_volumes: BTreeSet<VolumeName>,
-    /// Containers by name.
+    /// Containers that must not exist although nothing removes orphans: somebody asked for their removal (`rm`, `down`).
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub remove_containers: BTreeSet<ContainerName>,
+    /// Containers by name: those of the services, and what exists beside them ([`Desired::is_undeclared`]).
     pub containers: BTreeMap<ContainerName, DesiredContainer>,
     /// Services that programs outside provide: no part of any plan, kept so that `down` knows of them.
     #[serde(default)]
@@ -307,6 +310,12 @@ impl Desired {
     /// Whether a container is declared, and was not asked for.
     pub fn is_beside(&self, name: &ContainerName) -> bool {
         self.asked.as_ref().is_some_and(|asked| self.containers.contains_key(name) && !asked.contains(name))
+    }
+
+    /// Whether a container is here although the files no longer declare its service, or its profile is off. It is never made,
+    /// nor made anew; but where it exists, it is held as it was: started again by its restart policy, probed, stopped by verbs.
+    pub fn is_undeclared(&self, container: &DesiredContainer) -> bool {
+        !self.services.contains(&container.spec.service)
     }
 
     /// Whether nothing is declared: what `down` of a whole project leaves.

@@ -20,6 +20,7 @@ impl Desired {
             networks,
             volumes,
             remove_volumes,
+            remove_containers,
             containers,
             providers,
             asked,
@@ -32,6 +33,7 @@ impl Desired {
             && (services, off) == (&held.services, &held.off)
             && (*remove_orphans, *ignore_orphans, grace) == (held.remove_orphans, held.ignore_orphans, &held.grace)
             && (networks, volumes, remove_volumes) == (&held.networks, &held.volumes, &held.remove_volumes)
+            && *remove_containers == held.remove_containers
             && (providers, asked) == (&held.providers, &held.asked)
             && same_containers()
     }

@@ -236,16 +236,23 @@ impl<'a> Builder<'a> {
         }
     }
 
-    /// Whether a container that is not there is not made: it has had its turn, or is to be stopped.
+    /// Whether a container that is not there is not made: it has had its turn, is to be stopped, or is declared no longer.
     pub(super) fn is_left_out(&self, declared: &DesiredContainer, name: &ContainerName, fates: &Fates) -> bool {
         let was_there =
             || self.observed.containers.values().any(|c| c.spec.name == *name && c.state != State::Incomplete);
-        is_spent(declared, name, fates, self.observed) || (declared.target == Target::Stopped && !was_there())
+        let undeclared = self.desired.is_undeclared(declared) && !fates.holders.contains_key(name);
+        undeclared
+            || is_spent(declared, name, fates, self.observed)
+            || (declared.target == Target::Stopped && !was_there())
     }
 
     /// Whether something is used by a container that is not to be stopped.
     pub(super) fn is_used(&self, uses: impl Fn(&ContainerSpec) -> bool) -> bool {
-        self.desired.containers.values().any(|declared| declared.target != Target::Stopped && uses(&declared.spec))
+        let is_there = |name: &ContainerName| self.observed.containers.values().any(|there| there.spec.name == *name);
+        self.desired.containers.values().filter(|declared| uses(&declared.spec)).any(|declared| {
+            declared.target != Target::Stopped
+                && (!self.desired.is_undeclared(declared) || is_there(&declared.spec.name))
+        })
     }
 
     fn images_of(&self, name: &ContainerName) -> Vec<StepId> {

@@ -44,7 +44,7 @@ pub struct Fates {
     pub fates: BTreeMap<ContainerId, Fate>,
     /// The container that has a declared name, if it stays.
     pub holders: BTreeMap<ContainerName, ContainerId>,
-    /// Containers of services that nobody declares, left alone.
+    /// Containers of services that nobody declares.
     pub orphans: BTreeSet<ContainerName>,
     /// Why a declared container is made anew.
     pub renewed: BTreeMap<ContainerName, Vec<String>>,
@@ -59,9 +59,14 @@ pub fn decide(desired: &Desired, observed: &Observed, networks: &BTreeSet<Networ
         let fate = match desired.containers.get(name) {
             _ if container.state == State::Incomplete => Fate::Goes(vec!["half made".into()]),
             Some(_) if newest.get(name) != Some(&id) => Fate::Goes(vec!["superseded".into()]),
-            Some(declared) => declared_fate(desired, declared, container, networks, now),
+            Some(declared) => {
+                if desired.is_undeclared(declared) && !container.spec.oneoff && !is_off(desired, container) {
+                    fates.orphans.insert(name.clone());
+                }
+                declared_fate(desired, declared, container, networks, now)
+            }
             None if is_left_alone(desired, container) => {
-                if !desired.off.contains(&container.spec.service) {
+                if !is_off(desired, container) {
                     fates.orphans.insert(name.clone());
                 }
                 Fate::Stays(None)
@@ -89,7 +94,8 @@ pub fn decide(desired: &Desired, observed: &Observed, networks: &BTreeSet<Networ
 /// What prepares containers that are all made anew is made anew too.
 fn follow_prepared(desired: &Desired, fates: &mut Fates) {
     for (name, id) in fates.holders.clone() {
-        if desired.containers[&name].prepares && hook::is_stale(&name, fates, desired) {
+        let declared = &desired.containers[&name];
+        if declared.prepares && !desired.is_undeclared(declared) && hook::is_stale(&name, fates, desired) {
             let causes = vec!["what it prepares is made anew".to_owned()];
             fates.holders.remove(&name);
             fates.renewed.insert(name, causes.clone());
@@ -118,7 +124,11 @@ fn let_go(desired: &Desired, observed: &Observed, fates: &mut Fates) {
 fn needed(desired: &Desired, observed: &Observed, fates: &Fates) -> BTreeSet<ContainerName> {
     let coming = desired.containers.iter().filter(|(name, declared)| {
         let wanted = matches!(declared.target, Target::Running | Target::Paused);
-        wanted && fates.holders.get(*name).is_none_or(|id| !is_down(observed, fates, id))
+        wanted
+            && match fates.holders.get(*name) {
+                Some(id) => !is_down(observed, fates, id),
+                None => !desired.is_undeclared(declared),
+            }
     });
     let coming = coming.map(|(_, declared)| &declared.spec.namespaces);
     let lives =
@@ -147,7 +157,7 @@ fn is_down(observed: &Observed, fates: &Fates, id: &ContainerId) -> bool {
 fn follow_dependencies(desired: &Desired, observed: &Observed, fates: &mut Fates) {
     for (name, id) in &fates.holders {
         let declared = &desired.containers[name];
-        if declared.target != Target::Running || !runs(observed, id) {
+        if declared.target != Target::Running || !runs(observed, id) || desired.is_undeclared(declared) {
             continue;
         }
         let renewed = declared.depends_on.iter().filter(|d| d.restart).find(|dependency| {
@@ -173,11 +183,16 @@ fn newest(observed: &Observed) -> BTreeMap<&ContainerName, &ContainerId> {
     newest.into_iter().map(|(name, (id, _))| (name, id)).collect()
 }
 
-/// Whether a container that is not declared is left alone: that of a service whose profile is off, and an orphan unless
-/// somebody asked for its removal.
+/// Whether a container of a service that is not declared is not ours to remove: its profile is off, or it is an orphan, and
+/// nobody asked for its removal.
 pub fn is_left_alone(desired: &Desired, container: &ObservedContainer) -> bool {
-    let service = &container.spec.service;
-    desired.off.contains(service) || (!desired.remove_orphans && !desired.services.contains(service))
+    let asked_away = desired.remove_containers.contains(&container.spec.name);
+    let orphan = || !desired.remove_orphans && !desired.services.contains(&container.spec.service);
+    !asked_away && (is_off(desired, container) || orphan())
+}
+
+fn is_off(desired: &Desired, container: &ObservedContainer) -> bool {
+    desired.off.contains(&container.spec.service)
 }
 
 fn declared_fate(
@@ -191,18 +206,8 @@ fn declared_fate(
         // The next start makes it anew, if it has to be.
         return Fate::Stays(process_move(desired, declared, container, now));
     }
-    if !declared.keep_different && declared.hash != container.hash {
-        let mut causes = changes::changes(&container.spec, &declared.spec);
-        if causes.is_empty() {
-            causes.push("made by another version of windlass".into());
-        }
+    if let Some(causes) = anew(desired, declared, container, networks) {
         return Fate::Goes(causes);
-    }
-    if declared.recreate_before.as_ref().is_some_and(|before| container.created.is_before(before)) {
-        return Fate::Goes(vec!["asked to be made anew".into()]);
-    }
-    if let Some(network) = container.spec.endpoints.iter().find(|e| networks.contains(&e.network)) {
-        return Fate::Goes(vec![format!("network {} is made anew", network.network)]);
     }
     if declared.auto_remove && matches!(container.state, State::Exited(_)) {
         // The supervisor takes it out of the desired state, and only then it goes: a container that is declared and
@@ -210,6 +215,30 @@ fn declared_fate(
         return Fate::Stays(None);
     }
     Fate::Stays(process_move(desired, declared, container, now))
+}
+
+/// Why a container is made anew, if it is. One that the files no longer declare never is: what would be made in its place?
+fn anew(
+    desired: &Desired,
+    declared: &DesiredContainer,
+    container: &ObservedContainer,
+    networks: &BTreeSet<NetworkName>,
+) -> Option<Vec<String>> {
+    if desired.is_undeclared(declared) {
+        return None;
+    }
+    if !declared.keep_different && declared.hash != container.hash {
+        let mut causes = changes::changes(&container.spec, &declared.spec);
+        if causes.is_empty() {
+            causes.push("made by another version of windlass".into());
+        }
+        return Some(causes);
+    }
+    if declared.recreate_before.as_ref().is_some_and(|before| container.created.is_before(before)) {
+        return Some(vec!["asked to be made anew".into()]);
+    }
+    let network = container.spec.endpoints.iter().find(|e| networks.contains(&e.network))?;
+    Some(vec![format!("network {} is made anew", network.network)])
 }
 
 fn process_move(
@@ -239,7 +268,7 @@ fn process_move(
             if exit.stopped {
                 return Some(Move::Start("was stopped to be started again".into(), None));
             }
-            if exit.at.is_before(&desired.applied) {
+            if exit.at.is_before(&desired.applied) && !desired.is_undeclared(declared) {
                 return Some(Move::Start(format!("exited {}, up asks again", exit.code), None));
             }
             let counts = Counts { restarts: container.restarts, streak: container.streak };
@@ -266,11 +295,13 @@ fn follow_namespaces(desired: &Desired, observed: &Observed, fates: &mut Fates) 
     loop {
         let mut found = None;
         for (name, id) in &fates.holders {
-            let spec = &desired.containers[name].spec;
-            for provider in providers(&spec.namespaces) {
+            let declared = &desired.containers[name];
+            for provider in providers(&declared.spec.namespaces) {
                 let comes = desired.containers.get(provider).is_some_and(|other| other.target != Target::Stopped);
                 let renewed = fates.renewed.contains_key(provider) || (comes && !fates.holders.contains_key(provider));
-                if renewed {
+                if renewed && desired.is_undeclared(declared) {
+                    // Nothing is made in its place: it stays in the old ones.
+                } else if renewed {
                     let cause = format!("shares namespaces of {provider}, which is made anew");
                     found = Some((name.clone(), id.clone(), Fate::Goes(vec![cause])));
                 } else if renews_sandbox(observed, fates, provider) && !restarts(fates, name) && runs(observed, id) {

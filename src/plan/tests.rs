@@ -77,6 +77,7 @@ fn desired(containers: impl IntoIterator<Item = DesiredContainer>) -> Desired {
         networks: [(network.name.clone(), network)].into(),
         volumes: BTreeMap::new(),
         remove_volumes: Default::default(),
+        remove_containers: Default::default(),
         containers,
         providers: Default::default(),
         asked: None,
@@ -424,6 +425,7 @@ fn who_is_to_blame_is_named_through_any_number_of_dependencies() {
     let mut desired = web_and_db();
     let mut front = replica("front", 1);
     front.depends_on = vec![on("web", Condition::ServiceStarted)];
+    desired.services.insert("front".into());
     desired.containers.insert(front.spec.name.clone(), front);
     let mut observed = reached(&desired);
     observed.containers.retain(|_, c| &*c.spec.service == "db");

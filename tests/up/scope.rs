@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use crate::support::image::project;
+use crate::support::world::WINDLASS;
 use crate::world;
 
 #[test]
@@ -53,5 +54,62 @@ fn a_container_is_found_by_its_host_name() {
     };
     assert_eq!(address("phost"), address("a"));
     world.windlass(&folder, &["down", "-t", "0"]).ok();
+    world.assert_clean();
+}
+
+#[test]
+fn verbs_act_on_what_their_files_declare_though_other_files_were_brought_up_since() {
+    let world = world();
+    let text = "services:\n  a: {image: test}\n  b:\n    image: test\n    restart: always\n    \
+                command: [sh, -c, 'rm -f /die; echo begun; while ! test -e /die; do sleep 0.1; done']\n";
+    let folder = project(&world, "two", text);
+    std::fs::write(folder.join("other.yml"), "services:\n  c: {image: test}\n").unwrap();
+    let windlass = |arguments: &[&str]| world.windlass(&folder, arguments);
+    let state = |name: &str| {
+        let all = windlass(&["-p", "two", "ps", "-a", "--format", "{{.Service}} {{.State}}"]).ok().stdout;
+        all.lines().find_map(|line| line.strip_prefix(&format!("{name} "))).unwrap_or("gone").to_owned()
+    };
+    windlass(&["up", "-d"]).ok();
+    windlass(&["-f", "other.yml", "up", "-d"]).ok().says("--remove-orphans");
+    assert_eq!(["a", "b", "c"].map(state), ["running"; 3]);
+    // What a restart policy promised holds, though nothing that was brought up last has the service.
+    windlass(&["exec", "-T", "b", "touch", "/die"]).ok();
+    world.wait_for("its next start", || windlass(&["logs", "b"]).stdout.matches("begun").count() == 2);
+    windlass(&["pause"]).ok();
+    assert_eq!(["a", "b", "c"].map(state), ["paused", "paused", "running"]);
+    windlass(&["unpause"]).ok();
+    windlass(&["restart", "-t", "0"]).ok();
+    windlass(&["kill", "a"]).ok();
+    assert_eq!(["a", "b", "c"].map(state), ["exited", "running", "running"]);
+    windlass(&["start", "a"]).ok();
+    windlass(&["stop", "-t", "0"]).ok();
+    assert_eq!(["a", "b", "c"].map(state), ["exited", "exited", "running"]);
+    windlass(&["rm", "-f", "b"]).ok();
+    // To bring the other files up again starts nothing of these.
+    windlass(&["-f", "other.yml", "up", "-d"]).ok();
+    assert_eq!(["a", "b", "c"].map(state), ["exited", "gone", "running"]);
+    windlass(&["down", "-t", "0"]).ok();
+    assert_eq!(["a", "c"].map(state), ["gone", "running"]);
+    windlass(&["-f", "other.yml", "down", "-t", "0"]).ok();
+    world.assert_clean();
+}
+
+#[test]
+fn ctrl_c_of_an_attached_up_stops_what_its_files_declare() {
+    let world = world();
+    let folder = project(&world, "ours", "services:\n  a: {image: test}\n");
+    std::fs::write(folder.join("other.yml"), "services:\n  c: {image: test, init: true}\n").unwrap();
+    world.windlass(&folder, &["up", "-d"]).ok();
+    let output = folder.join("output");
+    let mut up = world.command(WINDLASS, &folder);
+    let file = std::fs::File::create(&output).unwrap();
+    let mut up = up.args(["-f", "other.yml", "up"]).stdout(file.try_clone().unwrap()).stderr(file).spawn().unwrap();
+    let services = || world.windlass(&folder, &["-p", "ours", "ps", "--format", "{{.Service}}"]).ok().stdout;
+    world.wait_for("c", || services().contains('c'));
+    let pid = nix::unistd::Pid::from_raw(i32::try_from(up.id()).unwrap());
+    nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGINT).unwrap();
+    assert_eq!(up.wait().unwrap().code(), Some(130), "{}", std::fs::read_to_string(&output).unwrap());
+    assert_eq!(services().trim(), "a");
+    world.windlass(&folder, &["-p", "ours", "down", "-t", "0"]).ok();
     world.assert_clean();
 }

@@ -36,13 +36,12 @@ pub async fn run<B: Backend>(cx: &Context<'_, B>, args: &Kill) -> Result<ExitSta
             cx.output.warn(&found.nothing())?;
             return Ok(ExitStatus::DONE);
         };
-        let services = if services.is_empty() && !args.remove_orphans { found.declared() } else { services };
         return change::edit(cx, &found.project, "Killing", Edit::Kill { services }).await;
     }
     let mut progress = cx.progress();
     progress.begin("Signalling");
     for container in found.targeted(&targets, false) {
-        if !container.is_running() || (found.is_orphan(container) && !args.remove_orphans) {
+        if !container.is_running() {
             continue;
         }
         let name = container.spec.name.as_str();

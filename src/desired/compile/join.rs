@@ -42,7 +42,9 @@ pub fn join(
             container.recreate_before = Some(compiler.request.now.clone());
         }
         let service = container.spec.service.clone();
-        if let Some(other) = desired.containers.insert(container.spec.name.clone(), container) {
+        // What the files no longer declare gives its name away.
+        let held = desired.containers.insert(container.spec.name.clone(), container);
+        if let Some(other) = held.filter(|other| !desired.is_undeclared(other)) {
             let message =
                 format!("`{}` is the name of a container of service `{}` too", other.spec.name, other.spec.service);
             problems.add(format!("services.{service}.container_name"), message);
@@ -81,6 +83,7 @@ fn empty(compiler: &Compiler<'_>) -> Desired {
         networks: BTreeMap::new(),
         volumes: BTreeMap::new(),
         remove_volumes: BTreeSet::new(),
+        remove_containers: BTreeSet::new(),
         containers: BTreeMap::new(),
         providers: Default::default(),
         asked: None,
@@ -95,7 +98,9 @@ fn asked(
 ) -> Option<BTreeSet<ContainerName>> {
     let run = compiler.run();
     if run.is_none() && compiler.request.services.is_empty() {
-        return None;
+        let all = || desired.containers.iter().filter(|(_, container)| !desired.is_undeclared(container));
+        let beside = all().count() < desired.containers.len();
+        return beside.then(|| all().map(|(name, _)| name.clone()).collect());
     }
     let oneoff = run.map(|run| compiler.oneoff_name(run));
     let is_asked = |name: &ContainerName, container: &DesiredContainer| match run {
@@ -106,14 +111,16 @@ fn asked(
     Some(asked.map(|(name, _)| name.clone()).collect())
 }
 
-/// Takes over, as they are, the containers of services that are not touched, and those of `run`.
+/// Takes over, as they are, the containers of services that are not touched, those of `run`, and, unless they are to be removed,
+/// those of services that the files no longer have.
 fn carry(compiler: &Compiler<'_>, selected: &BTreeSet<ServiceName>, desired: &mut Desired) {
     let run = compiler.run().map(|run| &run.service);
     for (name, container) in compiler.request.previous.iter().flat_map(|previous| &previous.containers) {
         let service = &container.spec.service;
         let untouched = !selected.contains(service) || run == Some(service);
         let of_run = container.spec.oneoff && !container.prepares;
-        if of_run || (untouched && desired.services.contains(service)) {
+        let declared = desired.services.contains(service) || desired.off.contains(service);
+        if of_run || (untouched && (declared || !desired.remove_orphans)) {
             let mut container = container.clone();
             if of_run && compiler.run().is_none() {
                 // It is run once: an `up` never starts it again.
@@ -292,7 +299,9 @@ fn one_is_oneoff(one: &DesiredContainer, other: &DesiredContainer) -> bool {
 /// Tells every port of the host that two containers would publish.
 fn clashes(desired: &Desired, problems: &mut Problems) {
     let mut holders: BTreeMap<(Protocol, u16), Vec<(&DesiredContainer, &PortSpec)>> = BTreeMap::new();
-    for container in desired.containers.values().filter(|container| container.target != Target::Stopped) {
+    // Of a port that an orphan has, the plan tells: this is told of the files.
+    let publishes = |one: &&DesiredContainer| one.target != Target::Stopped && !desired.is_undeclared(one);
+    for container in desired.containers.values().filter(publishes) {
         for (index, one) in container.spec.ports.iter().enumerate() {
             if one.published == 0 || one.published != one.published_end {
                 continue;

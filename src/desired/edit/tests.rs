@@ -83,6 +83,7 @@ fn desired() -> Desired {
         )]),
         volumes: volumes.into_iter().map(|volume| (volume.name.clone(), volume)).collect(),
         remove_volumes: BTreeSet::new(),
+        remove_containers: BTreeSet::new(),
         containers: list.into_iter().map(|one| (one.spec.name.clone(), one)).collect(),
         providers: Default::default(),
         asked: None,
@@ -187,6 +188,27 @@ fn remove_takes_containers_and_their_anonymous_volumes() {
     let some = Edit::Remove { services: set(&[]), only: Some(["p-api-run-1".into()].into()), volumes: false };
     let next = edit(&desired(), &some, &now()).unwrap();
     assert_eq!((next.containers.len(), next.remove_volumes.len()), (3, 0));
+}
+
+#[test]
+fn verbs_reach_what_is_no_longer_declared() {
+    let mut held = desired();
+    held.services.remove("db");
+    let only_db = || set(&["db"]);
+    let target = |verb: Edit| edit(&held, &verb, &now()).unwrap().containers["p-db-1"].target;
+    assert_eq!(target(Edit::Stop { services: only_db(), timeout: None }), Target::Stopped);
+    assert_eq!(target(Edit::Kill { services: only_db() }), Target::Stopped);
+    assert_eq!(target(Edit::Pause { services: only_db() }), Target::Paused);
+    let gone = |verb: Edit| {
+        let next = edit(&held, &verb, &now()).unwrap();
+        assert!(!next.containers.contains_key("p-db-1"), "{verb:?}");
+        next.remove_containers
+    };
+    let seen = Some(["p-db-1".into(), "p-seen-1".into()].into());
+    let names = gone(Edit::Remove { services: set(&[]), only: seen, volumes: false });
+    assert_eq!(names, BTreeSet::from(["p-db-1".into(), "p-seen-1".into()]), "also what nothing was desired of");
+    assert_eq!(gone(down(&["db"], false)), BTreeSet::from(["p-db-1".into()]));
+    assert_eq!(gone(down(&["web"], false)), BTreeSet::from(["p-db-1".into(), "p-web-1".into()]), "--remove-orphans");
 }
 
 fn down(services: &[&str], volumes: bool) -> Edit {

@@ -130,7 +130,9 @@ impl Inner {
         let whole = container.state != State::Incomplete;
         let service = &container.spec.service;
         let orphan = !desired.services.contains(service) && !desired.remove_orphans;
-        if whole && (orphan || desired.off.contains(service)) {
+        let name = &container.spec.name;
+        let ours = desired.containers.contains_key(name) || desired.remove_containers.contains(name);
+        if whole && !ours && (orphan || desired.off.contains(service)) {
             self.breach(format!("orphan: {} {}", action.verb(), action.object()));
         }
     }

@@ -31,6 +31,7 @@ pub fn project() -> Desired {
         networks: BTreeMap::new(),
         volumes: BTreeMap::new(),
         remove_volumes: Default::default(),
+        remove_containers: Default::default(),
         containers: BTreeMap::new(),
         providers: Default::default(),
         asked: None,

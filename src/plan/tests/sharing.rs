@@ -71,6 +71,7 @@ fn a_namespace_stays_also_for_who_lives_in_it_through_another() {
     let mut log = replica("log", 1);
     log.spec.endpoints.clear();
     log.spec.namespaces.net = NetMode::Container("p-app-1".into());
+    desired.services.insert("log".into());
     desired.containers.insert(log.spec.name.clone(), log);
     let mut observed = reached(&desired);
     of(&mut observed, "vpn").state = exited(0, 70);

@@ -52,3 +52,57 @@ fn a_timeout_holds_for_what_is_no_longer_declared_too() {
     assert_eq!(graces(None), [10, 30].into(), "what each was made for");
     assert_eq!(graces(Some(Duration::from_secs(2))), [2].into());
 }
+
+/// `web` is declared; `old`, which nobody declares any more, is held.
+fn with_old(change: impl Fn(&mut DesiredContainer)) -> Desired {
+    let mut old = replica("old", 1);
+    old.restart = RestartPolicy::Always;
+    change(&mut old);
+    let mut desired = desired([replica("web", 1), old]);
+    desired.services.remove("old");
+    desired.ignore_orphans = true;
+    desired
+}
+
+#[test]
+fn what_is_no_longer_declared_is_held_as_it_was() {
+    let desired = with_old(|_| {});
+    check(&desired, &reached(&desired), &["nothing to do"]);
+    let mut ended = reached(&desired);
+    of(&mut ended, "old").state = exited(1, 99);
+    check(&desired, &ended, &["start container  p-old-1  exited 1"]);
+    let stopped = with_old(|old| old.target = Target::Stopped);
+    check(&stopped, &reached(&desired), &["stop container  p-old-1  asked to stop"]);
+    // An `up` starts again what had ended; not this.
+    let without_policy = with_old(|old| old.restart = RestartPolicy::No);
+    of(&mut ended, "old").state = exited(1, 40);
+    of(&mut ended, "old").sandbox = false;
+    check(&without_policy, &ended, &["nothing to do"]);
+}
+
+#[test]
+fn what_is_no_longer_declared_is_never_made_nor_made_anew() {
+    let desired = with_old(|old| {
+        old.recreate_before = Some(at(100));
+        old.spec.env.push("B=2".into());
+        old.hash = old.spec.hash();
+    });
+    let mut other = reached(&with_old(|_| {}));
+    check(&desired, &other, &["nothing to do"]);
+    other.containers.retain(|_, there| &*there.spec.service != "old");
+    check(&desired, &other, &["nothing to do"]);
+}
+
+#[test]
+fn what_is_no_longer_declared_goes_when_somebody_asks_for_that() {
+    let held = with_old(|_| {});
+    let mut desired = with_old(|_| {});
+    desired.containers.remove("p-old-1");
+    check(&desired, &reached(&held), &["nothing to do"]);
+    desired.remove_containers = ["p-old-1".into()].into();
+    check(
+        &desired,
+        &reached(&held),
+        &["stop container    p-old-1  not declared", "remove container  p-old-1  not declared"],
+    );
+}

@@ -45,6 +45,8 @@ pub enum Ends {
 pub struct Attached<'a, B> {
     cx: &'a Context<'a, B>,
     project: ProjectName,
+    /// What is stopped with us: what others have brought up is not ours.
+    services: BTreeSet<ServiceName>,
     ends: Ends,
     timeout: Option<Duration>,
     stage: Stage<'a>,
@@ -120,6 +122,7 @@ impl<'a, B: Backend> Attached<'a, B> {
         Ok(Self {
             cx,
             project: project.clone(),
+            services: desired.services.clone(),
             ends,
             timeout,
             stage,
@@ -224,7 +227,10 @@ impl<'a, B: Backend> Attached<'a, B> {
     fn finish_if_over(&mut self) -> Result<(), CliError> {
         let shown = &self.stage.shown;
         let found = Found::look(self.cx)?;
-        let is_shown = |service: &ServiceName| shown.is_empty() || shown.contains(service);
+        let is_shown = |service: &ServiceName| match shown.is_empty() {
+            true => self.services.contains(service),
+            false => shown.contains(service),
+        };
         if !found.is_over(|spec| is_shown(&spec.service)) {
             return Ok(());
         }
@@ -285,8 +291,8 @@ impl<'a, B: Backend> Attached<'a, B> {
 
     /// Stops everything, or kills it when Ctrl-C comes (again). The containers that have ended meanwhile.
     async fn stop(&mut self) -> Result<Vec<Event>, CliError> {
-        let stop = Edit::Stop { services: BTreeSet::new(), timeout: self.timeout };
-        let kill = Edit::Kill { services: BTreeSet::new() };
+        let stop = Edit::Stop { services: self.services.clone(), timeout: self.timeout };
+        let kill = Edit::Kill { services: self.services.clone() };
         let mut ended = Vec::new();
         let finished = self.act("Stopping", stop, &mut ended).await?;
         let outcome = match finished {

@@ -4,6 +4,9 @@ use super::super::fake::{Fake, always_restart, context, exited};
 use super::*;
 use crate::cli::output::Output;
 
+/// What is stopped with it: the services of the files.
+const STOP: &str = r#"Stop { services: {ServiceName("db"), ServiceName("web")}, timeout: None }"#;
+
 async fn up(fake: &Fake, presses: usize) -> (ExitStatus, String) {
     let (output, _, err) = Output::captured(false);
     let (keys, interrupts) = Interrupts::scripted();
@@ -24,7 +27,7 @@ async fn the_first_stops_and_the_code_is_130() {
     let _lines = fake.logs_from();
     let (status, err) = up(&fake, 1).await;
     assert_eq!(status, ExitStatus::INTERRUPTED);
-    assert_eq!(fake.asked.borrow()[1..], ["declare until Done", "Stop { services: {}, timeout: None }"]);
+    assert_eq!(fake.asked.borrow()[1..], ["declare until Done", STOP]);
     assert!(err.contains("Gracefully stopping… press Ctrl-C again to kill"), "{err}");
 }
 
@@ -37,7 +40,7 @@ async fn the_second_kills() {
     let (status, err) = up(&fake, 2).await;
     assert_eq!(status, ExitStatus::INTERRUPTED);
     let asked = fake.asked.borrow();
-    assert_eq!(asked[2..], ["Stop { services: {}, timeout: None }", "Kill { services: {} }"]);
+    assert_eq!(asked[2..], [STOP, r#"Kill { services: {ServiceName("db"), ServiceName("web")} }"#]);
     assert!(err.contains("Killing"), "{err}");
 }
 

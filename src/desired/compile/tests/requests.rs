@@ -131,6 +131,27 @@ fn a_service_whose_profile_is_off_is_known_unless_it_is_up() {
 }
 
 #[test]
+fn what_the_files_no_longer_have_is_carried_over_unless_it_is_to_go() {
+    let mut first = up(STACK);
+    first.containers.get_mut("shop-db-1").unwrap().target = Target::Stopped;
+    let other = project("services: {new: {container_name: shop-api-1}}");
+    let with = |remove_orphans, off: &[&str]| {
+        let off = off.iter().map(|name| ServiceName::from(*name)).collect();
+        let request = Request { now: stamp(200), previous: Some(first.clone()), remove_orphans, off, ..request() };
+        compile(&other, &images(&other), &Leases::default(), &request).unwrap()
+    };
+    let held = with(false, &["web"]);
+    assert_eq!(names(&held), ["shop-api-1", "shop-db-1", "shop-other-1", "shop-web-1"]);
+    assert_eq!(&*held.containers["shop-api-1"].spec.service, "new", "the files have the name now");
+    assert_eq!(held.containers["shop-db-1"], first.containers["shop-db-1"]);
+    assert_eq!(held.asked, Some(["shop-api-1".into()].into()), "what the others lack fails no `up`");
+    assert_eq!(held.volumes.len(), 2, "what they use stays known");
+    assert_eq!(held.services, ["new".into()].into());
+    assert_eq!(names(&with(true, &["web"])), ["shop-api-1", "shop-web-1"]);
+    assert_eq!(with(true, &[]).asked, None);
+}
+
+#[test]
 fn create_starts_nothing_and_stops_nothing() {
     let first = up(STACK);
     let project = project(STACK);
