@@ -15,7 +15,7 @@ use tokio::time::Instant;
 use super::port::{Clock, HealthRecord, Host, HostError, ProbeResult};
 use crate::desired::{Desired, HealthSpec, Stamp};
 use crate::name::{ContainerId, ContainerName, ServiceName};
-use crate::observed::{Loss, Observed, ObservedContainer};
+use crate::observed::{Exit, Loss, Observed, ObservedContainer, State};
 use crate::plan::Action;
 
 /// No test needs so many actions: more of them are a loop that never gets anywhere.
@@ -290,6 +290,13 @@ impl Host for Fake {
         };
         self.lock().busy.remove(&key);
         result
+    }
+
+    async fn ended(&self, id: &ContainerId) -> Option<Exit> {
+        match &self.lock().observed.containers.get(id)?.state {
+            State::Exited(exit) => Some(exit.clone()),
+            _ => None,
+        }
     }
 
     async fn probe(&self, id: &ContainerId, _: &HealthSpec) -> ProbeResult {

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use crate::desired::{Desired, HealthSpec, Stamp};
 use crate::name::ContainerId;
-use crate::observed::{Health, Observed};
+use crate::observed::{Exit, Health, Observed};
 use crate::plan::Action;
 
 /// A machine.
@@ -24,6 +24,9 @@ pub trait Host: Send + Sync + 'static {
     /// # Errors
     /// When it could not be done; whatever was half done is undone, or found by the next `observe`.
     fn apply(&self, action: &Action) -> impl Future<Output = Result<Vec<String>, HostError>> + Send;
+
+    /// How the last process of a container has ended, as it is recorded; `None`: it has not, or nothing is known of it.
+    fn ended(&self, id: &ContainerId) -> impl Future<Output = Option<Exit>> + Send;
 
     /// Runs one health probe to its end or time-out, and kills all that it left; also when the future is dropped before.
     fn probe(&self, id: &ContainerId, spec: &HealthSpec) -> impl Future<Output = ProbeResult> + Send;

@@ -49,6 +49,9 @@ pub enum Progress {
         code: i32,
         /// Killed for want of memory.
         oom: bool,
+        /// It was stopped to be made anew or started again.
+        #[serde(default)]
+        again: bool,
     },
     /// A container's health has changed.
     Health {

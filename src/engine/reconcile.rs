@@ -24,9 +24,9 @@ use super::probe::Probes;
 use super::progress::{Progress, Settled, StepName};
 use super::round::{Claims, Round};
 use crate::desired::{Desired, DesiredContainer, RestartPolicy, Stamp, Target};
-use crate::name::ContainerId;
-use crate::observed::{Health, Observed, ObservedContainer, State};
-use crate::plan::{Plan, Step, StepId, plan};
+use crate::name::{ContainerId, ContainerName};
+use crate::observed::{Exit, Health, Observed, ObservedContainer, State};
+use crate::plan::{Action, Plan, Step, StepId, plan};
 
 /// How a step ended.
 struct Ended {
@@ -34,6 +34,8 @@ struct Ended {
     /// Of this round; an older round's steps are dropped but for those under way.
     round: u64,
     result: Result<Vec<String>, HostError>,
+    /// Of a stop: the end of the process, which no later look may see where the same plan removes the container.
+    exit: Option<Exit>,
     millis: u64,
 }
 
@@ -147,8 +149,12 @@ impl<'a, H: Host, C: Clock> Loop<'a, H, C> {
             self.under_way.spawn(async move {
                 let began = Instant::now();
                 let result = host.apply(&step.action).await;
+                let exit = match &step.action {
+                    Action::StopContainer { id, .. } if result.is_ok() => host.ended(id).await,
+                    _ => None,
+                };
                 let millis = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
-                Ended { step, round: number, result, millis }
+                Ended { step, round: number, result, exit, millis }
             });
         }
     }
@@ -205,6 +211,9 @@ impl<'a, H: Host, C: Clock> Loop<'a, H, C> {
                 let object = ended.step.action.object();
                 warnings.iter().for_each(|warning| self.warn(format!("{object}: {warning}")));
                 self.failures.clear(&ended.step.action);
+                if let (Some(exit), Some(id)) = (ended.exit, ended.step.action.container()) {
+                    self.tell_end(id, object.into(), exit);
+                }
                 self.engine.tell(Progress::Done { step, millis: ended.millis });
                 if ended.round != self.rounds {
                     return !self.look_now();
@@ -226,14 +235,11 @@ impl<'a, H: Host, C: Clock> Loop<'a, H, C> {
     fn tell_changes(&mut self, observed: &Observed) {
         let mut seen = BTreeMap::new();
         for (id, container) in &observed.containers {
-            let before = self.seen.get(id);
             let name = container.spec.name.clone();
-            if let State::Exited(exit) = &container.state
-                && !matches!(before, Some((State::Exited(old), _)) if old == exit)
-            {
-                let (container, id, code, oom) = (name.clone(), id.clone(), exit.code, exit.oom);
-                self.engine.tell(Progress::Exited { container, id, code, oom });
+            if let State::Exited(exit) = &container.state {
+                self.tell_end(id, name.clone(), exit.clone());
             }
+            let before = self.seen.get(id);
             if container.health != Health::None && before.is_none_or(|(_, health)| *health != container.health) {
                 let (id, health) = (id.clone(), container.health);
                 self.engine.tell(Progress::Health { container: name, id, health });
@@ -241,6 +247,19 @@ impl<'a, H: Host, C: Clock> Loop<'a, H, C> {
             seen.insert(id.clone(), (container.state.clone(), container.health));
         }
         self.seen = seen;
+    }
+
+    /// Tells an end, once.
+    fn tell_end(&mut self, id: &ContainerId, container: ContainerName, exit: Exit) {
+        let is_known = matches!(self.seen.get(id), Some((State::Exited(old), _)) if *old == exit);
+        if !is_known {
+            let desired = self.desired.borrow().clone();
+            let declared = desired.as_ref().and_then(|desired| desired.containers.get(&container));
+            let again = exit.stopped && declared.is_some_and(|declared| declared.target == Target::Running);
+            let (code, oom) = (exit.code, exit.oom);
+            self.engine.tell(Progress::Exited { container, id: id.clone(), code, oom, again });
+            self.seen.insert(id.clone(), (State::Exited(exit), Health::None));
+        }
     }
 
     fn tell_waiting(&self, round: &Round) {

@@ -1,5 +1,6 @@
 //! The loop on a machine in memory: whatever happens, the declared state is reached in the end.
 
+mod ends;
 mod random;
 mod sample;
 mod waiting;

@@ -11,8 +11,10 @@
 //! | [`spent`] | containers of `run --rm` that have ended |
 //! | [`lease`] | who may change the project |
 //! | [`client`] | the other side, for the command line |
+//! | [`coming`] | the same, for who only waits for the next one |
 
 pub mod client;
+pub mod coming;
 mod conversation;
 mod daemon;
 mod lease;

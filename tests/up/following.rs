@@ -44,6 +44,62 @@ fn followed_logs_end_when_the_project_is_stopped() {
 }
 
 #[test]
+fn followed_logs_end_when_the_project_is_taken_down() {
+    let world = world();
+    let folder = project(
+        &world,
+        "gone",
+        "services:\n  web: {image: test, init: true, command: [sh, -c, 'echo ready; sleep 1000']}\n",
+    );
+    world.windlass(&folder, &["up", "-d"]).ok();
+    let mut following = world.on_terminal(&folder, &["logs", "-f"], (24, 80));
+    following.expect("ready");
+    world.windlass(&folder, &["down"]).ok();
+    assert_eq!(following.end().0, 0);
+    world.assert_clean();
+}
+
+#[test]
+fn what_up_itself_stops_or_runs_before_is_no_first_end() {
+    let world = world();
+    let text = "services:\n  c: {image: test, init: true, command: [sh, -c, 'sleep 1; exit 7'], pre_start: [{command: ['true']}]}\n";
+    let folder = project(&world, "first", text);
+    world.windlass(&folder, &["up", "-d"]).ok();
+    // What is stopped to be made anew ends with 143, and what prepares the next with 0.
+    world.windlass(&folder, &["up", "--abort-on-container-exit", "--force-recreate"]).code(7);
+    world.windlass(&folder, &["down"]).ok();
+    world.assert_clean();
+}
+
+#[test]
+fn events_are_told_before_a_project_is_up_and_after_it_was_taken_down() {
+    let world = world();
+    let folder = project(&world, "ears", "services:\n  web: {image: test, init: true}\n");
+    let file = folder.join("events");
+    let mut listener = world.command(WINDLASS, &folder);
+    let output = fs::File::create(&file).unwrap();
+    let mut listener = listener.arg("events").stdout(output.try_clone().unwrap()).stderr(output).spawn().unwrap();
+    let told = || {
+        let text = fs::read_to_string(&file).unwrap();
+        text.lines().map(|line| line.split(' ').nth(3).unwrap_or(line).to_owned()).collect::<Vec<_>>()
+    };
+    // It listens once it watches the folder in which its supervisor will appear.
+    world.wait_for("the listener", || world.path().join("run/projects").exists());
+    let life = ["create", "start", "kill", "die", "stop", "destroy"];
+    for lives in [1, 2] {
+        world.windlass(&folder, &["up", "-d"]).ok();
+        world.windlass(&folder, &["up", "-d", "--force-recreate"]).ok();
+        world.windlass(&folder, &["down"]).ok();
+        world.wait_for("all of it", || told().len() >= lives * 2 * life.len());
+        assert_eq!(told(), life.repeat(lives * 2));
+    }
+    let pid = nix::unistd::Pid::from_raw(i32::try_from(listener.id()).unwrap());
+    nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGINT).unwrap();
+    assert_eq!(listener.wait().unwrap().code(), Some(130));
+    world.assert_clean();
+}
+
+#[test]
 fn followed_logs_of_a_project_that_is_not_there_end_and_leave_nothing() {
     let world = world();
     let folder = project(&world, "p", "services:\n  web: {image: test}\n");

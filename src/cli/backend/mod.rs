@@ -32,7 +32,7 @@ pub use change::{Change, Outcome, PullPolicy, Recreate, RunWish, Until, UpWish};
 pub use config::{ConfigOutput, ConfigPart, ConfigWish};
 pub use environment::{Environment, Side};
 pub use lock::{LockCheck, LockUse, LockWish, Relocked};
-pub use process::{Event, ExecWish, Lines, LogLine, LogQuery, Session, Stdio, Usage};
+pub use process::{Event, ExecWish, Lines, LogLine, LogQuery, Session, Span, Stdio, Usage};
 pub use store::{LoginResult, Pruned, PullWish, StoredImage, StoredVolume};
 
 use super::error::{CliError, ExitStatus};
@@ -138,7 +138,7 @@ pub trait Backend {
     ///
     /// # Errors
     /// When there is nobody to ask.
-    fn events(&self, project: &ProjectName) -> Result<UnboundedReceiver<Event>, CliError>;
+    fn events(&self, project: &ProjectName, span: Span) -> Result<UnboundedReceiver<Event>, CliError>;
 
     /// Starts a command inside a running container.
     fn exec(&self, id: &ContainerId, wish: ExecWish) -> impl Future<Output = Result<Session, CliError>>;

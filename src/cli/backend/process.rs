@@ -98,6 +98,19 @@ pub struct Event {
     pub name: String,
     /// Its image.
     pub image: String,
+    /// With `die`: it was stopped to be made anew or started again.
+    pub again: bool,
+    /// It is no replica of a service: made by `run`, or to prepare one.
+    pub oneoff: bool,
+}
+
+/// How long [`super::Backend::events`] tells.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Span {
+    /// As long as something of the project is left. There must be something, or somebody about to bring it up.
+    WhileUp,
+    /// For ever: also of what is brought up later.
+    Ever,
     /// With `die`: the code.
     pub exit_code: Option<i32>,
 }

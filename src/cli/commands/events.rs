@@ -3,12 +3,13 @@
 use clap::Args;
 use serde::Serialize;
 
-use super::super::backend::{Backend, Event};
+use super::super::backend::{Backend, Event, Span};
 use super::super::context::Context;
 use super::super::error::{CliError, ExitStatus};
 use super::super::output::human;
 use super::super::output::listing::row;
 use super::super::select::Found;
+use super::super::signals::Interrupts;
 use super::logs;
 
 /// Flags of `events`.
@@ -27,10 +28,11 @@ pub struct Events {
     pub until: Option<String>,
 }
 
-/// Prints what happens to containers, until it is interrupted.
+/// Prints what happens to containers of services, until it is interrupted: whether the project is up or not yet, and also what is
+/// brought up again.
 ///
 /// # Errors
-/// A service that is not there; nobody to ask.
+/// A service that is not there; a supervisor that can't be talked to.
 pub async fn run<B: Backend>(cx: &Context<'_, B>, args: &Events) -> Result<ExitStatus, CliError> {
     let found = Found::look(cx)?;
     let services = found.services(&args.services)?;
@@ -40,7 +42,8 @@ pub async fn run<B: Backend>(cx: &Context<'_, B>, args: &Events) -> Result<ExitS
     if since.is_some_and(|since| since < now) {
         cx.output.warn("what happened before now is not kept: `--since` shows what happens from now on")?;
     }
-    let mut events = cx.backend.events(&found.project)?;
+    let mut interrupts = Interrupts::new()?;
+    let mut events = cx.backend.events(&found.project, Span::Ever)?;
     let end = async {
         match until {
             Some(until) => tokio::time::sleep(std::time::Duration::from_nanos(until.saturating_sub(now))).await,
@@ -51,10 +54,12 @@ pub async fn run<B: Backend>(cx: &Context<'_, B>, args: &Events) -> Result<ExitS
     loop {
         let event = tokio::select! {
             event = events.recv() => event,
-            () = &mut end => None,
+            () = &mut end => return Ok(ExitStatus::DONE),
+            () = interrupts.next() => return Err(CliError::Interrupted),
         };
-        let Some(event) = event else { return Ok(ExitStatus::DONE) };
-        let wanted = services.is_empty() || services.contains(&event.service);
+        let lost = || CliError::failed(format!("nobody tells any more what happens in project `{}`", found.project));
+        let event = event.ok_or_else(lost)?;
+        let wanted = !event.oneoff && (services.is_empty() || services.contains(&event.service));
         if wanted && since.is_none_or(|since| event.time >= since) {
             print(cx, &event, args.json)?;
         }

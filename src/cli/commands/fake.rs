@@ -307,7 +307,7 @@ impl Backend for &Fake {
         Ok(Lines::new(self.lines.borrow_mut().take().unwrap_or_else(|| unbounded_channel().1), None))
     }
 
-    fn events(&self, _: &ProjectName) -> Result<UnboundedReceiver<Event>, CliError> {
+    fn events(&self, _: &ProjectName, _: Span) -> Result<UnboundedReceiver<Event>, CliError> {
         Ok(self.events.borrow_mut().take().unwrap_or_else(|| unbounded_channel().1))
     }
 

@@ -5,7 +5,7 @@ use tokio::sync::mpsc::UnboundedReceiver;
 
 use crate::desired::ContainerSpec;
 
-use super::super::backend::{Backend, Event, LogQuery};
+use super::super::backend::{Backend, Event, LogQuery, Span};
 use super::super::context::Context;
 use super::super::error::{CliError, ExitStatus};
 use super::super::output::human;
@@ -86,7 +86,7 @@ pub async fn run<B: Backend>(cx: &Context<'_, B>, args: &Logs) -> Result<ExitSta
     let mut events = None;
     if args.follow && !found.is_over(wanted) {
         // Before the next look, so that no end between the two is missed.
-        let coming = cx.backend.events(&found.project)?;
+        let coming = cx.backend.events(&found.project, Span::WhileUp)?;
         events = (!Found::look(cx)?.is_over(wanted)).then_some(coming);
     }
     let query = LogQuery {

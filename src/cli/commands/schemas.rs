@@ -97,6 +97,8 @@ async fn events_as_they_come() {
         name: container.spec.name.to_string(),
         image: "db:1".into(),
         exit_code,
+        again: false,
+        oneoff: false,
     };
     sender.send(event(None)).expect("somebody listens");
     sender.send(event(Some(3))).expect("somebody listens");

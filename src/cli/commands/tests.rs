@@ -29,6 +29,8 @@ fn died(service: &str, number: u32, code: i32) -> Event {
         name: format!("shop-{service}-{number}"),
         image: format!("{service}:1"),
         exit_code: Some(code),
+        again: false,
+        oneoff: false,
     }
 }
 

@@ -1,12 +1,10 @@
 //! `windlass wait`.
 
-use std::collections::BTreeSet;
-
 use clap::Args;
 
 use crate::observed::{ObservedContainer, State};
 
-use super::super::backend::{Backend, Edit};
+use super::super::backend::{Backend, Edit, Span};
 use super::super::context::Context;
 use super::super::error::{CliError, ExitStatus};
 use super::super::select::Found;
@@ -30,7 +28,7 @@ pub struct Wait {
 pub async fn run<B: Backend>(cx: &Context<'_, B>, args: &Wait) -> Result<ExitStatus, CliError> {
     let found = Found::look(cx)?;
     // Before the second look, so that no end between the two is missed.
-    let mut events = cx.backend.events(&found.project)?;
+    let mut events = cx.backend.events(&found.project, Span::WhileUp)?;
     let found = Found { observed: cx.backend.observe(&found.project)?, ..found };
     let containers = found.containers(&args.services, false)?;
     let mut awaited: Vec<&ObservedContainer> = containers.iter().copied().filter(|c| c.is_running()).collect();
@@ -52,7 +50,8 @@ pub async fn run<B: Backend>(cx: &Context<'_, B>, args: &Wait) -> Result<ExitSta
     }
     if args.down_project {
         let down = Edit::Down {
-            services: BTreeSet::new(),
+            // What other files have brought up is left alone.
+            services: found.targets(&[])?.services().unwrap_or_default(),
             timeout: None,
             volumes: false,
             declared: None,

@@ -48,7 +48,7 @@ use super::volume;
 use crate::desired::{Desired, HealthSpec};
 use crate::engine::port::{HealthRecord, Host, HostError, ProbeResult};
 use crate::name::{ContainerId, ProjectName};
-use crate::observed::Observed;
+use crate::observed::{Exit, Observed};
 use crate::plan::Action;
 
 pub use error::{MachineError, with_causes};
@@ -182,6 +182,10 @@ impl Host for Machine {
         }
         self.cache.networks_changed();
         Ok(result?)
+    }
+
+    async fn ended(&self, id: &ContainerId) -> Option<Exit> {
+        observe::exit(&self.paths, id)
     }
 
     async fn probe(&self, id: &ContainerId, spec: &HealthSpec) -> ProbeResult {

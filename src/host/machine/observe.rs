@@ -209,23 +209,38 @@ fn is_paused(paths: &Paths, id: &ContainerId) -> bool {
 
 /// How the last process ended, and when it had been started.
 fn ended(paths: &Paths, id: &ContainerId, made: &Made, told: &mut Vec<String>) -> (State, Option<Stamp>) {
-    let (run, state) = (paths.container_run(id), paths.container(id));
-    if let Some(end) = take(record::ended(&run, &state), told) {
-        let stopped = super::stop::stopped_mark(paths, id).exists();
-        return (State::Exited(Exit { stopped, ..end.exit }), end.started);
-    }
-    if let Ok(Some(process)) = crate::host::record::read::<record::ProcessRecord>(&run.join(record::PROCESS)) {
-        if record::is_same(process.shim, process.shim_ticks) {
-            // It has ended, and its shim is about to say how: until then it counts as running.
-            return (State::Running { pid: process.pid }, Some(process.started));
-        }
-        let lost = lost(LOST, &process.started);
-        return (State::Exited(lost), Some(process.started));
+    if let Some(last) = last(paths, id, told) {
+        return last;
     }
     if made.created.boot != clock::boot_id() {
         return (State::Exited(lost("the machine was restarted", &made.created)), None);
     }
     (State::Created, None)
+}
+
+/// The last process that is known of, which does not run.
+fn last(paths: &Paths, id: &ContainerId, told: &mut Vec<String>) -> Option<(State, Option<Stamp>)> {
+    let (run, state) = (paths.container_run(id), paths.container(id));
+    if let Some(end) = take(record::ended(&run, &state), told) {
+        let stopped = super::stop::stopped_mark(paths, id).exists();
+        return Some((State::Exited(Exit { stopped, ..end.exit }), end.started));
+    }
+    let process = crate::host::record::read::<record::ProcessRecord>(&run.join(record::PROCESS)).ok()??;
+    if record::is_same(process.shim, process.shim_ticks) {
+        // It has ended, and its shim is about to say how: until then it counts as running.
+        return Some((State::Running { pid: process.pid }, Some(process.started)));
+    }
+    let lost = lost(LOST, &process.started);
+    Some((State::Exited(lost), Some(process.started)))
+}
+
+/// How the last process of a container has ended, as [`containers`] would tell; `None`: it has not, or nothing is known of it.
+pub fn exit(paths: &Paths, id: &ContainerId) -> Option<Exit> {
+    // What is damaged is told by the next look at all.
+    match last(paths, id, &mut Vec::new())? {
+        (State::Exited(exit), _) => Some(exit),
+        _ => None,
+    }
 }
 
 /// Why nothing is known of an end: the shim was killed.

@@ -8,9 +8,10 @@ use std::time::Duration;
 use tokio::sync::mpsc::{self, UnboundedReceiver};
 
 use super::super::super::error::CliError;
-use super::super::Event;
+use super::super::{Event, Span};
 use super::apply::nothing_up;
 use super::{failed, ledger};
+use crate::desired::ContainerSpec;
 use crate::engine::progress::{Progress, StepName};
 use crate::host::clock;
 use crate::host::ledger::container;
@@ -18,14 +19,16 @@ use crate::host::machine::observe::{self, Cache};
 use crate::host::paths::Paths;
 use crate::name::{ContainerId, ProjectName, ServiceName};
 use crate::observed::{Health, Observed, ObservedContainer, State};
-use crate::supervisor::Client;
 use crate::supervisor::protocol::{Reply, Request};
+use crate::supervisor::{Client, coming, is_over};
 
 /// The stream of what happens to a project.
 struct Stream {
     paths: Paths,
     project: ProjectName,
-    client: Client,
+    /// `None`: who tells next is still to come.
+    client: Option<Client>,
+    span: Span,
 }
 
 /// What comes from it.
@@ -38,29 +41,47 @@ enum Next {
 impl Stream {
     fn listen(paths: &Paths, project: &ProjectName, mut client: Client) -> io::Result<Self> {
         client.request(&Request::Watch)?;
-        Ok(Self { paths: paths.clone(), project: project.clone(), client })
+        let (paths, project) = (paths.clone(), project.clone());
+        Ok(Self { paths, project, client: Some(client), span: Span::WhileUp })
+    }
+
+    /// One that goes on for ever.
+    fn wait(paths: &Paths, project: &ProjectName) -> Self {
+        Self { paths: paths.clone(), project: project.clone(), client: None, span: Span::Ever }
     }
 
     /// Blocks until the next thing; `None`: nothing of the project is left, or nobody can be made to tell.
     fn next(&mut self) -> Option<Next> {
         loop {
-            match self.client.reply() {
+            let Some(client) = &mut self.client else {
+                self.client = Some(self.reopen()?);
+                return Some(Next::Reopened);
+            };
+            match client.reply() {
                 Ok(Reply::Progress { progress }) => return Some(Next::Progress(progress)),
-                Ok(Reply::Bye) | Err(_) => return self.reopen().then_some(Next::Reopened),
+                Ok(Reply::Bye) | Err(_) => self.client = None,
                 Ok(_) => {}
             }
         }
     }
 
-    fn reopen(&mut self) -> bool {
-        let held = ledger::desired(&self.paths, &self.project);
-        if !held.is_ok_and(|held| held.is_some_and(|held| !held.is_empty())) {
-            return false;
+    fn reopen(&self) -> Option<Client> {
+        loop {
+            let held = ledger::desired(&self.paths, &self.project);
+            let is_held = held.is_ok_and(|held| held.is_some_and(|held| !held.is_empty()));
+            let client = match self.span {
+                _ if is_held => Client::any(&self.paths, &self.project),
+                Span::Ever => coming::wait(&self.paths, &self.project),
+                Span::WhileUp => return None,
+            };
+            let mut client = client.inspect_err(|error| tracing::warn!(%error, "nobody tells what happens")).ok()?;
+            match client.request(&Request::Watch) {
+                Ok(()) => return Some(client),
+                // It has just ended.
+                Err(error) if is_over(&error) => {}
+                Err(_) => return None,
+            }
         }
-        let Ok(mut client) = Client::any(&self.paths, &self.project) else { return false };
-        let listens = client.request(&Request::Watch).is_ok();
-        self.client = client;
-        listens
     }
 
     fn look(&self) -> Observed {
@@ -70,9 +91,19 @@ impl Stream {
 }
 
 /// What happens to the containers of a project from now on, in docker's words.
-pub fn events(paths: &Paths, project: &ProjectName, known: Observed) -> Result<UnboundedReceiver<Event>, CliError> {
-    let client = Client::ensure(paths, project, None).map_err(|e| failed(&e))?;
-    let mut stream = Stream::listen(paths, project, client).map_err(|e| failed(&e))?;
+pub fn events(
+    paths: &Paths,
+    project: &ProjectName,
+    known: Observed,
+    span: Span,
+) -> Result<UnboundedReceiver<Event>, CliError> {
+    let mut stream = match span {
+        Span::Ever => Stream::wait(paths, project),
+        Span::WhileUp => {
+            let client = Client::ensure(paths, project, None).map_err(|e| failed(&e))?;
+            Stream::listen(paths, project, client).map_err(|e| failed(&e))?
+        }
+    };
     let (sender, receiver) = mpsc::unbounded_channel();
     let mut names = Names::new(paths.clone(), &known);
     std::thread::spawn(move || {
@@ -89,11 +120,27 @@ pub fn events(paths: &Paths, project: &ProjectName, known: Observed) -> Result<U
     Ok(receiver)
 }
 
-/// Knows service and image of each container, also of one that is gone when that is told, and which of them run.
+/// What events say of a container beside its name.
+#[derive(Clone, Default)]
+struct About {
+    service: ServiceName,
+    image: String,
+    oneoff: bool,
+}
+
+impl About {
+    fn of(spec: &ContainerSpec) -> Self {
+        Self { service: spec.service.clone(), image: spec.image.name.clone(), oneoff: spec.oneoff }
+    }
+}
+
+/// Knows of each container what it is, also of one that is gone when that is told, and which of them run.
 struct Names {
     paths: Paths,
-    known: BTreeMap<ContainerId, (ServiceName, String)>,
+    known: BTreeMap<ContainerId, About>,
     running: BTreeSet<ContainerId>,
+    /// Those whose start was found when another supervisor had come: that one may tell it too.
+    begun: BTreeSet<ContainerId>,
     /// Those whose `stop` is done, and whose end is not told yet: in docker that comes first.
     stopped: BTreeMap<ContainerId, String>,
     /// Those whose end was found when another supervisor had come: that one may tell it too.
@@ -106,33 +153,42 @@ fn runs(container: &ObservedContainer) -> bool {
 
 impl Names {
     fn new(paths: Paths, observed: &Observed) -> Self {
-        let named = |container: &ObservedContainer| {
-            (container.id.clone(), (container.spec.service.clone(), container.spec.image.name.clone()))
-        };
+        // What is half made has no name yet.
+        let whole = observed.containers.values().filter(|container| container.state != State::Incomplete);
+        let known = whole.map(|container| (container.id.clone(), About::of(&container.spec))).collect();
         let running = observed.containers.values().filter(|container| runs(container)).map(|one| one.id.clone());
-        let (known, running) = (observed.containers.values().map(named).collect(), running.collect());
-        Self { paths, known, running, stopped: BTreeMap::new(), found: BTreeSet::new() }
+        let running = running.collect();
+        Self { paths, known, running, begun: BTreeSet::new(), stopped: BTreeMap::new(), found: BTreeSet::new() }
     }
 
-    /// The ends that nobody told: of what ran, and does not any more.
+    /// What nobody told: containers that have come, those that run now, and the ends of those that do not any more.
     fn missed(&mut self, now: &Observed) -> Vec<Event> {
         let mut events = Vec::new();
-        for (id, container) in &now.containers {
-            match &container.state {
-                State::Exited(exit) if self.running.remove(id) => {
-                    self.found.insert(id.clone());
-                    events.extend(self.end(id, &container.spec.name, exit.code, exit.oom));
-                }
-                _ if runs(container) => drop(self.running.insert(id.clone())),
-                _ => {}
+        for (id, container) in now.containers.iter().filter(|(_, one)| one.state != State::Incomplete) {
+            let name = container.spec.name.as_str();
+            let is_new = !self.known.contains_key(id);
+            if is_new {
+                self.known.insert(id.clone(), About::of(&container.spec));
+                events.push(self.event("create", id, name, None));
+            }
+            let has_begun = runs(container) || (is_new && container.state != State::Created);
+            if has_begun && self.running.insert(id.clone()) {
+                self.begun.insert(id.clone());
+                events.push(self.event("start", id, name, None));
+            }
+            if let State::Exited(exit) = &container.state
+                && self.running.remove(id)
+            {
+                self.found.insert(id.clone());
+                events.extend(self.end(id, name, (exit.code, exit.oom, false)));
             }
         }
         events
     }
 
-    fn end(&mut self, id: &ContainerId, name: &str, code: i32, oom: bool) -> Vec<Event> {
+    fn end(&mut self, id: &ContainerId, name: &str, (code, oom, again): (i32, bool, bool)) -> Vec<Event> {
         let oom = oom.then(|| self.event("oom", id, name, None));
-        let die = self.event("die", id, name, Some(code));
+        let die = Event { again, ..self.event("die", id, name, Some(code)) };
         let stop = self.stop(id);
         oom.into_iter().chain([die]).chain(stop).collect()
     }
@@ -148,9 +204,10 @@ impl Names {
             Progress::Began { step } => self.began(step).into_iter().collect(),
             Progress::Done { step, .. } => self.done(step),
             Progress::Exited { id, .. } if self.found.remove(id) => Vec::new(),
-            Progress::Exited { container, id, code, oom } => {
+            Progress::Exited { container, id, code, oom, again } => {
                 self.running.remove(id);
-                self.end(id, container, *code, *oom)
+                self.begun.remove(id);
+                self.end(id, container, (*code, *oom, *again))
             }
             Progress::Health { container, id, health } => {
                 let text = match health {
@@ -185,6 +242,9 @@ impl Names {
             self.stopped.insert(id.clone(), step.object.clone());
             return Vec::new();
         }
+        if (action == "create" && self.known.contains_key(id)) || (action == "start" && self.begun.remove(id)) {
+            return Vec::new();
+        }
         if action == "start" {
             self.running.insert(id.clone());
             self.found.remove(id);
@@ -196,7 +256,7 @@ impl Names {
     }
 
     fn event(&mut self, action: &str, id: &ContainerId, name: &str, exit_code: Option<i32>) -> Event {
-        let (service, image) = self.describe(id);
+        let About { service, image, oneoff } = self.describe(id);
         if action == "destroy" {
             self.known.remove(id);
         }
@@ -208,15 +268,17 @@ impl Names {
             name: name.to_owned(),
             image,
             exit_code,
+            again: false,
+            oneoff,
         }
     }
 
-    fn describe(&mut self, id: &ContainerId) -> (ServiceName, String) {
+    fn describe(&mut self, id: &ContainerId) -> About {
         if let Some(known) = self.known.get(id) {
             return known.clone();
         }
-        let Some(made) = container::made(&self.paths, id).ok().flatten() else { return Default::default() };
-        let told = (made.spec.service, made.spec.image.name);
+        let Some(made) = container::made(&self.paths, id).ok().flatten() else { return About::default() };
+        let told = About::of(&made.spec);
         self.known.insert(id.clone(), told.clone());
         told
     }
@@ -300,7 +362,7 @@ impl Ends {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::desired::{ContainerSpec, Stamp};
+    use crate::desired::Stamp;
     use crate::observed::Exit;
 
     fn observed(state: State) -> Observed {
@@ -338,7 +400,8 @@ mod tests {
             causes: Vec::new(),
         };
         let done = |action: &str| Progress::Done { step: step(action), millis: 1 };
-        let ended = Progress::Exited { container: "shop-web-1".into(), id: id.clone(), code: 3, oom: false };
+        let ended =
+            Progress::Exited { container: "shop-web-1".into(), id: id.clone(), code: 3, oom: false, again: false };
         let told = |progress: &[Progress]| -> Vec<String> {
             let mut names = Names::new(Paths::new(None, None), &observed(State::Running { pid: 7 }));
             progress.iter().flat_map(|one| names.events(one)).map(|event| event.action).collect()
@@ -362,7 +425,7 @@ mod tests {
         );
         assert!(names.missed(&ended).is_empty());
         let id = ContainerId::from("1".repeat(64));
-        let late = Progress::Exited { container: "shop-web-1".into(), id, code: 3, oom: false };
+        let late = Progress::Exited { container: "shop-web-1".into(), id, code: 3, oom: false, again: false };
         assert!(names.events(&late).is_empty(), "the next supervisor tells the same end");
         assert_eq!(names.events(&late).len(), 1, "and then another");
     }

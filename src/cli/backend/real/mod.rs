@@ -32,8 +32,8 @@ use super::super::progress::Tell;
 use super::super::settings::{ProjectFiles, Settings};
 use super::{
     Backend, Change, ConfigOutput, ConfigWish, Environment, Event, ExecWish, Lines, Loaded, LockCheck, LockUse,
-    LockWish, LogQuery, LoginResult, Named, Outcome, Planned, Pruned, PullWish, Relocked, Session, Side, StoredImage,
-    StoredVolume, Until, UpWish,
+    LockWish, LogQuery, LoginResult, Named, Outcome, Planned, Pruned, PullWish, Relocked, Session, Side, Span,
+    StoredImage, StoredVolume, Until, UpWish,
 };
 use crate::compose;
 use crate::compose::model::Project;
@@ -206,9 +206,9 @@ impl Backend for Real {
         logs::read(&self.paths, project, query)
     }
 
-    fn events(&self, project: &ProjectName) -> Result<UnboundedReceiver<Event>, CliError> {
+    fn events(&self, project: &ProjectName, span: Span) -> Result<UnboundedReceiver<Event>, CliError> {
         let known = self.observe(project)?;
-        happenings::events(&self.paths, project, known)
+        happenings::events(&self.paths, project, known, span)
     }
 
     async fn exec(&self, id: &ContainerId, wish: ExecWish) -> Result<Session, CliError> {

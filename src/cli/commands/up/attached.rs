@@ -17,7 +17,7 @@ use crate::desired::{Desired, Stamp};
 use crate::name::{ContainerId, ProjectName, ServiceName};
 use crate::observed::State;
 
-use super::super::super::backend::{Backend, Change, Edit, Event, Lines, LogLine, LogQuery, Outcome, Until};
+use super::super::super::backend::{Backend, Change, Edit, Event, Lines, LogLine, LogQuery, Outcome, Span, Until};
 use super::super::super::context::Context;
 use super::super::super::error::{CliError, ExitStatus};
 use super::super::super::output::logs::{LogPrinter, LogStyle};
@@ -108,7 +108,7 @@ impl<'a, B: Backend> Attached<'a, B> {
         let services = shown.clone();
         let query = LogQuery { services, oneoffs: true, follow: true, since: Some(begun.wall), ..LogQuery::default() };
         // First the supervisor, which makes the project's folder: without one, there would be no log to wait for.
-        let events = Some(cx.backend.events(project)?);
+        let events = Some(cx.backend.events(project, Span::WhileUp)?);
         let lines = if shown.is_empty() { None } else { Some(cx.backend.logs(project, query)?) };
         let stage = Stage {
             progress: cx.progress(),
@@ -384,7 +384,7 @@ impl Stage<'_> {
             // With nothing shown there is no line to wait for either.
             return Ok(if self.lines.is_none() { Heard::Silence } else { Heard::Deafness });
         };
-        let Some(code) = event.exit_code else { return Ok(Heard::Shown) };
+        let Some(code) = event.exit_code.filter(|_| !event.again && !event.oneoff) else { return Ok(Heard::Shown) };
         self.catch_up()?;
         if self.shown.contains(&event.service) {
             let label = event.name.strip_prefix(self.project.as_str()).and_then(|rest| rest.strip_prefix(['-', '_']));

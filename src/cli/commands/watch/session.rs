@@ -16,7 +16,7 @@ use crate::watch::disk::read_ignore;
 use crate::watch::rule::{Rules, rules};
 use crate::watch::{Action, Batch, Note, Scope, Started, Told, start};
 
-use super::super::super::backend::{Backend, Event, Loaded, LockUse, UpWish};
+use super::super::super::backend::{Backend, Event, Loaded, LockUse, Span, UpWish};
 use super::super::super::context::Context;
 use super::super::super::error::CliError;
 use super::follow::{Followed, Work, follow};
@@ -155,7 +155,7 @@ impl<'a, B: Backend> Session<'a, B> {
         let found = self.cx.backend.observe(&self.project.name)?;
         let is_up = found.containers.values().any(|container| container.is_running());
         if self.events.is_none() && is_up {
-            self.events = Some(self.cx.backend.events(&self.project.name)?);
+            self.events = Some(self.cx.backend.events(&self.project.name, Span::WhileUp)?);
         }
         self.look()
     }
