@@ -26,7 +26,7 @@ use super::round::{Claims, Round};
 use crate::desired::{Desired, DesiredContainer, RestartPolicy, Stamp, Target};
 use crate::name::{ContainerId, ContainerName};
 use crate::observed::{Exit, Health, Observed, ObservedContainer, State};
-use crate::plan::{Action, Plan, Step, StepId, plan};
+use crate::plan::{Action, Plan, Step, StepId, Verdict, plan, verdict};
 
 /// How a step ended.
 struct Ended {
@@ -306,6 +306,10 @@ impl<'a, H: Host, C: Clock> Loop<'a, H, C> {
 /// A process without a health check is up for `--wait` when it has run for so long: one that ends right away is not.
 const PROOF: Duration = Duration::from_millis(500);
 
+/// What its policy starts again has failed for `--wait` when it has ended so often in a row, each within ten seconds of its start.
+/// The delays between the starts come to some thirteen seconds until then: long enough for whatever it waits for.
+const HOPELESS: u32 = 8;
+
 /// Whether it is still to be seen that a container without a health check stays up.
 fn is_unproven(declared: &DesiredContainer, container: &ObservedContainer, now: &Stamp) -> bool {
     let started = container.started.as_ref().filter(|_| declared.health.is_none() && container.is_running());
@@ -336,12 +340,16 @@ fn standing(desired: &Desired, observed: &Observed, now: &Stamp, settled: &mut S
             },
             State::Running { .. } if is_unproven(declared, container, now) => settled.unready.push(name.clone()),
             State::Exited(exit) if exit.code == 0 && declared.restart == RestartPolicy::No => {}
-            State::Exited(exit) if declared.restart.wants(exit.code, container.restarts) => {
-                settled.unready.push(name.clone());
-            }
-            State::Exited(exit) => {
-                settled.broken.insert(name.clone(), format!("{name} exited with {}", exit.code));
-            }
+            State::Exited(exit) => match verdict(declared, container) {
+                Some(Verdict::Again { streak, .. }) if streak >= HOPELESS => {
+                    let text = format!("{name} exited with {}, {streak} times in a row", exit.code);
+                    settled.broken.insert(name.clone(), text);
+                }
+                Some(Verdict::Again { .. }) => settled.unready.push(name.clone()),
+                Some(Verdict::Stays) | None => {
+                    settled.broken.insert(name.clone(), format!("{name} exited with {}", exit.code));
+                }
+            },
             _ => {}
         }
     }

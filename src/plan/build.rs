@@ -10,6 +10,7 @@ use super::fate::{self, Fate, Fates, Move};
 use super::hook::preparation;
 use super::order::Dependents;
 use super::port;
+use super::restart::{Verdict, verdict};
 use crate::desired::{
     Condition, ContainerSpec, Dependency, Desired, DesiredContainer, MountSource, Stamp, StopSpec, Target,
 };
@@ -392,12 +393,9 @@ impl<'a> Builder<'a> {
 
     /// Whether the restart policy starts a replica again, later.
     fn comes_again(&self, declared: &DesiredContainer, observed: Option<&ObservedContainer>) -> bool {
-        let Some(observed) = observed else { return false };
-        let State::Exited(exit) = &observed.state else { return false };
-        let counts = super::restart::Counts { restarts: observed.restarts, streak: observed.streak };
-        let policy = (declared.restart, declared.restart_pace);
-        let verdict = super::restart::after_exit(policy, exit, observed.started.as_ref(), counts);
-        matches!(declared.target, Target::Running | Target::Paused) && verdict != super::restart::Verdict::Stays
+        let verdict = observed.and_then(|observed| verdict(declared, observed));
+        let again = matches!(verdict, Some(Verdict::Again { .. }));
+        again && matches!(declared.target, Target::Running | Target::Paused)
     }
 
     fn replicas(&self, service: &ServiceName) -> Vec<ContainerName> {

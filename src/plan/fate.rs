@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::hook;
-use super::restart::{Counts, Verdict, after_exit};
+use super::restart::{Verdict, verdict};
 use crate::desired::changes;
 use crate::desired::{Desired, DesiredContainer, NetMode, NsMode, Stamp, Target};
 use crate::name::{ContainerId, ContainerName, NetworkName};
@@ -271,8 +271,7 @@ fn process_move(
             if exit.at.is_before(&desired.applied) && !desired.is_undeclared(declared) {
                 return Some(Move::Start(format!("exited {}, up asks again", exit.code), None));
             }
-            let counts = Counts { restarts: container.restarts, streak: container.streak };
-            match after_exit((declared.restart, declared.restart_pace), exit, container.started.as_ref(), counts) {
+            match verdict(declared, container)? {
                 Verdict::Stays => None,
                 Verdict::Again { due, .. } if now.is_before(&due) => Some(Move::Later(due)),
                 Verdict::Again { restarts, streak, .. } => {

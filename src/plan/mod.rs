@@ -33,6 +33,8 @@ pub mod text;
 #[cfg(test)]
 mod tests;
 
+pub use restart::{Verdict, verdict};
+
 pub use action::{Action, Cause, Failure, HookKind, Plan, Step, StepId, Wait};
 
 use crate::desired::{Desired, Stamp};

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use crate::desired::{RestartPace, RestartPolicy, Stamp};
-use crate::observed::Exit;
+use crate::desired::{DesiredContainer, RestartPace, RestartPolicy, Stamp};
+use crate::observed::{Exit, ObservedContainer, State};
 
 /// A process that lived so long starts again at once, and its delays begin anew.
 const STABLE: Duration = Duration::from_secs(10);
@@ -35,6 +35,13 @@ pub struct Counts {
     pub restarts: u32,
     /// Of those, in a row, each within ten seconds of its start.
     pub streak: u32,
+}
+
+/// What its policy says of a container that has ended; `None`: it has not.
+pub fn verdict(declared: &DesiredContainer, container: &ObservedContainer) -> Option<Verdict> {
+    let State::Exited(exit) = &container.state else { return None };
+    let counts = Counts { restarts: container.restarts, streak: container.streak };
+    Some(after_exit((declared.restart, declared.restart_pace), exit, container.started.as_ref(), counts))
 }
 
 /// Decides about a process that was started at `started` and ended as `exit`.

@@ -136,3 +136,12 @@ fn an_attached_run_that_is_taken_down_ends_with_the_containers_code() {
     Ran::new("windlass run --rm a cat".into(), &run.wait_with_output().unwrap()).code(137);
     world.assert_clean();
 }
+
+#[test]
+fn wait_fails_for_what_ends_again_and_again() {
+    let world = world();
+    let folder = project(&world, "loops", "services:\n  web: {image: test, command: ['false'], restart: always}\n");
+    world.windlass(&folder, &["up", "-d", "--wait"]).code(1).says("loops-web-1 exited with 1, 8 times in a row");
+    world.windlass(&folder, &["down"]).ok();
+    world.assert_clean();
+}

@@ -4,9 +4,13 @@ use super::*;
 
 /// What is told of a service without a health check until its process has ended or stays up: who is not up yet, who is broken.
 async fn told(life: Life) -> Vec<(Vec<String>, Vec<String>)> {
+    told_with(RestartPolicy::No, life).await
+}
+
+async fn told_with(policy: RestartPolicy, life: Life) -> Vec<(Vec<String>, Vec<String>)> {
     let rig = Rig::new();
     let mut desired = project();
-    service(&mut desired, "job", 1, |_| {});
+    service(&mut desired, "job", 1, |c| c.restart = policy);
     rig.host.live("job", life);
     let mut progress = rig.engine.subscribe();
     rig.engine.set_desired(Desired { applied: rig.clock.now(), ..desired });
@@ -33,4 +37,17 @@ async fn a_process_without_a_health_check_is_up_once_it_has_stayed_up_for_a_mome
     assert_eq!(failed, [(words(&["app-job-1"]), words(&[])), (words(&[]), words(&["app-job-1 exited with 4"]))]);
     let done = told(Life { ends: Some((300, 0)), ..Life::default() }).await;
     assert_eq!(done, [(words(&["app-job-1"]), words(&[])), (words(&[]), words(&[]))]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_ends_again_and_again_has_failed_after_a_while() {
+    let quick = Life { ends: Some((20, 3)), ..Life::default() };
+    let told = told_with(RestartPolicy::Always, quick).await;
+    let (last, before) = told.split_last().unwrap();
+    assert_eq!(last.1, ["app-job-1 exited with 3, 10 times in a row"], "it goes on");
+    assert!(before.contains(&(words(&[]), words(&["app-job-1 exited with 3, 8 times in a row"]))), "{before:?}");
+    let few = Life { crashes: 7, ..Life::default() };
+    let told = told_with(RestartPolicy::Always, few).await;
+    assert!(told.iter().all(|(_, broken)| broken.is_empty()), "{told:?}");
+    assert_eq!(told.last(), Some(&(words(&[]), words(&[]))), "it stays up in the end");
 }
