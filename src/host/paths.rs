@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use crate::desired::ContainerSpec;
+use crate::desired::hash::COMPOSE_LABELS;
 use crate::name::{ContainerId, ProjectName, VolumeName};
 
 /// The two folders of one world (design.md section 6). Several worlds live side by side, each with folders of its own.
@@ -52,9 +53,13 @@ impl Paths {
         self.project(project).join("logs")
     }
 
-    /// The log files of a container. They belong to the replica of its service: re-creation keeps them.
+    /// The log files of a container. They belong to the replica of its service, or to the step that prepares it: re-creation
+    /// keeps them.
     pub fn logs(&self, spec: &ContainerSpec, id: &ContainerId) -> PathBuf {
-        let replica = if spec.oneoff { id.short().to_owned() } else { spec.number.to_string() };
+        let replica = match spec.oneoff {
+            false => spec.number.to_string(),
+            true => step(spec).unwrap_or_else(|| id.short().to_owned()),
+        };
         self.project_logs(&spec.project).join(format!("{}-{replica}", spec.service))
     }
 
@@ -87,4 +92,43 @@ impl Paths {
 /// Whether a name that came from outside is a single path component, so that it can't lead elsewhere.
 pub fn is_plain_component(name: &str) -> bool {
     !name.is_empty() && name != "." && name != ".." && !name.contains(['/', '\0']) && Path::new(name).is_relative()
+}
+
+/// In the name of a log folder, what stands before the number of a step that prepares a service.
+pub const STEP: &str = "pre_start.";
+
+/// `pre_start.0`, or where it prepares one replica only, `2.pre_start.0`; `None` for a container of `run`.
+fn step(spec: &ContainerSpec) -> Option<String> {
+    let label = |key: &str| spec.labels.get(&format!("{COMPOSE_LABELS}{key}"));
+    label("hook").filter(|hook| *hook == "pre_start")?;
+    let index: usize = label("hook.index")?.parse().ok()?;
+    let (owner, _) = spec.name.as_str().rsplit_once("pre_start")?;
+    let replica =
+        owner.trim_end_matches(['-', '_']).rsplit(['-', '_']).next().filter(|last| last.parse::<u32>().is_ok());
+    Some(replica.map_or(format!("{STEP}{index}"), |replica| format!("{replica}.{STEP}{index}")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn logs_lie_by_replica_step_or_id() {
+        let folder = |name: &str, oneoff: bool, labels: &[(&str, &str)]| {
+            let labels = labels.iter().map(|(key, value)| (format!("{COMPOSE_LABELS}{key}"), (*value).to_owned()));
+            let (name, service, project) = (name.into(), "web".into(), "shop".into());
+            let labels = labels.collect();
+            let spec = ContainerSpec { name, service, project, oneoff, number: 3, labels, ..ContainerSpec::default() };
+            let logs = Paths::new(None, None).logs(&spec, &ContainerId::from("a".repeat(64)));
+            logs.file_name().and_then(|name| name.to_str()).map(str::to_owned)
+        };
+        let step = [("hook", "pre_start"), ("hook.index", "1")];
+        assert_eq!(folder("shop-web-3", false, &[]).as_deref(), Some("web-3"));
+        assert_eq!(folder("shop-web-run-x", true, &[]).as_deref(), Some("web-aaaaaaaaaaaa"));
+        assert_eq!(folder("shop-web-pre_start-1", true, &step).as_deref(), Some("web-pre_start.1"));
+        assert_eq!(folder("shop-web-2-pre_start-1", true, &step).as_deref(), Some("web-2.pre_start.1"));
+        assert_eq!(folder("shop_web_pre_start_1", true, &step).as_deref(), Some("web-pre_start.1"));
+        let bad = [("hook", "pre_start"), ("hook.index", "../1")];
+        assert_eq!(folder("shop-web-pre_start-1", true, &bad).as_deref(), Some("web-aaaaaaaaaaaa"));
+    }
 }

@@ -44,12 +44,15 @@ fn one_offs_are_named_by_their_id_and_their_output_is_in_no_logs() {
 }
 
 #[test]
-fn an_attached_up_shows_what_pre_start_prints() {
+fn an_attached_up_and_logs_show_what_pre_start_prints() {
     let world = world();
     let text = "services:\n  c: {image: test, command: [echo, main], pre_start: [{command: [echo, prepared]}]}\n";
     let folder = project(&world, "pre", text);
-    world.windlass(&folder, &["up"]).ok().says("prepared").says("main");
-    let logs = world.windlass(&folder, &["logs"]).ok().says("main");
+    world.windlass(&folder, &["up"]).ok().says("c-pre_start-0  | prepared").says("| main");
+    world.windlass(&folder, &["run", "-T", "--name", "beside", "c", "echo", "of a run"]).ok();
+    let logs = world.windlass(&folder, &["logs", "c"]).ok().says("c-pre_start-0  | prepared").says("| main");
+    assert!(!logs.stdout.contains("of a run"), "{}", logs.stdout);
+    let logs = world.windlass(&folder, &["logs", "--index", "1", "c"]).ok().says("main");
     assert!(!logs.stdout.contains("prepared"), "{}", logs.stdout);
     world.windlass(&folder, &["down"]).ok();
     world.assert_clean();

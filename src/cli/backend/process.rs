@@ -18,8 +18,6 @@ pub struct LogQuery {
     pub services: Vec<ServiceName>,
     /// Only this replica of each.
     pub index: Option<u32>,
-    /// One-off containers too.
-    pub oneoffs: bool,
     /// Go on with what comes.
     pub follow: bool,
     /// From this moment on, nanoseconds since 1970.
@@ -98,6 +96,8 @@ pub struct Event {
     pub name: String,
     /// Its image.
     pub image: String,
+    /// With `die`: the code.
+    pub exit_code: Option<i32>,
     /// With `die`: it was stopped to be made anew or started again.
     pub again: bool,
     /// It is no replica of a service: made by `run`, or to prepare one.
@@ -111,8 +111,6 @@ pub enum Span {
     WhileUp,
     /// For ever: also of what is brought up later.
     Ever,
-    /// With `die`: the code.
-    pub exit_code: Option<i32>,
 }
 
 /// A command to run inside a container.

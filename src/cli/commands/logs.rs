@@ -70,15 +70,18 @@ pub fn moment(flag: &str, text: Option<&str>, now: u64) -> Result<Option<u64>, C
 /// # Errors
 /// A service that is not there; logs that can't be read.
 pub async fn run<B: Backend>(cx: &Context<'_, B>, args: &Logs) -> Result<ExitStatus, CliError> {
+    if args.index.is_some_and(|index| index > 0) && args.services.len() != 1 {
+        return Err(CliError::usage("`--index` is the number of a replica of one service: name it"));
+    }
     let found = Found::look(cx)?;
     let now = cx.backend.now().wall;
     let containers = found.containers(&args.services, false)?;
     let labels: Vec<String> = containers.iter().map(|container| label(&container.spec)).collect();
     let services = found.services(&args.services)?;
     let index = args.index.filter(|index| *index > 0);
-    if index.is_some() {
+    if let (Some(_), [service]) = (index, &args.services[..]) {
         // For its error.
-        args.services.iter().try_for_each(|service| found.container(service, index).map(|_| ()))?;
+        found.container(service, index)?;
     }
     let wanted = |spec: &ContainerSpec| {
         (services.is_empty() || services.contains(&spec.service)) && index.is_none_or(|index| spec.number == index)
@@ -92,7 +95,6 @@ pub async fn run<B: Backend>(cx: &Context<'_, B>, args: &Logs) -> Result<ExitSta
     let query = LogQuery {
         services: services.iter().cloned().collect(),
         index,
-        oneoffs: false,
         follow: events.is_some(),
         since: moment("--since", args.since.as_deref(), now)?,
         until: moment("--until", args.until.as_deref(), now)?,

@@ -217,6 +217,12 @@ async fn up_of_nothing_is_an_error_and_a_number_that_is_not_there_is_told_of() {
         assert_eq!(ran.code(), 1, "{words:?}");
         assert!(ran.err.contains("it has the numbers 1, 2; `windlass scale` makes more"), "{}", ran.err);
     }
+    for words in [&["logs", "--index", "1"][..], &["logs", "--index", "1", "web", "db"]] {
+        let ran = run(&fake, words).await;
+        assert_eq!(ran.code(), 1, "{words:?}");
+        assert!(ran.err.contains("`--index` is the number of a replica of one service"), "{}", ran.err);
+    }
+    assert_eq!(run(&fake, &["logs", "--index", "0"]).await.code(), 0, "0 means all, as in docker compose");
     fake.project.services.clear();
     let ran = run(&fake, &["up", "-d"]).await;
     assert_eq!(ran.code(), 1);

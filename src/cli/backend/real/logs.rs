@@ -20,7 +20,7 @@ use super::super::{Lines, LogLine, LogQuery};
 use super::failed;
 use crate::host::ledger::project::names;
 use crate::host::logs::{Entry, Error, Follow, FollowAll, Options, Reader, Stream, merge};
-use crate::host::paths::Paths;
+use crate::host::paths::{Paths, STEP};
 use crate::name::{ProjectName, ServiceName};
 
 /// One replica's log.
@@ -80,17 +80,19 @@ pub fn read(paths: &Paths, project: &ProjectName, query: LogQuery) -> Result<Lin
     Ok(Lines::new(receiver, None))
 }
 
-/// The folders below a project's logs, `<service>-<number>`, that a query asks for. Those of one-offs have a part of their id
-/// there.
+/// The folders below a project's logs, `<service>-<number>`, that a query asks for. Those of what prepares a service have the
+/// step in place of the number; those of `run`, a part of their id.
 fn sources(folder: &std::path::Path, query: &LogQuery) -> Vec<Source> {
     let wanted: BTreeSet<&str> = query.services.iter().map(|s| s.as_str()).collect();
     let source = |name: String| {
         let (service, replica) = name.rsplit_once('-')?;
         // An id may be all digits: that is longer than a number, or begins with a zero.
         let number = replica.parse().ok().filter(|number: &u32| number.to_string() == replica);
-        let chosen = if query.index.is_some() { number == query.index } else { query.oneoffs || number.is_some() };
+        let is_step = replica.contains(STEP);
+        let chosen = if query.index.is_some() { number == query.index } else { is_step || number.is_some() };
         let chosen = chosen && (wanted.is_empty() || wanted.contains(service));
-        chosen.then(|| Source { service: service.into(), folder: folder.join(&name), label: name.clone() })
+        let label = if is_step { format!("{service}-{}", replica.replace('.', "-")) } else { name.clone() };
+        chosen.then(|| Source { service: service.into(), folder: folder.join(&name), label })
     };
     names(folder).into_iter().filter_map(source).collect()
 }
@@ -227,16 +229,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn logs_of_one_offs_are_told_apart_even_where_their_id_is_all_digits() {
+    fn logs_of_run_are_left_out_even_where_their_id_is_all_digits() {
         let folder = tempfile::tempdir().expect("a folder");
-        for name in ["web-1", "web-12", "my-db-2", "web-0123456789ab", "web-000000000001", "web-123456789012"] {
+        let of_run = ["web-0123456789ab", "web-000000000001", "web-123456789012"];
+        for name in ["web-1", "web-12", "my-db-2", "web-pre_start.0", "web-2.pre_start.1"].iter().chain(&of_run) {
             std::fs::create_dir(folder.path().join(name)).expect("made");
         }
         let labels = |query: LogQuery| -> BTreeSet<String> {
             sources(folder.path(), &query).into_iter().map(|source| source.label).collect()
         };
-        assert_eq!(labels(LogQuery::default()), ["web-1", "web-12", "my-db-2"].map(String::from).into());
-        assert_eq!(labels(LogQuery { oneoffs: true, ..LogQuery::default() }).len(), 6);
+        let all = ["web-1", "web-12", "my-db-2", "web-pre_start-0", "web-2-pre_start-1"];
+        assert_eq!(labels(LogQuery::default()), all.map(String::from).into());
         let of_web = LogQuery { services: vec!["web".into()], index: Some(1), ..LogQuery::default() };
         assert_eq!(labels(of_web), ["web-1".to_owned()].into());
     }

@@ -104,9 +104,8 @@ impl<'a, B: Backend> Attached<'a, B> {
             cx.output.note(&format!("Attaching to {}", labels.join(", ")))?;
         }
         let begun = cx.backend.now();
-        // Of one-offs too: what `pre_start` prints is seen while it runs, and by no other verb.
         let services = shown.clone();
-        let query = LogQuery { services, oneoffs: true, follow: true, since: Some(begun.wall), ..LogQuery::default() };
+        let query = LogQuery { services, follow: true, since: Some(begun.wall), ..LogQuery::default() };
         // First the supervisor, which makes the project's folder: without one, there would be no log to wait for.
         let events = Some(cx.backend.events(project, Span::WhileUp)?);
         let lines = if shown.is_empty() { None } else { Some(cx.backend.logs(project, query)?) };
