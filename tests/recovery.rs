@@ -227,18 +227,48 @@ fn a_supervisor_that_hangs_is_replaced_and_the_containers_do_not_notice() {
 }
 
 #[test]
-fn a_supervisor_that_hangs_in_the_middle_of_an_up_is_killed_and_the_next_up_goes_on() {
-    let (world, folder) = stack("stuck", SLOW);
-    let mut first = begin(&world, &folder, &["up", "-d"], "first.out");
-    world.wait_for("the database", || main_process(&world, "db-1").is_some());
-    let old = supervisor(&world);
-    signal(old, Signal::SIGSTOP);
-    assert_eq!(first.wait().unwrap().code(), Some(1));
-    assert!(said(&world, "first.out").contains("it hung, and was killed"), "{}", said(&world, "first.out"));
-    assert!(!is_alive(old));
-    fs::write(folder.join("ready"), "").unwrap();
-    world.windlass(&folder, &["up", "-d", "--wait"]).ok();
-    world.windlass(&folder, &["down", "-t", "0"]).ok();
+fn an_up_goes_on_with_the_next_supervisor_where_one_hangs_or_is_killed() {
+    for lost in [Signal::SIGSTOP, Signal::SIGKILL] {
+        let (world, folder) = stack("stuck", SLOW);
+        let mut up = begin(&world, &folder, &["up", "-d", "--wait"], "up.out");
+        world.wait_for("the database", || main_process(&world, "db-1").is_some());
+        let (old, database) = (supervisor(&world), main_process(&world, "db-1"));
+        signal(old, lost);
+        next_supervisor(&world, old);
+        assert!(up.try_wait().unwrap().is_none(), "{}", said(&world, "up.out"));
+        fs::write(folder.join("ready"), "").unwrap();
+        assert!(up.wait().unwrap().success(), "{}", said(&world, "up.out"));
+        assert!(said(&world, "up.out").contains("Container stuck-web-1  Started"), "{}", said(&world, "up.out"));
+        assert_eq!(main_process(&world, "db-1"), database);
+        world.windlass(&folder, &["down", "-t", "0"]).ok();
+        world.assert_clean();
+    }
+}
+
+#[test]
+fn a_verb_that_loses_its_supervisor_is_done_once() {
+    let text = "services:\n  web:\n    image: test\n    stop_grace_period: 1m\n    volumes: [\"./:/here\"]\n    \
+                command: [sh, -c, \"echo begun >> /here/starts; \
+                trap 'echo asked >> /here/stops; while ! test -e /here/go; do sleep 0.1; done; exit' TERM; \
+                touch /here/up; while :; do sleep 0.1; done\"]\n";
+    let (world, folder) = stack("once", text);
+    world.windlass(&folder, &["up", "-d"]).ok();
+    for (verb, starts) in [("restart", 2), ("down", 2)] {
+        let _ = fs::remove_file(folder.join("go"));
+        world.wait_for("the trap", || folder.join("up").exists());
+        let mut asked = begin(&world, &folder, &[verb], "verb.out");
+        world.wait_for("its signal", || folder.join("stops").exists());
+        let old = supervisor(&world);
+        signal(old, Signal::SIGKILL);
+        next_supervisor(&world, old);
+        for file in ["stops", "up"] {
+            fs::remove_file(folder.join(file)).unwrap();
+        }
+        fs::write(folder.join("go"), "").unwrap();
+        assert!(asked.wait().unwrap().success(), "{verb}: {}", said(&world, "verb.out"));
+        let begun = fs::read_to_string(folder.join("starts")).unwrap().lines().count();
+        assert_eq!(begun, starts, "{verb}: {}", said(&world, "verb.out"));
+    }
     world.assert_clean();
 }
 

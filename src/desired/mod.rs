@@ -76,6 +76,9 @@ pub struct Desired {
     pub project: ProjectName,
     /// Counts the applied states of the project, from 1.
     pub generation: u64,
+    /// The request by which it was made, where its supervisor was told one: the same request again finds what it has done.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub made_by: String,
     /// When it was applied. A container that ended before is started again, whatever its restart policy.
     pub applied: Stamp,
     /// Where it came from, for labels and messages.

@@ -10,6 +10,7 @@ impl Desired {
             schema,
             project,
             generation: _,
+            made_by: _,
             applied: _,
             source,
             services,

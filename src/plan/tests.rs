@@ -67,6 +67,7 @@ fn desired(containers: impl IntoIterator<Item = DesiredContainer>) -> Desired {
         schema: SCHEMA,
         project: "p".into(),
         generation: 1,
+        made_by: String::new(),
         applied: at(50),
         source: Source::default(),
         services: containers.values().map(|c| c.spec.service.clone()).collect(),

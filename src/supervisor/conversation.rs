@@ -62,8 +62,8 @@ impl Conversation {
     async fn talk(mut self) -> io::Result<()> {
         loop {
             match receive(&mut self.reader).await? {
-                Request::Apply { desired, wait } => self.apply(*desired, wait).await?,
-                Request::Edit { edit, wait } => self.edit(&edit, wait).await?,
+                Request::Apply { desired, wait, id } => self.apply(Desired { made_by: id, ..*desired }, wait).await?,
+                Request::Edit { edit, wait, id } => self.edit(&edit, wait, &id).await?,
                 Request::Watch => {
                     self.talk.watch();
                     self.watch().await?;
@@ -111,24 +111,44 @@ impl Conversation {
             (shared.level)(caller.log.as_deref());
         }
         let current = shared.engine.desired().map_or(0, |d| d.generation);
-        // Without a state of its own there is nothing that anybody could have changed meanwhile.
-        let refusal = if current == 0 || desired.generation == current + 1 {
-            self.hold_and_report(desired, wait).await?
-        } else {
-            Some(Refusal::Conflict { current })
+        let refusal = match self.begun(&desired.made_by) {
+            Some(begun) => self.hold_and_report(begun, wait).await?,
+            // Without a state of its own there is nothing that anybody could have changed meanwhile.
+            None if current == 0 || desired.generation == current + 1 => self.hold_and_report(desired, wait).await?,
+            None => Some(Refusal::Conflict { current }),
         };
         self.answer(refusal).await
     }
 
-    async fn edit(&mut self, wanted: &Edit, wait: bool) -> io::Result<()> {
+    /// The state that a request has made already, under a supervisor that was lost: it is held anew, and so told of anew.
+    fn begun(&self, id: &str) -> Option<Desired> {
+        let held = self.shared.engine.desired().filter(|held| !id.is_empty() && held.made_by == id)?;
+        Some(Desired { generation: held.generation + 1, ..(*held).clone() })
+    }
+
+    async fn edit(&mut self, wanted: &Edit, wait: bool, id: &str) -> io::Result<()> {
         let _lease = self.take_lease().await?;
         let shared = self.shared.clone();
         let _holding = shared.board.put(&self.hello);
+        let refusal = match self.begun(id) {
+            Some(begun) => self.hold_and_report(begun, wait).await?,
+            None => self.edit_held(wanted, wait, id).await?,
+        };
+        if let (Edit::Down { services, .. }, None | Some(Refusal::Failed { .. })) = (wanted, &refusal)
+            && let Err(error) = project::forget_logs(&shared.paths, &shared.project, services)
+        {
+            tracing::warn!(%error, "logs of what is gone are still there");
+        }
+        self.answer(refusal).await
+    }
+
+    async fn edit_held(&mut self, wanted: &Edit, wait: bool, id: &str) -> io::Result<Option<Refusal>> {
+        let before = wanted.before().map(|step| (step, String::new()));
         let mut refusal = None;
-        for step in wanted.before().into_iter().chain([wanted.clone()]) {
-            refusal = match shared.engine.desired() {
+        for (step, made_by) in before.into_iter().chain([(wanted.clone(), id.to_owned())]) {
+            refusal = match self.shared.engine.desired() {
                 Some(current) => match edit(&current, &step, &now()) {
-                    Ok(next) => self.hold_and_report(next, wait).await?,
+                    Ok(next) => self.hold_and_report(Desired { made_by, ..next }, wait).await?,
                     Err(error) => Some(Refusal::Error { message: error.to_string() }),
                 },
                 None => Some(Refusal::Error { message: "nothing of this project was ever brought up".into() }),
@@ -138,12 +158,7 @@ impl Conversation {
                 break;
             }
         }
-        if let (Edit::Down { services, .. }, None | Some(Refusal::Failed { .. })) = (wanted, &refusal)
-            && let Err(error) = project::forget_logs(&shared.paths, &shared.project, services)
-        {
-            tracing::warn!(%error, "logs of what is gone are still there");
-        }
-        self.answer(refusal).await
+        Ok(refusal)
     }
 
     async fn answer(&mut self, refusal: Option<Refusal>) -> io::Result<()> {

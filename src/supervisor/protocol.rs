@@ -48,6 +48,8 @@ pub enum Request {
         desired: Box<Desired>,
         /// Answer only when what it waits for holds too (healthy, ended with 0).
         wait: bool,
+        /// Tells this request from all others: where a supervisor was lost, the next one is asked the same again, and goes on.
+        id: String,
     },
     /// Change the state that is held.
     Edit {
@@ -55,6 +57,8 @@ pub enum Request {
         edit: Box<Edit>,
         /// As for `Apply`.
         wait: bool,
+        /// As for `Apply`.
+        id: String,
     },
     /// Tell of everything that happens, until one side leaves.
     Watch,
@@ -71,16 +75,18 @@ struct Line {
     edit: Option<Box<Edit>>,
     #[serde(default)]
     wait: bool,
+    #[serde(default)]
+    id: String,
 }
 
 impl TryFrom<Line> for Request {
     type Error = String;
 
     fn try_from(line: Line) -> Result<Self, String> {
-        let wait = line.wait;
+        let (wait, id) = (line.wait, line.id);
         match (line.request.as_str(), line.desired, line.edit) {
-            ("apply", Some(desired), _) => Ok(Self::Apply { desired, wait }),
-            ("edit", _, Some(edit)) => Ok(Self::Edit { edit, wait }),
+            ("apply", Some(desired), _) => Ok(Self::Apply { desired, wait, id }),
+            ("edit", _, Some(edit)) => Ok(Self::Edit { edit, wait, id }),
             ("watch", ..) => Ok(Self::Watch),
             ("leave", ..) => Ok(Self::Leave),
             (other, ..) => Err(format!("`{other}` is no whole request")),
@@ -160,7 +166,7 @@ mod tests {
     #[test]
     fn requests_are_read_as_they_are_written() {
         let edit = Box::new(Edit::Kill { services: Default::default() });
-        for request in [Request::Watch, Request::Leave, Request::Edit { edit, wait: true }] {
+        for request in [Request::Watch, Request::Leave, Request::Edit { edit, wait: true, id: "1".into() }] {
             let line = serde_json::to_string(&request).expect("written");
             let read: Request = serde_json::from_str(&line).expect("read");
             assert_eq!(serde_json::to_string(&read).expect("written"), line);

@@ -69,6 +69,7 @@ fn empty(compiler: &Compiler<'_>) -> Desired {
         schema: SCHEMA,
         project: compiler.project.name.clone(),
         generation: previous.map_or(1, |previous| previous.generation + 1),
+        made_by: String::new(),
         applied: match previous {
             // Containers that were not named are not started again: theirs is the moment of before.
             Some(previous) if !whole || request.verb == Verb::Create => previous.applied.clone(),

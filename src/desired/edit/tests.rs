@@ -70,6 +70,7 @@ fn desired() -> Desired {
         schema: SCHEMA,
         project: "p".into(),
         generation: 4,
+        made_by: String::new(),
         applied: Stamp::default(),
         source: Source::default(),
         services: ["web", "api", "db", "spare"].map(ServiceName::from).into(),

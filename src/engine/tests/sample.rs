@@ -21,6 +21,7 @@ pub fn project() -> Desired {
         schema: SCHEMA,
         project: "app".into(),
         generation: 1,
+        made_by: String::new(),
         applied: at(10_000),
         source: Source::default(),
         services: Default::default(),

@@ -1,9 +1,11 @@
 //! Changes go to the project's supervisor; what it tells comes back as lines of progress and as events.
 
 use std::borrow::Cow;
+use std::collections::BTreeSet;
 use std::io;
 use std::net::Shutdown;
 use std::os::unix::net::UnixStream;
+use std::sync::Arc;
 
 use tokio::sync::mpsc::{self, UnboundedReceiver, UnboundedSender};
 
@@ -75,19 +77,24 @@ impl Drop for Hangup {
 }
 
 /// Sends a request to the project's supervisor, and hears its replies: on a thread, since they come for as long as the
-/// change takes. Dropping the receiver's guard hangs up.
+/// change takes. Dropping the receiver's guard hangs up. Only who is asked `first` has to be of this very program: what a newer
+/// one has put in its place stays.
 async fn converse(
     paths: &Paths,
     project: &ProjectName,
-    request: Request,
-    caller: Option<ledger::Caller>,
+    (request, caller): (Arc<Request>, Option<ledger::Caller>),
+    first: bool,
 ) -> Result<(UnboundedReceiver<io::Result<Reply>>, Hangup), CliError> {
     let (paths, project) = (paths.clone(), project.clone());
     let (sender, receiver) = mpsc::unbounded_channel();
     let hangup = tokio::task::spawn_blocking(move || -> Result<Hangup, CliError> {
         let mut tries = 3;
         loop {
-            let mut client = Client::ensure(&paths, &project, caller.as_ref()).map_err(|e| failed(&e))?;
+            let client = match first {
+                true => Client::ensure(&paths, &project, caller.as_ref()),
+                false => Client::any(&paths, &project),
+            };
+            let mut client = client.map_err(|e| failed(&e))?;
             let hangup = Hangup(client.closer().map_err(|e| failed(&e))?);
             // A supervisor that is about to end says nothing any more; the next one knows nothing of this request.
             match client.request(&request).and_then(|()| client.reply()) {
@@ -153,39 +160,90 @@ pub async fn apply(
         return nothing_or_orphans(project, &change);
     }
     let kills = matches!(change, Change::Edit(super::super::Edit::Kill { .. }));
-    let request = match change {
-        Change::Declare(desired) => Request::Apply { desired, wait: until == Until::Healthy },
-        Change::Edit(edit) => Request::Edit { edit: Box::new(edit), wait: until == Until::Healthy },
-    };
-    let (mut replies, _hangup) = converse(paths, project, request, caller).await?;
+    let (wait, id) = (until == Until::Healthy, request_id());
+    let request = Arc::new(match change {
+        Change::Declare(desired) => Request::Apply { desired, wait, id },
+        Change::Edit(edit) => Request::Edit { edit: Box::new(edit), wait, id },
+    });
     let mut outcome = Outcome::default();
+    for left in (0..SUPERVISORS).rev() {
+        let first = left + 1 == SUPERVISORS;
+        let asked = (request.clone(), caller.clone().filter(|_| first));
+        let (mut replies, _hangup) = converse(paths, project, asked, first).await?;
+        match follow(project, &mut replies, kills, tell, &mut outcome).await? {
+            Heard::Done => break,
+            Heard::Failed { reasons, culprits } => {
+                outcome.failures = reasons.into_iter().map(failure).collect();
+                outcome.evidence = evidence::of(paths, project, &culprits);
+                break;
+            }
+            // It took its end, or its hanging, with it: the next one is asked the same again, and goes on.
+            Heard::Lost(_) if left > 0 => {}
+            Heard::Lost(error) => return Err(lost(project, &error)),
+        }
+    }
+    Ok(outcome)
+}
+
+/// So many supervisors are asked for the same, one after the other where each is lost.
+const SUPERVISORS: usize = 3;
+
+/// Tells a request of this process from all others of this machine.
+fn request_id() -> String {
+    let now = clock::now();
+    format!("{}-{}-{}", now.boot, now.nanos, std::process::id())
+}
+
+/// What is heard of a change in the end.
+enum Heard {
+    /// It is carried out.
+    Done,
+    /// Some containers can't reach their state.
+    Failed {
+        /// Why.
+        reasons: Vec<String>,
+        /// Who tells more.
+        culprits: BTreeSet<ContainerName>,
+    },
+    /// The supervisor is gone.
+    Lost(io::Error),
+}
+
+/// Hears the replies to the end, and tells of what happens.
+async fn follow(
+    project: &ProjectName,
+    replies: &mut UnboundedReceiver<io::Result<Reply>>,
+    kills: bool,
+    tell: &Tell,
+    outcome: &mut Outcome,
+) -> Result<Heard, CliError> {
     while let Some(reply) = replies.recv().await {
-        let reply = reply.map_err(|e| {
-            let why = if is_silent(&e) { "it hung, and was killed".to_owned() } else { e.to_string() };
-            CliError::with_help(
-                format!("lost the supervisor of project `{project}`: {why}"),
-                "what was asked for goes on with the next one, which is there by itself; the same command waits for it",
-            )
-        })?;
         match reply {
-            Reply::Progress { progress } => show(&progress, kills, tell, &mut outcome),
-            Reply::Waiting { holder } => {
+            Err(error) => return Ok(Heard::Lost(error)),
+            Ok(Reply::Progress { progress }) => show(&progress, kills, tell, outcome),
+            Ok(Reply::Waiting { holder }) => {
                 let text =
                     format!("waiting for process {} ({}, since {} s)", holder.pid, holder.command, holder.seconds);
                 tell.report(Report::new(Kind::Project, project.as_str(), Phase::Working, text));
             }
-            Reply::Refused { reason: Refusal::Failed { reasons, culprits } } => {
-                outcome.failures = reasons.into_iter().map(failure).collect();
-                outcome.evidence = evidence::of(paths, project, &culprits);
-                return Ok(outcome);
+            Ok(Reply::Refused { reason: Refusal::Failed { reasons, culprits } }) => {
+                return Ok(Heard::Failed { reasons, culprits });
             }
-            Reply::Refused { reason: Refusal::Conflict { .. } } => return Err(CliError::Overtaken),
-            Reply::Alive => {}
-            Reply::Refused { reason } => return Err(CliError::failed(reason.to_string())),
-            Reply::Done | Reply::Bye => return Ok(outcome),
+            Ok(Reply::Refused { reason: Refusal::Conflict { .. } }) => return Err(CliError::Overtaken),
+            Ok(Reply::Refused { reason }) => return Err(CliError::failed(reason.to_string())),
+            Ok(Reply::Alive) => {}
+            Ok(Reply::Done | Reply::Bye) => return Ok(Heard::Done),
         }
     }
     Err(CliError::failed(format!("the supervisor of project `{project}` said nothing")))
+}
+
+fn lost(project: &ProjectName, error: &io::Error) -> CliError {
+    let why = if is_silent(error) { "it hung, and was killed".to_owned() } else { error.to_string() };
+    CliError::with_help(
+        format!("lost the supervisor of project `{project}`, {SUPERVISORS} times: {why}"),
+        "what was asked for goes on with the next one, which is there by itself; the same command waits for it",
+    )
 }
 
 /// `down` of what is not up is no error, as with docker compose; other verbs have nothing to act on.
