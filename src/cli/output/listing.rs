@@ -99,6 +99,6 @@ mod tests {
         1       web
         22      database
         ");
-        assert!(print("{{range}}", false).expect_err("refused").contains("`range`"));
+        assert!(print("{{range}}", false).expect_err("refused").contains("`{{range}}`"));
     }
 }
