@@ -78,7 +78,10 @@ pub const FATES: &[(&str, Fate)] = &[
     ("secrets.*.template_driver", But("**refused** where a service uses it: it needs a swarm")),
     ("configs.*.external", But("**refused** where a service uses it: it needs a swarm")),
     ("configs.*.template_driver", But("**refused** where a service uses it: it needs a swarm")),
-    ("services.*.cgroup_parent", But("done, but where systemd runs the machine it is told, and not followed")),
+    (
+        "services.*.cgroup_parent",
+        But("done; where systemd runs the machine it is the name of a slice, others are refused"),
+    ),
     ("services.*.gpus", Untested("we have no GPU; devices named by CDI are tested with a made-up one")),
     (
         "services.*.deploy.resources.reservations.devices",

@@ -1,6 +1,7 @@
 //! Complete specifications of containers, networks and volumes, in the kernel's words.
 
 mod network;
+mod slice;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -14,6 +15,7 @@ use crate::name::{ContainerName, Digest, ProjectName, ServiceName, VolumeName};
 pub use network::{
     DnsSpec, Driver, EndpointSpec, IpvlanFlag, IpvlanMode, MacvlanMode, NetworkSpec, Parent, PortSpec, Protocol, Subnet,
 };
+pub use slice::Slice;
 
 /// All that a container is made of.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -369,7 +371,7 @@ pub struct Resources {
     pub io_weight_devices: Vec<(PathBuf, u16)>,
     /// `rbps`, `wbps`, `riops`, `wiops` per device: path, which, rate.
     pub io_limits: Vec<(PathBuf, String, u64)>,
-    /// Parent cgroup, if another than the project's.
+    /// Parent cgroup, if another than the project's: a path, or where systemd runs the machine the name of a slice.
     pub parent: Option<String>,
 }
 

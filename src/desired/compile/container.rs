@@ -173,7 +173,7 @@ fn shape(
         security: security::security(at, service, compiler.request, problems),
         ulimits: security::ulimits(at, &service.ulimits, problems),
         sysctls: security::sysctls(at, service, &namespaces, problems),
-        resources: resource::resources(at, service, problems),
+        resources: resource::resources(at, service, compiler.request, problems),
         ports: endpoint::ports(at, service, &namespaces.net, problems),
         exposed: endpoint::exposed(&service.expose),
         image_exposed: endpoint::exposed(&image.exposed_ports),

@@ -49,6 +49,8 @@ pub struct Request {
     pub lenders: BTreeMap<String, Option<Vec<MountSpec>>>,
     /// Where the programs are that [`super::wanted_programs`] named; `None`: nowhere.
     pub programs: BTreeMap<String, Option<PathBuf>>,
+    /// systemd runs the machine.
+    pub systemd: bool,
     /// The images that [`wanted_images`] named.
     pub mount_images: BTreeMap<String, ResolvedImage>,
 }

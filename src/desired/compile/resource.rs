@@ -2,9 +2,9 @@
 
 use std::path::PathBuf;
 
-use super::Problems;
+use super::{Problems, Request};
 use crate::compose::model::{BlkioConfig, ResourceLimits, Service};
-use crate::desired::Resources;
+use crate::desired::{Resources, Slice};
 
 /// Processes and threads of one container, unless the file says otherwise: enough for anything, too few for a fork bomb.
 const PIDS: i64 = 8192;
@@ -16,7 +16,7 @@ const PERIOD: u64 = 100_000;
 const LEAST_MEMORY: i64 = 6 << 20;
 
 /// The limits of a service's container: its own attributes, then those of `deploy`.
-pub fn resources(at: &str, service: &Service, problems: &mut Problems) -> Resources {
+pub fn resources(at: &str, service: &Service, request: &Request, problems: &mut Problems) -> Resources {
     let (limits, reserved) = deploy(service);
     let mut all = Resources {
         memory: positive(service.mem_limit.or(limits.memory)),
@@ -37,8 +37,8 @@ pub fn resources(at: &str, service: &Service, problems: &mut Problems) -> Resour
     if let Some(weight) = positive(service.cpu_shares) {
         all.cpu_shares = u64::try_from(weight.clamp(2, 262_144)).ok();
     }
-    if all.parent.as_deref().is_some_and(|path| path.split('/').any(|part| part == "..")) {
-        problems.add(format!("{at}.cgroup_parent"), "leads out of the control groups");
+    if let Some(parent) = &all.parent {
+        group_above(format!("{at}.cgroup_parent"), parent, request, problems);
     }
     memory(at, service, &mut all, problems);
     processors(at, service, &limits, &mut all, problems);
@@ -52,6 +52,16 @@ pub fn resources(at: &str, service: &Service, problems: &mut Problems) -> Resour
 fn deploy(service: &Service) -> (ResourceLimits, ResourceLimits) {
     let resources = service.deploy.as_ref().map(|deploy| deploy.resources.clone()).unwrap_or_default();
     (resources.limits.unwrap_or_default(), resources.reservations.unwrap_or_default())
+}
+
+/// Only systemd makes groups where it runs the machine, and it knows them by the names of slices.
+fn group_above(at: String, parent: &str, request: &Request, problems: &mut Problems) {
+    if request.systemd && Slice::parse(parent).is_none() {
+        let message = format!("systemd runs this machine, and `{parent}` is no name of a slice");
+        problems.add_with_help(at, message, "write it as `NAME.slice`; `a-b.slice` lies in `a.slice`");
+    } else if parent.split('/').any(|part| part == "..") {
+        problems.add(at, "leads out of the control groups");
+    }
 }
 
 fn positive(number: Option<i64>) -> Option<i64> {

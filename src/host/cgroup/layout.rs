@@ -8,8 +8,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use super::mounts::{Controller, Hierarchy, Mounts, Version};
 use super::parent::{self, Elsewhere};
+use super::scope::{self, Scope};
 use super::{Cgroup, Devices, Entry, Error, Place, Result, device, files, limits, systemd};
-use crate::desired::Resources;
+use crate::desired::{Resources, Slice};
 
 /// A leaf that is not a container's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,6 +36,7 @@ impl Leaf {
 #[derive(Clone, Debug)]
 pub struct Layout {
     mounts: Mounts,
+    project: String,
     /// Relative to the top of every hierarchy.
     path: PathBuf,
     /// The name of the scope, where systemd runs the machine.
@@ -61,18 +63,16 @@ impl Layout {
     /// # Errors
     /// When no cgroup file system is mounted.
     pub fn open(project: &str) -> Result<Self> {
-        Ok(Self::new(Mounts::detect()?, project, systemd::booted()))
+        Ok(Self::new(Mounts::detect()?, project, systemd::systemd_booted()))
     }
 
     pub(super) fn new(mounts: Mounts, project: &str, systemd: bool) -> Self {
-        if systemd {
-            let unit = format!("windlass-{project}.scope");
-            let path = Path::new(systemd::SLICE).join(&unit);
-            Self { mounts, path, unit: Some(unit), elsewhere: Arc::default() }
-        } else {
-            let path = Path::new("windlass").join(project);
-            Self { mounts, path, unit: None, elsewhere: Arc::default() }
-        }
+        let unit = systemd.then(|| format!("windlass-{project}.scope"));
+        let path = match &unit {
+            Some(unit) => Path::new(systemd::SLICE).join(unit),
+            None => Path::new("windlass").join(project),
+        };
+        Self { mounts, project: project.to_owned(), path, unit, elsewhere: Arc::default() }
     }
 
     /// Moves the calling process, with all its threads, into a leaf, which is made if needed. With systemd the first one
@@ -85,7 +85,8 @@ impl Layout {
     /// When systemd or the kernel refuses.
     pub fn join_self(&self, leaf: Leaf) -> Result<()> {
         if let (Some(unit), false) = (&self.unit, self.scope_exists()) {
-            systemd::start_scope(unit, std::process::id())?;
+            let slice = Slice::parse(systemd::SLICE).ok_or_else(|| Error::NoSlice { parent: systemd::SLICE.into() })?;
+            systemd::start_scope(unit, &slice, "windlass: the processes of a project", std::process::id())?;
         }
         let cgroup = self.make(&self.path.join(leaf.name()), |_| true)?;
         cgroup.join_self()?;
@@ -111,7 +112,7 @@ impl Layout {
     ///
     /// # Errors
     /// When the old group still has processes, a value is refused, or a device is none: nothing is left then. With systemd
-    /// [`Error::NoScope`] until a supervisor has joined.
+    /// [`Error::NoScope`] until a supervisor has joined, and until [`Layout::scope`] of a container that has one was started.
     pub fn container(&self, id: &str, resources: &Resources, devices: &Devices) -> Result<Created> {
         self.require_scope()?;
         self.existing(id)?.remove()?;
@@ -124,14 +125,14 @@ impl Layout {
                 _ => true,
             })
         };
+        if let Some(scope) = self.scope(id, resources.parent.as_deref())? {
+            scope.require()?;
+        }
         let path = self.path_of(id, resources.parent.as_deref())?;
         let cgroup = self.make(&path, wanted)?;
         self.hand_down_controllers(path.parent().unwrap_or(&self.path));
         match set_up(&cgroup, resources, devices) {
-            Ok(mut warnings) => {
-                warnings.extend(resources.parent.as_deref().filter(|_| self.unit.is_some()).map(parent_warning));
-                Ok(Created { cgroup, warnings })
-            }
+            Ok(warnings) => Ok(Created { cgroup, warnings }),
             Err(error) => {
                 cgroup.remove()?;
                 Err(error)
@@ -163,17 +164,28 @@ impl Layout {
     /// The path of a container's group below the top of every hierarchy; `parent` is its `cgroup_parent`.
     ///
     /// # Errors
-    /// When the cgroup file system can't be read.
+    /// When the cgroup file system can't be read, or `parent` is no slice where it must be one.
     pub fn path_of(&self, id: &str, parent: Option<&str>) -> Result<PathBuf> {
-        match parent.filter(|_| self.unit.is_none()) {
-            None => Ok(self.path.join(id)),
-            Some(parent) => {
-                let path = parent::path(parent, &self.project(), id);
+        let Some(parent) = parent else { return Ok(self.path.join(id)) };
+        let path = match self.scope(id, Some(parent))? {
+            Some(scope) => scope.container(),
+            None => {
                 self.note_elsewhere()?;
-                self.with_elsewhere(|all| all.insert(id.to_owned(), path.clone()))?;
-                Ok(path)
+                parent::path(parent, &self.project, id)
             }
-        }
+        };
+        self.with_elsewhere(|all| all.insert(id.to_owned(), path.clone()))?;
+        Ok(path)
+    }
+
+    /// The scope of a container's own: it has one where it has a `parent` (its `cgroup_parent`) and systemd runs the machine.
+    ///
+    /// # Errors
+    /// When `parent` is no name of a slice.
+    pub fn scope(&self, id: &str, parent: Option<&str>) -> Result<Option<Scope>> {
+        let (Some(parent), Some(_)) = (parent, &self.unit) else { return Ok(None) };
+        let slice = Slice::parse(parent).ok_or_else(|| Error::NoSlice { parent: parent.to_owned() })?;
+        Ok(self.units().map(|hierarchy| Scope::new(hierarchy.clone(), slice, &self.project, id)))
     }
 
     /// Leaves word at the project's own group, which outlives a killed supervisor, that not all containers are in it.
@@ -183,21 +195,19 @@ impl Layout {
         parent::note(&hierarchy.top.join(&self.path))
     }
 
-    fn project(&self) -> String {
-        self.path.file_name().unwrap_or_default().to_string_lossy().into_owned()
-    }
-
     fn with_elsewhere<T>(&self, work: impl FnOnce(&mut Elsewhere) -> T) -> Result<T> {
         let mut known = self.elsewhere.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(all) = known.as_mut() {
             return Ok(work(all));
         }
         let mut all = Elsewhere::new();
-        // Few projects have any, and a whole hierarchy is a long walk.
-        if self.unit.is_none() && self.hierarchies().any(|hierarchy| parent::is_noted(&hierarchy.top.join(&self.path)))
-        {
+        // Few projects have any, and a whole hierarchy is a long walk; the slices alone are a short one.
+        let noted = |hierarchy: &Hierarchy| parent::is_noted(&hierarchy.top.join(&self.path));
+        let systemd = self.unit.is_some();
+        if systemd || self.hierarchies().any(noted) {
             for hierarchy in self.hierarchies() {
-                all.extend(parent::search(&hierarchy.top, &self.project())?);
+                let found = if systemd { scope::search } else { parent::search };
+                all.extend(found(&hierarchy.top, &self.project)?);
             }
         }
         Ok(work(known.insert(all)))
@@ -293,10 +303,12 @@ impl Layout {
     }
 
     fn scope_exists(&self) -> bool {
-        // systemd keeps its units in v2 where there is one, else in the v1 hierarchy without a controller.
-        let own =
-            self.hierarchies().find(|hierarchy| hierarchy.version == Version::V2 || hierarchy.controllers.is_empty());
-        own.is_some_and(|hierarchy| hierarchy.top.join(&self.path).is_dir())
+        self.units().is_some_and(|hierarchy| hierarchy.top.join(&self.path).is_dir())
+    }
+
+    /// Where systemd keeps its units: in v2 where there is one, else in the v1 hierarchy without a controller.
+    fn units(&self) -> Option<&Hierarchy> {
+        self.hierarchies().find(|hierarchy| hierarchy.version == Version::V2 || hierarchy.controllers.is_empty())
     }
 
     /// Makes the group at `path` in v2 and in those v1 hierarchies whose controllers are wanted.
@@ -340,12 +352,6 @@ fn set_up(cgroup: &Cgroup, resources: &Resources, devices: &Devices) -> Result<V
         warnings.extend(device::restrict(cgroup, &all)?);
     }
     Ok(warnings)
-}
-
-fn parent_warning(parent: &str) -> String {
-    format!(
-        "cgroup_parent {parent} is not followed where systemd runs the machine: the container is in its project's scope"
-    )
 }
 
 /// Makes every folder of `path`. A removal of the last other project may take an upper one away in between: then again.

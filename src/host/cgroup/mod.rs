@@ -8,6 +8,7 @@
 //!  with systemd      <top>/windlass.slice/windlass-<project>.scope/{supervisor, shims, <container id>[/<probe>]}
 //!  without           <top>/windlass/<project>/{supervisor, shims, <container id>[/<probe>]}
 //!   with cgroup_parent  <top>/<cgroup_parent>/windlass-<project>-<container id>
+//!   and systemd         <top>/<cgroup_parent>/windlass-<project>-<container id>.scope/{holder, container}
 //! ```
 //!
 //! A process is never moved into a container's group from outside: that waits for an RCU grace period (8 to 13 ms). It is
@@ -26,6 +27,7 @@ mod limits;
 mod mounts;
 mod parent;
 mod program;
+mod scope;
 mod stats;
 mod systemd;
 #[cfg(test)]
@@ -39,7 +41,9 @@ pub use events::{Event, Events};
 pub use group::{Cgroup, Place};
 pub use layout::{Created, Layout, Leaf};
 pub use mounts::{Controller, Mounts, Version};
+pub use scope::Scope;
 pub use stats::Stats;
+pub use systemd::systemd_booted;
 
 /// Why a control group could not be used.
 #[derive(Debug, thiserror::Error)]
@@ -109,11 +113,17 @@ pub enum Error {
         /// What D-Bus said.
         source: Box<zbus::Error>,
     },
-    /// Nobody has joined the project's scope yet.
-    #[error("the unit {unit} is not there: the project's supervisor must join it before anything else")]
+    /// Nobody has joined the scope of a project or a container yet.
+    #[error("the unit {unit} is not there: somebody must join it before anything else")]
     NoScope {
         /// Name of the scope.
         unit: String,
+    },
+    /// Where systemd runs the machine it is the only one to make groups outside of scopes.
+    #[error("cgroup_parent {parent} is no name of a slice, and systemd runs this machine: write it as `NAME.slice`")]
+    NoSlice {
+        /// As it was written.
+        parent: String,
     },
     /// systemd did not do it.
     #[error("systemd could not start the unit {unit}: its job ended as `{result}`; see `journalctl -u {unit}`")]

@@ -2,8 +2,8 @@
 //! `<top>/<cgroup_parent>/windlass-<project>-<container id>`.
 //!
 //! The kernel is the only record: the name tells whose it is, an extended attribute which of the groups above were made for it
-//! and go with the last container, and another one on the project's own group that there is something to look for. Where systemd runs the machine it is the only one to make groups outside of a scope, so there
-//! the attribute is not followed.
+//! and go with the last container, and another one on the project's own group that there is something to look for. Where
+//! systemd runs the machine it is the only one to make groups outside of a scope: [`super::scope`].
 
 use std::collections::BTreeMap;
 use std::ffi::CString;
@@ -29,8 +29,14 @@ pub(super) fn path(parent: &str, project: &str, id: &str) -> PathBuf {
     parts.collect::<PathBuf>().join(prefix(project) + id)
 }
 
-fn prefix(project: &str) -> String {
+/// What the names of a project's containers begin with.
+pub(super) fn prefix(project: &str) -> String {
     format!("windlass-{project}-")
+}
+
+/// Whether a text is a container's id.
+pub(super) fn is_id(text: &str) -> bool {
+    text.len() >= 12 && text.bytes().all(|byte| byte.is_ascii_hexdigit())
 }
 
 /// Finds the groups of a project's containers anywhere in a hierarchy.
@@ -40,11 +46,9 @@ pub(super) fn search(top: &Path, project: &str) -> Result<Elsewhere> {
     while let Some(at) = ahead.pop() {
         for name in files::folders(&top.join(&at))? {
             let path = at.join(&name);
-            match name.strip_prefix(&prefix) {
-                Some(id) if id.len() >= 12 && id.bytes().all(|byte| byte.is_ascii_hexdigit()) => {
-                    found.insert(id.to_owned(), path);
-                }
-                _ => ahead.push(path),
+            match name.strip_prefix(&prefix).filter(|id| is_id(id)) {
+                Some(id) => drop(found.insert(id.to_owned(), path)),
+                None => ahead.push(path),
             }
         }
     }

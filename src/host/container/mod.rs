@@ -16,6 +16,7 @@ pub mod bundle;
 pub mod client;
 pub mod exec;
 pub mod executable;
+mod hold;
 mod init;
 pub(crate) mod inroot;
 pub mod oci;
@@ -42,6 +43,8 @@ pub(crate) use shim::SOCKET;
 pub const SHIM: &str = "__shim";
 /// The first argument of a process that joins a container.
 pub const EXEC: &str = "__exec";
+/// The first argument of a process that only lives as long as a shim.
+pub const HOLD: &str = "__hold";
 /// The first argument of PID 1 in a container of an OCI runtime with `init: true`.
 pub const INIT: &str = "__init";
 
@@ -61,6 +64,7 @@ pub fn dispatch() -> Option<ExitCode> {
     match arguments.next()?.to_str()? {
         SHIM => Some(shim::main(arguments)),
         EXEC => Some(exec::main()),
+        HOLD => Some(hold::main()),
         INIT => Some(oci::pid1::main(arguments)),
         _ => None,
     }

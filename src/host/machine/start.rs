@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::net::IpAddr;
+use std::os::fd::AsFd;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -48,7 +49,7 @@ impl Machine {
         let mut full = spec.clone();
         full.namespaces = self.joined(spec).await?;
         let hooks = cdi::apply(&mut full, &cdi::FOLDERS.map(Path::new))?;
-        let (cgroup, mut warnings) = self.cgroup(id, &full)?;
+        let (cgroup, mut warnings) = self.cgroup(id, &full, live).await?;
         let names = self.names(id, spec).await?;
         let host = Resolved { hooks, ..self.resolve(id, spec, cgroup, names)? };
         let shared = self.shared(&full).await?;
@@ -139,7 +140,19 @@ impl Machine {
     }
 
     /// The container's cgroup, and what could not be had of its limits.
-    fn cgroup(&self, id: &ContainerId, spec: &ContainerSpec) -> Result<(Cgroup, Vec<String>), MachineError> {
+    async fn cgroup(
+        &self,
+        id: &ContainerId,
+        spec: &ContainerSpec,
+        live: &Live,
+    ) -> Result<(Cgroup, Vec<String>), MachineError> {
+        if let Some(scope) = self.layout.scope(id, spec.resources.parent.as_deref())?
+            // A scope may be there that is on its way out, with the holder of an earlier shim.
+            && !(live.shim.is_holding().await? && scope.is_held())
+        {
+            let holder = live.shim.hold(self.executable.as_fd()).await?;
+            tokio::task::spawn_blocking(move || scope.start(holder)).await??;
+        }
         let created = self.layout.container(id, &spec.resources, &Devices::of(spec)?)?;
         Ok((created.cgroup, created.warnings))
     }

@@ -14,8 +14,8 @@ use crate::compose::model::{Project, Service};
 use crate::desired::compile::{self, CompileError, Request, Verb, compile};
 use crate::desired::{Desired, EndpointLease, Leases, MountSpec, NetworkLease, ResolvedImage, Source};
 use crate::diag::Diagnostics;
-use crate::host::clock;
 use crate::host::image::{self, Client, Store};
+use crate::host::{cgroup, clock};
 use crate::lock::{self, Lock};
 use crate::name::ServiceName;
 
@@ -141,6 +141,7 @@ impl Real {
             files: compile::wanted_files(project, &source).into_iter().map(read).collect(),
             lenders: self.lenders(project),
             programs: compile::wanted_programs(project).into_iter().map(|name| (name.clone(), find(&name))).collect(),
+            systemd: cgroup::systemd_booted(),
             mount_images,
             source,
         })

@@ -421,6 +421,22 @@ fn what_cannot_be_honoured_is_told_at_its_place() {
 }
 
 #[test]
+fn where_systemd_runs_the_machine_a_group_above_is_a_slice() {
+    let told = |parent: &str, systemd: bool| {
+        let project = project(&format!("services:\n  web: {{cgroup_parent: {parent}}}\n"));
+        let request = Request { systemd, ..request() };
+        let result = compile(&project, &images(&project), &Leases::default(), &request);
+        result.map(|desired| desired.containers.into_values().next().unwrap().spec.resources.parent)
+    };
+    assert_eq!(told("a-b.slice", true).unwrap().as_deref(), Some("a-b.slice"));
+    assert_eq!(told("/a/b", false).unwrap().as_deref(), Some("/a/b"));
+    let errors = told("/a/b", true).unwrap_err();
+    assert_eq!(errors[0].path, "services.web.cgroup_parent");
+    assert_eq!(errors[0].message, "systemd runs this machine, and `/a/b` is no name of a slice");
+    assert!(errors[0].help.as_deref().unwrap().contains("NAME.slice"));
+}
+
+#[test]
 fn texts_that_the_kernel_would_refuse_or_misread() {
     for (yaml, path) in [
         ("    command: [\"a\\0b\"]", "command: "),

@@ -9,7 +9,7 @@ use std::path::Path;
 
 use super::limits::weight_of_shares;
 use super::mounts::{Controller, Mounts, Version};
-use super::{DeviceRule, Layout, io};
+use super::{DeviceRule, Layout, io, scope};
 
 const HYBRID: &str = "\
 31 23 0:28 / /sys/fs/cgroup rw,relatime - tmpfs tmpfs rw,mode=755
@@ -56,6 +56,47 @@ fn systemd_has_a_scope_and_others_a_folder() {
     let mounts = Mounts::parse(HYBRID);
     assert_eq!(Layout::new(mounts.clone(), "shop", true).unit(), Some("windlass-shop.scope"));
     assert_eq!(Layout::new(mounts, "shop", false).unit(), None);
+}
+
+#[test]
+fn where_systemd_runs_a_container_elsewhere_has_a_scope_in_a_slice() {
+    let layout = Layout::new(Mounts::parse(HYBRID), "shop", true);
+    let id = "0123456789ab";
+    let path = |parent| layout.path_of(id, parent).map(|path| path.to_string_lossy().into_owned());
+    assert_eq!(path(None).expect("a path"), "windlass.slice/windlass-shop.scope/0123456789ab");
+    assert_eq!(
+        path(Some("limits-web.slice")).expect("a path"),
+        "limits.slice/limits-web.slice/windlass-shop-0123456789ab.scope/container"
+    );
+    assert_eq!(path(Some("-.slice")).expect("a path"), "windlass-shop-0123456789ab.scope/container");
+    let error = path(Some("/limits/web")).expect_err("no slice").to_string();
+    assert!(error.contains("cgroup_parent /limits/web is no name of a slice"), "{error}");
+    assert!(layout.scope(id, None).expect("none").is_none());
+    let without = Layout::new(Mounts::parse(HYBRID), "shop", false);
+    assert!(without.scope(id, Some("limits.slice")).expect("none").is_none());
+}
+
+#[test]
+fn scopes_of_a_projects_containers_are_found_in_all_slices() {
+    let top = tempfile::tempdir().expect("a folder");
+    let (mine, id) = ("windlass-shop-0123456789ab.scope", "0123456789ab");
+    for path in [
+        format!("a.slice/a-b.slice/{mine}/container"),
+        "a.slice/windlass-shop-fedcba987654.scope".into(),
+        // Another project's, another unit's, what is no id, and what is in no slice.
+        "a.slice/windlass-other-0123456789ab.scope/container".into(),
+        "windlass.slice/windlass-shop.scope/shims".into(),
+        "windlass.slice/windlass-shop-two.scope/shims".into(),
+        "system.slice/some.service/windlass-shop-aaaaaaaaaaaa.scope".into(),
+    ] {
+        std::fs::create_dir_all(top.path().join(path)).expect("a folder");
+    }
+    let found = scope::search(top.path(), "shop").expect("a walk");
+    let expected = [
+        (id, format!("a.slice/a-b.slice/{mine}/container")),
+        ("fedcba987654", "a.slice/windlass-shop-fedcba987654.scope/container".into()),
+    ];
+    assert_eq!(found, expected.map(|(id, path)| (id.to_owned(), path.into())).into());
 }
 
 #[test]

@@ -6,7 +6,7 @@ mod spawn;
 
 use std::collections::BTreeMap;
 use std::io;
-use std::os::fd::OwnedFd;
+use std::os::fd::{BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -18,9 +18,13 @@ pub use spawn::SpawnRequest;
 
 use self::connection::Connection;
 use super::bundle::{Bundle, Shared};
+use super::hold;
 use super::protocol::{Event, Part, Reply, Request, StartError};
 use super::record::{ExitRecord, ProcessRecord};
 use crate::desired::Namespaces;
+
+/// Name in a shim's store of what keeps the process of [`Shim::hold`].
+const HELD: &str = "held";
 
 /// Why a shim did not do what it was asked.
 #[derive(Debug, thiserror::Error)]
@@ -232,6 +236,26 @@ impl Shim {
     /// When the shim is lost.
     pub async fn set_executable(&self, program: OwnedFd) -> Result<()> {
         self.store(super::shim::EXECUTABLE, vec![program]).await
+    }
+
+    /// Starts a process that does nothing and lives as long as the shim, or until this is called again; its process id.
+    ///
+    /// # Errors
+    /// When it can't be started, or the shim is lost.
+    pub async fn hold(&self, program: BorrowedFd<'_>) -> Result<u32> {
+        let failed = |cause| ShimError::Spawn(self.run.display().to_string(), cause);
+        let (theirs, kept) = io::pipe().map_err(failed)?;
+        let pid = hold::spawn(program, theirs).map_err(failed)?;
+        self.store(HELD, vec![kept.into()]).await?;
+        Ok(pid)
+    }
+
+    /// Whether [`Shim::hold`] has started a process, which may have ended since.
+    ///
+    /// # Errors
+    /// When the shim is lost.
+    pub async fn is_holding(&self) -> Result<bool> {
+        Ok(self.state().await?.stored.iter().any(|name| name == HELD))
     }
 
     /// Ends the shim, and with it the sandbox, once nobody else holds its descriptors. When this returns, it is gone.
