@@ -20,6 +20,8 @@ impl Machine {
         };
         let mut probe = ExecSpec::new(&live.spec, &process, cgroup);
         probe.argv.clone_from(&spec.argv);
+        // What is released meanwhile gives its ports back, to be held again at once: a probe must not keep them.
+        drop(live);
         exec::probe(self.executable.as_fd(), probe, spec.timeout).await
     }
 }
