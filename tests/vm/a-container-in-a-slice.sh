@@ -23,10 +23,16 @@ services:
     mem_limit: 16m
     memswap_limit: 16m
     cgroup_parent: shop-web.slice
+  stubborn:
+    image: box
+    profiles: [stubborn]
+    command: [sh, -c, "trap '' TERM; sleep 1000"]
+    stop_signal: SIGKILL
+    cgroup_parent: shop-mail.slice
 YAML
 
 top=/sys/fs/cgroup
-unit() { basename "$(find $top/shop.slice -name 'windlass-slice-*.scope' 2>/dev/null)"; }
+unit() { basename "$(find $top/shop.slice/shop-web.slice -name 'windlass-slice-*.scope' 2>/dev/null)"; }
 group() { echo "$top/shop.slice/shop-web.slice/$(unit)/container"; }
 pid() { head -1 "$(group)/cgroup.procs" 2>/dev/null || true; }
 await() { for _ in $(seq 300); do eval "$2" && return; sleep 0.1; done; fail "$1"; }
@@ -97,6 +103,16 @@ whole "after its slice was stopped"
 grep -q '"exitCode":"3"' stopped || fail "it is not told how it ended"
 kill $events
 [ "$(started)" != "$scope" ] || fail "the scope is the old one"
+
+# Another one does not end for it: as long as that lives nothing can be started there, and then what restarts always comes back.
+windlass --profile stubborn up -d stubborn
+before=$(pid)
+systemctl stop --no-block shop.slice
+await "systemd does not refuse it" 'grep -qi destructive /var/lib/windlass/projects/slice/supervisor.log'
+xargs kill -9 <"$(ls $top/shop.slice/shop-mail.slice/windlass-slice-*.scope/container/cgroup.procs)"
+await "it does not come back when the slice has ended" '[ -n "$(pid)" ] && [ "$(pid)" != "$before" ]'
+whole "after its slice took long to stop"
+windlass --profile stubborn rm -sf stubborn
 
 # All of windlass is killed, with or without its containers: what is left is ended, and made anew.
 before=$(pid)

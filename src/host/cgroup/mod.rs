@@ -136,6 +136,11 @@ pub enum Error {
 }
 
 impl Error {
+    /// Whether it may go by itself: systemd starts nothing in a slice that is being stopped, and its bus may be away.
+    pub fn may_pass(&self) -> bool {
+        matches!(self, Self::Systemd { .. } | Self::Job { .. } | Self::NoScope { .. })
+    }
+
     fn file(operation: &'static str, path: &Path, source: std::io::Error) -> Self {
         Self::File { operation, path: path.to_owned(), source }
     }

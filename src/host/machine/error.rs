@@ -104,6 +104,7 @@ impl MachineError {
 impl From<MachineError> for HostError {
     fn from(error: MachineError) -> Self {
         let transient = matches!(&error, MachineError::Image(e) if e.transient())
+            || matches!(&error, MachineError::Cgroup(e) if e.may_pass())
             || matches!(error, MachineError::Shim(container::ShimError::Lost(..)));
         let code = match &error {
             MachineError::Shim(container::ShimError::Failed(start)) => Some(start.code),
