@@ -154,9 +154,14 @@ impl Fake {
         self.lock().breaches.clone()
     }
 
-    /// Puts a container there that nobody of these tests declared.
+    /// Puts a container there that nobody of these tests declared; not on a network that something is just done to: nobody
+    /// joins one that is on its way out.
     pub fn plant(&self, container: ObservedContainer) {
         let mut inner = self.lock();
+        if container.spec.endpoints.iter().any(|endpoint| inner.busy.contains(&format!("network {}", endpoint.network)))
+        {
+            return;
+        }
         for endpoint in &container.spec.endpoints {
             if let Some(network) = inner.observed.networks.get_mut(&endpoint.network) {
                 network.endpoints.insert(container.id.clone());

@@ -48,6 +48,7 @@ enum Event {
     Restart(usize),
     Pause(usize),
     Orphan(bool),
+    Disown(usize),
 }
 
 fn drawn() -> impl Strategy<Value = Drawn> {
@@ -88,6 +89,7 @@ fn event() -> impl Strategy<Value = Event> {
         1 => which().prop_map(Event::Restart),
         1 => which().prop_map(Event::Pause),
         1 => any::<bool>().prop_map(Event::Orphan),
+        1 => which().prop_map(Event::Disown),
     ]
 }
 
@@ -195,6 +197,14 @@ impl Run {
         }
     }
 
+    /// The files have a service no longer: its containers are held as they are.
+    fn disown(&mut self, service: &str) {
+        let Some(desired) = self.rig.engine.desired() else { return };
+        let mut next = (*desired).clone();
+        next.services.remove(service);
+        self.set(next);
+    }
+
     async fn happen(mut self, event: Event) -> Self {
         match event {
             Event::Wait(millis) => self.rig.wait(millis).await,
@@ -210,6 +220,7 @@ impl Run {
             }
             Event::Pause(one) => self.change(one, |services| Edit::Pause { services }),
             Event::Orphan(networked) => orphan(&self.rig, networked),
+            Event::Disown(one) => self.disown(NAMES[one]),
         }
         self
     }
