@@ -8,6 +8,8 @@
 
 mod support;
 
+#[path = "up/as_docker.rs"]
+mod as_docker;
 #[path = "up/at_hand.rs"]
 mod at_hand;
 #[path = "up/following.rs"]

@@ -1,6 +1,6 @@
 //! Which containers and services a verb means, and what is said of them.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::desired::{ContainerSpec, Desired, DesiredContainer, Stamp, Target};
 use crate::diag::nearest;
@@ -96,6 +96,11 @@ impl Found {
         };
         let there: BTreeSet<ServiceName> = wanted.intersection(&known).cloned().collect();
         Ok(if there.is_empty() { Targets::None } else { Targets::Some(there) })
+    }
+
+    /// Whether no container is left, and nothing is held.
+    pub fn is_gone(&self) -> bool {
+        self.existing().is_empty()
     }
 
     /// All services by their names.
@@ -311,12 +316,21 @@ pub fn no_service<'a>(name: &str, known: impl IntoIterator<Item = &'a ServiceNam
     }
 }
 
-/// The name of a container without its project's, as it stands before log lines.
+/// The name of a container as it stands before log lines: without its project's, unless it was given one of its own.
 pub fn label(spec: &ContainerSpec) -> String {
     let name = spec.name.as_str();
-    let short = name.strip_prefix(spec.project.as_str()).and_then(|rest| rest.strip_prefix(['-', '_']));
-    short.unwrap_or(name).to_owned()
+    let usual = |sep| {
+        let short = format!("{}{sep}{}", spec.service, spec.number);
+        (name == format!("{}{sep}{short}", spec.project)).then_some(short)
+    };
+    usual('-').or(usual('_')).unwrap_or_else(|| name.to_owned())
 }
+
+/// The labels of containers by service and number.
+pub fn labels<'a>(containers: impl IntoIterator<Item = &'a ContainerSpec>) -> BTreeMap<(ServiceName, u32), String> {
+    containers.into_iter().map(|spec| ((spec.service.clone(), spec.number), label(spec))).collect()
+}
+
 /// `1, 2, 5`.
 fn numbers(containers: &[&ObservedContainer]) -> String {
     containers.iter().map(|container| container.spec.number.to_string()).collect::<Vec<_>>().join(", ")

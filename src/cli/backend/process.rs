@@ -1,5 +1,6 @@
 //! What comes out of running containers, and what goes into them.
 
+use std::collections::BTreeMap;
 use std::future::Future;
 use std::os::fd::OwnedFd;
 use std::pin::Pin;
@@ -26,6 +27,8 @@ pub struct LogQuery {
     pub until: Option<u64>,
     /// The last lines of each container only.
     pub tail: Option<usize>,
+    /// What stands before the lines of a container, by its service and number; of others that: `web-1`.
+    pub labels: BTreeMap<(ServiceName, u32), String>,
 }
 
 /// One line that a container has printed.

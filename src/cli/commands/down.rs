@@ -56,6 +56,9 @@ pub async fn run<B: Backend>(cx: &Context<'_, B>, args: &Down) -> Result<ExitSta
     if let Some(text) = found.left_alone(&targets).filter(|_| args.services.is_empty()) {
         cx.output.warn(&text)?;
     }
+    if args.volumes && args.services.is_empty() && found.is_gone() && remove_volumes(cx, &declared(cx)?)? {
+        return Ok(ExitStatus::DONE);
+    }
     let images = images(&found, args, &targets);
     let Some(services) = targets.services() else {
         cx.output.warn(&found.nothing())?;
@@ -71,6 +74,31 @@ pub async fn run<B: Backend>(cx: &Context<'_, B>, args: &Down) -> Result<ExitSta
     let status = change::edit(cx, &found.project, "Removing", edit).await?;
     remove_images(cx, &images)?;
     Ok(status)
+}
+
+/// Removes those volumes of a project of which nothing else is left, and says whether there was any.
+fn remove_volumes<B: Backend>(cx: &Context<'_, B>, declared: &BTreeSet<VolumeName>) -> Result<bool, CliError> {
+    let there = cx.backend.volumes()?.into_iter().map(|volume| volume.spec.name);
+    let there: Vec<VolumeName> = there.filter(|name| declared.contains(name)).collect();
+    let mut progress = cx.progress();
+    progress.begin("Removing");
+    for name in &there {
+        if cx.settings.dry_run {
+            cx.output.line(&format!("remove volume {name}"))?;
+            continue;
+        }
+        // As docker compose: one that another project's container has stays, and that fails nothing.
+        let report = match cx.backend.volume_remove(name) {
+            Ok(()) => Report::new(Kind::Volume, name.as_str(), Phase::Done, "Removed"),
+            Err(error) => Report {
+                detail: Some(error.to_string()),
+                ..Report::new(Kind::Volume, name.as_str(), Phase::Warning, "Kept")
+            },
+        };
+        progress.take(&report)?;
+    }
+    progress.end()?;
+    Ok(!there.is_empty())
 }
 
 /// The volumes that the files declare; without files there are none, and what was applied is known anyway.

@@ -10,7 +10,7 @@ use super::super::context::Context;
 use super::super::error::{CliError, ExitStatus};
 use super::super::output::human;
 use super::super::output::logs::{LogPrinter, LogStyle};
-use super::super::select::{Found, label};
+use super::super::select::{self, Found, label};
 
 /// Flags of `logs`.
 #[derive(Args, Debug)]
@@ -99,6 +99,7 @@ pub async fn run<B: Backend>(cx: &Context<'_, B>, args: &Logs) -> Result<ExitSta
         since: moment("--since", args.since.as_deref(), now)?,
         until: moment("--until", args.until.as_deref(), now)?,
         tail: args.tail.0,
+        labels: select::labels(containers.iter().map(|container| &container.spec)),
     };
     let style = LogStyle {
         no_prefix: args.no_log_prefix,

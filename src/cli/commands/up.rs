@@ -233,7 +233,7 @@ pub async fn run<'a, B: Backend>(cx: &'a Context<'a, B>, args: &Up) -> Result<Ex
     }
     let services = change::services(&project, &args.services)?;
     let shown = args.shown(&project)?;
-    let wish = args.wish(&project, services)?;
+    let wish = args.wish(&project, services.clone())?;
     let watching = args.watching(cx, loaded, &wish)?;
     let prepare = async {
         let when = args.lock.builds(args.build, args.no_build);
@@ -251,7 +251,9 @@ pub async fn run<'a, B: Backend>(cx: &'a Context<'a, B>, args: &Up) -> Result<Ex
             apart: true,
         };
         let timeout = change::seconds(args.timeout);
+        let counted = if args.services.is_empty() { shown.clone() } else { services };
         let mut attached = Attached::new(cx, &desired, shown, style, args.ends(), timeout, Interrupts::new()?)?;
+        attached.counted = counted.into_iter().collect();
         attached.watching = watching;
         return attached.run(desired).await;
     }

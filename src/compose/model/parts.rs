@@ -189,13 +189,21 @@ pub struct Mount {
     pub image: Option<ImageOptions>,
 }
 
+impl Mount {
+    /// Whether a missing source of a bind mount is made: the short form says so, and docker makes it also for a long form
+    /// without any option of a bind.
+    pub fn makes_source(&self) -> bool {
+        self.bind.as_ref().is_none_or(|bind| bind.create_host_path.unwrap_or(false))
+    }
+}
+
 /// Options of a bind mount.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(default)]
 pub struct BindOptions {
     /// `private`, `rprivate`, `shared`, `rshared`, `slave`, `rslave`.
     pub propagation: Option<String>,
-    /// Make a missing source; the short form says `true`, absent means `false` (spec.md 4.4).
+    /// Make a missing source; the short form says `true`, absent among other options means `false` (spec.md 4.4).
     pub create_host_path: Option<bool>,
     /// `enabled`, `disabled`, `writable`, `readonly`.
     pub recursive: Option<String>,

@@ -13,8 +13,9 @@ const DEPARTURES: &[(&str, &str)] = &[
     ),
     ("`extends` and `include` in one file", "docker compose extends first, then includes. So do we."),
     (
-        "`bind` without `create_host_path` in the long form",
-        "The specification creates the path; docker compose does not. So do we: only the short form creates it.",
+        "`bind: {…}` without `create_host_path` in the long form",
+        "The specification creates the path; docker compose does not. So do we: the short form creates it, and the long one without \
+         `bind`.",
     ),
     (
         "`env_file` in the output of `config`",

@@ -122,7 +122,8 @@ fn bind(mount: &Mount) -> Result<MountSource, String> {
         let drive = drive(path).unwrap_or_default();
         return Err(format!("`{path}` is not an absolute path of this machine{drive}"));
     }
-    let BindOptions { propagation, create_host_path, recursive, .. } = mount.bind.clone().unwrap_or_default();
+    let create = mount.makes_source();
+    let BindOptions { propagation, recursive, .. } = mount.bind.clone().unwrap_or_default();
     let propagation = propagation.unwrap_or_default();
     if !matches!(propagation.as_str(), "" | "private" | "rprivate" | "shared" | "rshared" | "slave" | "rslave") {
         return Err(format!("`{propagation}` is no propagation: private, rprivate, shared, rshared, slave, rslave"));
@@ -136,13 +137,7 @@ fn bind(mount: &Mount) -> Result<MountSource, String> {
         "readonly" => (true, true),
         other => return Err(format!("`{other}` is unknown: `recursive` is enabled, disabled, writable or readonly")),
     };
-    Ok(MountSource::Bind {
-        path: PathBuf::from(path),
-        create: create_host_path.unwrap_or(false),
-        propagation,
-        recursive,
-        recursive_read_only: deep,
-    })
+    Ok(MountSource::Bind { path: PathBuf::from(path), create, propagation, recursive, recursive_read_only: deep })
 }
 
 fn volume(

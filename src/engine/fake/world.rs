@@ -124,12 +124,6 @@ impl Inner {
 
     /// What is begun under a desired state must not touch that state's orphans. (It may end under the next.)
     pub fn check_orphan(&mut self, action: &Action) {
-        if let (Action::CreateContainer { spec, .. }, Some(desired)) = (action, &self.desired)
-            && !desired.services.contains(&spec.service)
-        {
-            self.breach(format!("orphan made: {}", spec.name));
-            return;
-        }
         let container = self.observed.containers.values().find(|c| c.spec.name.as_str() == action.object());
         let (Some(container), Some(desired)) = (container, &self.desired) else { return };
         // What is half made is nobody's yet, and goes.
@@ -137,8 +131,7 @@ impl Inner {
         let service = &container.spec.service;
         let orphan = !desired.services.contains(service) && !desired.remove_orphans;
         let name = &container.spec.name;
-        let held = desired.containers.contains_key(name) && !matches!(action, Action::RemoveContainer { .. });
-        let ours = held || desired.remove_containers.contains(name);
+        let ours = desired.containers.contains_key(name) || desired.remove_containers.contains(name);
         if whole && !ours && (orphan || desired.off.contains(service)) {
             self.breach(format!("orphan: {} {}", action.verb(), action.object()));
         }

@@ -48,7 +48,6 @@ enum Event {
     Restart(usize),
     Pause(usize),
     Orphan(bool),
-    Disown(usize),
 }
 
 fn drawn() -> impl Strategy<Value = Drawn> {
@@ -89,7 +88,6 @@ fn event() -> impl Strategy<Value = Event> {
         1 => which().prop_map(Event::Restart),
         1 => which().prop_map(Event::Pause),
         1 => any::<bool>().prop_map(Event::Orphan),
-        1 => which().prop_map(Event::Disown),
     ]
 }
 
@@ -197,14 +195,6 @@ impl Run {
         }
     }
 
-    /// The files have a service no longer: its containers are held as they are.
-    fn disown(&mut self, service: &str) {
-        let Some(desired) = self.rig.engine.desired() else { return };
-        let mut next = (*desired).clone();
-        next.services.remove(service);
-        self.set(next);
-    }
-
     async fn happen(mut self, event: Event) -> Self {
         match event {
             Event::Wait(millis) => self.rig.wait(millis).await,
@@ -220,7 +210,6 @@ impl Run {
             }
             Event::Pause(one) => self.change(one, |services| Edit::Pause { services }),
             Event::Orphan(networked) => orphan(&self.rig, networked),
-            Event::Disown(one) => self.disown(NAMES[one]),
         }
         self
     }

@@ -25,8 +25,7 @@ pub(super) struct Start {
 pub(super) fn find(dir: &Path, files: &[Numbered], lines: u64, options: &Options) -> Result<Start, Error> {
     let mut missing = lines;
     for file in files.iter().rev() {
-        let last = file.number == files.last().map_or(0, |last| last.number);
-        let found = if file.compressed { None } else { plain(dir, *file, missing, options, last)? };
+        let found = if file.compressed { None } else { plain(dir, *file, missing, options)? };
         let (start, count) = match found {
             Some(found) => found,
             None => compressed(dir, *file, missing, options)?,
@@ -41,7 +40,7 @@ pub(super) fn find(dir: &Path, files: &[Numbered], lines: u64, options: &Options
 }
 
 /// Looks from the end of a file back; `None` where it is gone, or was compressed meanwhile.
-fn plain(dir: &Path, file: Numbered, lines: u64, options: &Options, last: bool) -> Result<Option<(Start, u64)>, Error> {
+fn plain(dir: &Path, file: Numbered, lines: u64, options: &Options) -> Result<Option<(Start, u64)>, Error> {
     let path = file.path(dir);
     let failed = |source| Error::file("read", &path, source);
     let mut input = match File::open(&path) {
@@ -55,7 +54,7 @@ fn plain(dir: &Path, file: Numbered, lines: u64, options: &Options, last: bool) 
         let mut bytes = Vec::new();
         input.seek(SeekFrom::Start(from)).map_err(failed)?;
         Read::by_ref(&mut input).take(length - from).read_to_end(&mut bytes).map_err(failed)?;
-        let (offset, count) = cut(&bytes, from == 0, lines, options, last);
+        let (offset, count) = cut(&bytes, from == 0, lines, options);
         if count >= lines || from == 0 {
             input.seek(SeekFrom::Start(from + offset)).map_err(failed)?;
             let input: Box<dyn BufRead + Send> = Box::new(BufReader::with_capacity(64 << 10, input));
@@ -66,24 +65,22 @@ fn plain(dir: &Path, file: Numbered, lines: u64, options: &Options, last: bool) 
 }
 
 /// The offset in `bytes` behind which `lines` lines stand, or all; and how many stand there.
-fn cut(bytes: &[u8], whole: bool, lines: u64, options: &Options, last: bool) -> (u64, u64) {
+fn cut(bytes: &[u8], whole: bool, lines: u64, options: &Options) -> (u64, u64) {
     let mut ends = Vec::new();
     let mut at = if whole { 0 } else { next_line(bytes, 0) };
-    let (first, mut open) = (at, false);
+    let first = at;
     while at < bytes.len() {
         let next = next_line(bytes, at);
         let text = &bytes[at..next];
         if let Some(record) = parse(text.strip_suffix(b"\n").unwrap_or(text)).filter(|record| options.wants(record)) {
-            open = record.end == End::Partial;
-            if !open {
+            if record.end != End::Partial {
                 ends.push(next);
             }
         }
         at = next;
     }
-    // A line that is not finished is one too, if nothing follows.
-    let unfinished = u64::from(open && last);
-    let count = ends.len() as u64 + unfinished;
+    // A line that is not finished yet is shown once it is.
+    let count = ends.len() as u64;
     let before = usize::try_from(count.saturating_sub(lines)).unwrap_or(usize::MAX);
     let offset = match before {
         _ if lines == 0 => bytes.len(),

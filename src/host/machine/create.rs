@@ -1,6 +1,8 @@
 //! Makes a container: its record and its folders. No process, no sandbox.
 
 use std::fs;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
 
 use super::{Machine, MachineError};
 use crate::desired::{ContainerSpec, MountSource};
@@ -17,6 +19,7 @@ impl Machine {
             let path = state.join(folder);
             fs::create_dir_all(&path).map_err(MachineError::file("make", &path))?;
         }
+        mark_as_container(&state.join("upper"))?;
         let made = Made { spec: spec.clone(), hash: spec.hash(), created: clock::now() };
         if spec.oneoff {
             // `run` connects to the container before it is started.
@@ -39,4 +42,11 @@ impl Machine {
         }
         Ok(())
     }
+}
+
+/// The empty file by which programs see that they run in a container, where docker has it.
+fn mark_as_container(upper: &Path) -> Result<(), MachineError> {
+    let path = upper.join(".dockerenv");
+    let made = fs::OpenOptions::new().write(true).create(true).truncate(false).mode(0o755).open(&path);
+    made.map(drop).map_err(MachineError::file("make", &path))
 }

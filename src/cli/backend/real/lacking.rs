@@ -42,7 +42,7 @@ fn of_service(at: &str, service: &Service, online: &str) -> Vec<CompileError> {
 
 /// The source of a bind mount that nobody makes.
 fn bound(mount: &Mount) -> Option<&str> {
-    let makes = mount.bind.as_ref().is_some_and(|bind| bind.create_host_path.unwrap_or(false));
+    let makes = mount.makes_source();
     let source = mount.source.as_deref().filter(|source| source.starts_with('/'))?;
     (mount.kind == MountKind::Bind && !makes).then_some(source)
 }

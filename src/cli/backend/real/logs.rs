@@ -91,7 +91,9 @@ fn sources(folder: &std::path::Path, query: &LogQuery) -> Vec<Source> {
         let is_step = replica.contains(STEP);
         let chosen = if query.index.is_some() { number == query.index } else { is_step || number.is_some() };
         let chosen = chosen && (wanted.is_empty() || wanted.contains(service));
-        let label = if is_step { format!("{service}-{}", replica.replace('.', "-")) } else { name.clone() };
+        let label = number.and_then(|number| query.labels.get(&(service.into(), number)).cloned());
+        let usual = || if is_step { format!("{service}-{}", replica.replace('.', "-")) } else { name.clone() };
+        let label = label.unwrap_or_else(usual);
         chosen.then(|| Source { service: service.into(), folder: folder.join(&name), label })
     };
     names(folder).into_iter().filter_map(source).collect()

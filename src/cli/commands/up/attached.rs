@@ -22,7 +22,7 @@ use super::super::super::context::Context;
 use super::super::super::error::{CliError, ExitStatus};
 use super::super::super::output::logs::{LogPrinter, LogStyle};
 use super::super::super::progress::{Progress, Report, Tell};
-use super::super::super::select::{Found, label};
+use super::super::super::select::{self, Found, label};
 use super::super::super::signals::Interrupts;
 use super::super::watch::{Said, Session};
 use super::change;
@@ -55,6 +55,8 @@ pub struct Attached<'a, B> {
     begun: Stamp,
     /// When the last end of a container was heard of.
     heard: BTreeMap<ContainerId, Stamp>,
+    /// The services whose ends count where the first one ends all; none: those of all.
+    pub counted: BTreeSet<ServiceName>,
     /// `--watch`.
     pub watching: Option<Session<'a, B>>,
 }
@@ -98,14 +100,16 @@ impl<'a, B: Backend> Attached<'a, B> {
     ) -> Result<Self, CliError> {
         let project = &desired.project;
         let containers = desired.containers.values().map(|container| &container.spec);
-        let labels: Vec<String> =
-            containers.filter(|spec| !spec.oneoff && shown.contains(&spec.service)).map(label).collect();
+        let containers: Vec<_> = containers.filter(|spec| !spec.oneoff && shown.contains(&spec.service)).collect();
+        let labels: Vec<String> = containers.iter().map(|spec| label(spec)).collect();
         if !labels.is_empty() {
             cx.output.note(&format!("Attaching to {}", labels.join(", ")))?;
         }
         let begun = cx.backend.now();
         let services = shown.clone();
-        let query = LogQuery { services, follow: true, since: Some(begun.wall), ..LogQuery::default() };
+        let labels_of = select::labels(containers);
+        let query =
+            LogQuery { services, follow: true, since: Some(begun.wall), labels: labels_of, ..LogQuery::default() };
         // First the supervisor, which makes the project's folder: without one, there would be no log to wait for.
         let events = Some(cx.backend.events(project, Span::WhileUp)?);
         let lines = if shown.is_empty() { None } else { Some(cx.backend.logs(project, query)?) };
@@ -129,6 +133,7 @@ impl<'a, B: Backend> Attached<'a, B> {
             early: None,
             begun,
             heard: BTreeMap::new(),
+            counted: BTreeSet::new(),
             watching: None,
         })
     }
@@ -263,6 +268,9 @@ impl<'a, B: Backend> Attached<'a, B> {
     }
 
     fn ends_with(&self, event: &Event) -> bool {
+        if !self.counted.is_empty() && !self.counted.contains(&event.service) {
+            return false;
+        }
         match &self.ends {
             Ends::Last => false,
             Ends::First { .. } => true,

@@ -27,7 +27,8 @@ pub(crate) struct Identity {
     pub uid: u32,
     /// Group id.
     pub gid: u32,
-    /// Supplementary groups; set even when empty, or the shim's would stay (CVE-2022-36109).
+    /// Supplementary groups. The primary one is among them, as docker has it: what a set-group-id program leaves behind could
+    /// otherwise be regained, and a group that is denied access be dropped (CVE-2022-36109).
     pub groups: Vec<u32>,
     /// Home directory.
     pub home: String,
@@ -63,6 +64,9 @@ pub(crate) fn look_up(root: BorrowedFd<'_>, user: &str, more: &[String]) -> Step
         (Some(group), _) => identity.gid = group_id(root, group)?,
         (None, Some(account)) => identity.groups = groups_of(root, &account.name)?,
         (None, None) => {}
+    }
+    if !identity.groups.contains(&identity.gid) {
+        identity.groups.insert(0, identity.gid);
     }
     for group in more {
         let id = group_id(root, group)?;

@@ -31,11 +31,11 @@ fn look(user: &str, more: &[&str]) -> Step<(u32, u32, Vec<u32>, String)> {
 #[test]
 fn users_are_found_as_docker_finds_them() {
     assert_eq!(look("", &[]).unwrap(), (0, 0, vec![0], "/root".into()));
-    assert_eq!(look("app", &[]).unwrap(), (1234, 2345, vec![2000, 2001], "/home/app".into()));
-    assert_eq!(look("1234", &[]).unwrap(), (1234, 2345, vec![2000, 2001], "/home/app".into()));
-    assert_eq!(look("app:staff", &[]).unwrap(), (1234, 100, vec![], "/home/app".into()));
-    assert_eq!(look("4321:8765", &[]).unwrap(), (4321, 8765, vec![], "/".into()));
-    assert_eq!(look("4321", &["web", "77"]).unwrap(), (4321, 0, vec![2000, 77], "/".into()));
+    assert_eq!(look("app", &[]).unwrap(), (1234, 2345, vec![2345, 2000, 2001], "/home/app".into()));
+    assert_eq!(look("1234", &[]).unwrap(), (1234, 2345, vec![2345, 2000, 2001], "/home/app".into()));
+    assert_eq!(look("app:staff", &[]).unwrap(), (1234, 100, vec![100], "/home/app".into()));
+    assert_eq!(look("4321:8765", &[]).unwrap(), (4321, 8765, vec![8765], "/".into()));
+    assert_eq!(look("4321", &["web", "77"]).unwrap(), (4321, 0, vec![0, 2000, 77], "/".into()));
 }
 
 #[test]
@@ -64,7 +64,7 @@ fn numbers_need_no_files() {
 fn cve_2026_47262_files_are_read_with_limits() {
     let long = format!("x:x:1:{}\nweb:x:2000:app\n", "m,".repeat(100_000));
     let (_keep, fd) = root(Some(PASSWD), Some(&long));
-    assert_eq!(look_up(fd.as_fd(), "app", &[]).unwrap().groups, [2000]);
+    assert_eq!(look_up(fd.as_fd(), "app", &[]).unwrap().groups, [2345, 2000]);
     let endless = "junk\n".repeat(2 << 20);
     let (_keep, fd) = root(Some(&endless), None);
     assert!(look_up(fd.as_fd(), "app", &[]).unwrap_err().message.contains("larger than"));

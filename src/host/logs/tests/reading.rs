@@ -1,6 +1,9 @@
+use std::fs;
 use std::time::{Duration, Instant};
 
+use super::super::files::list;
 use super::super::{Follow, FollowAll, Options, Reader, Stream, Writer, merge};
+use super::super::{record, time};
 use super::{entries, put, text, written};
 use crate::desired::LogSpec;
 
@@ -17,6 +20,18 @@ fn streams_are_told_apart_and_binary_bytes_kept() {
     let out: Vec<u8> = of(Stream::Stdout).into_iter().flat_map(|entry| entry.bytes).collect();
     assert_eq!(out, binary);
     assert_eq!(of(Stream::Stderr)[0].bytes, b"\xff\xfe err\r\n");
+}
+
+#[test]
+fn a_line_that_is_not_finished_is_none_of_the_last() {
+    let dir = tempfile::tempdir().expect("a folder");
+    written(dir.path(), &LogSpec::default(), &[(Stream::Stdout, b"one\ntwo\n")]);
+    let path = list(dir.path()).expect("files")[0].path(dir.path());
+    let mut bytes = fs::read(&path).expect("a log");
+    let time = bytes[..time::WIDTH].try_into().expect("a time");
+    record::push(&mut bytes, &time, Stream::Stdout, record::End::Partial, b"thr");
+    fs::write(&path, bytes).expect("written");
+    assert_eq!(text(&entries(dir.path(), &Options { tail: Some(1), ..Options::default() })), "two\nthr");
 }
 
 #[test]

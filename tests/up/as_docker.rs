@@ -1,0 +1,81 @@
+//! What programs and scripts expect of a container because docker has it.
+
+use crate::support::image::project;
+use crate::world;
+
+#[test]
+fn a_container_is_marked_and_its_primary_group_is_a_supplementary_one() {
+    let world = world();
+    let folder = project(&world, "m", "services: {a: {image: test, user: '12:34', group_add: ['56']}}\n");
+    world.windlass(&folder, &["up", "-d"]).ok();
+    let seen = world.windlass(&folder, &["exec", "-T", "a", "sh", "-c", "stat -c '%a %s' /.dockerenv; id -G"]).ok();
+    assert_eq!(seen.stdout, "755 0\n34 56\n");
+    let groups = "grep Groups: /proc/1/status | tr '\\t' ' '";
+    assert_eq!(world.windlass(&folder, &["exec", "-T", "a", "sh", "-c", groups]).ok().stdout.trim(), "Groups: 34 56");
+    world.windlass(&folder, &["down", "-t", "0"]).ok();
+    world.assert_clean();
+}
+
+#[test]
+fn volumes_go_also_when_nothing_else_is_left() {
+    let world = world();
+    let text = "services: {a: {image: test, volumes: ['data:/v']}}\nvolumes: {data: {}, never: {}}\n";
+    let folder = project(&world, "m", text);
+    world.windlass(&folder, &["up", "-d"]).ok();
+    world.windlass(&folder, &["down", "-t", "0"]).ok();
+    world.windlass(&folder, &["volume", "create", "other"]).ok();
+    world.windlass(&folder, &["--dry-run", "down", "-v"]).ok().says("remove volume m_data");
+    world.windlass(&folder, &["down", "-v"]).ok().says("m_data");
+    assert_eq!(world.windlass(&folder, &["volume", "ls", "-q"]).ok().stdout.trim(), "other");
+    world.windlass(&folder, &["down", "-v"]).ok().says("nothing of project");
+    world.windlass(&folder, &["volume", "rm", "other"]).ok();
+    world.assert_clean();
+}
+
+#[test]
+fn the_long_form_of_a_bind_makes_its_source_unless_it_has_options() {
+    let world = world();
+    let text = "services:\n  a:\n    image: test\n    volumes: [{type: bind, source: ./new, target: /x}]\n";
+    let folder = project(&world, "m", text);
+    world.windlass(&folder, &["up", "-d"]).ok();
+    assert!(folder.join("new").is_dir());
+    world.windlass(&folder, &["down", "-t", "0"]).ok();
+    let text = text.replace("/x}", "/x, bind: {propagation: rprivate}}").replace("./new", "./none");
+    std::fs::write(folder.join("compose.yaml"), text).unwrap();
+    let refused = world.windlass(&folder, &["up", "-d"]);
+    assert_eq!(refused.code, 1);
+    refused.says("none` on this machine");
+    world.assert_clean();
+}
+
+#[test]
+fn the_first_end_is_one_of_the_services_that_are_named() {
+    let world = world();
+    let text = "services:\n  first: {image: test, command: [sh, -c, echo first]}\n  \
+                tests: {image: test, depends_on: [first], command: [sh, -c, 'sleep 1; exit 4']}\n";
+    let folder = project(&world, "m", text);
+    for flags in [&["--abort-on-container-exit"][..], &["--exit-code-from", "tests"], &["--abort-on-container-failure"]]
+    {
+        let ended = world.windlass(&folder, &[&["up"], flags, &["tests"]].concat());
+        assert_eq!(ended.code, 4, "{flags:?}: {} {}", ended.stdout, ended.stderr);
+    }
+    let attached = world.windlass(&folder, &["up", "--abort-on-container-exit", "--no-attach", "first"]);
+    assert_eq!(attached.code, 4, "{} {}", attached.stdout, attached.stderr);
+    world.windlass(&folder, &["down", "-t", "0"]).ok();
+    world.assert_clean();
+}
+
+#[test]
+fn log_lines_have_the_name_that_a_container_was_given() {
+    let world = world();
+    let text = "services:\n  a: {image: test, container_name: m-own, command: [echo, hi]}\n  b: {image: test, command: [echo, hi]}\n";
+    let folder = project(&world, "m", text);
+    let attached = world.windlass(&folder, &["up"]);
+    attached.says("m-own  | hi").says("b-1    | hi");
+    let told = world.windlass(&folder, &["logs"]).ok().stdout;
+    let mut lines: Vec<&str> = told.lines().collect();
+    lines.sort_unstable();
+    assert_eq!(lines, ["b-1    | hi", "m-own  | hi"]);
+    world.windlass(&folder, &["down", "-t", "0"]).ok();
+    world.assert_clean();
+}
