@@ -94,7 +94,9 @@ impl Found {
             Some(scope) if !known.is_subset(scope) => scope,
             _ => return Ok(Targets::All),
         };
-        let there: BTreeSet<ServiceName> = wanted.intersection(&known).cloned().collect();
+        // What the files declare and was never made is not asked for.
+        let there = if named.is_empty() { self.with_containers() } else { known };
+        let there: BTreeSet<ServiceName> = wanted.intersection(&there).cloned().collect();
         Ok(if there.is_empty() { Targets::None } else { Targets::Some(there) })
     }
 
@@ -125,12 +127,22 @@ impl Found {
     /// Says that the files at hand declare nothing that is there.
     pub fn nothing(&self) -> String {
         let known: Vec<String> = self.existing().iter().map(|service| format!("`{service}`")).collect();
+        if known.is_empty() {
+            return format!("nothing of project `{}` is there", self.project);
+        }
         format!("nothing of these services is there; project `{}` has {}", self.project, known.join(", "))
     }
 
     /// The services that were applied.
     pub fn declared(&self) -> BTreeSet<ServiceName> {
         self.applied.iter().flat_map(|desired| desired.services.iter().cloned()).collect()
+    }
+
+    /// The services that have a container, or are to have one.
+    fn with_containers(&self) -> BTreeSet<ServiceName> {
+        let held = self.applied.iter().flat_map(|desired| desired.containers.values());
+        let held = held.map(|container| container.spec.service.clone());
+        held.chain(self.observed.containers.values().map(|container| container.spec.service.clone())).collect()
     }
 
     /// The services that were applied, and those that have a container.

@@ -225,13 +225,13 @@ fn of<'a>(
         .filter(move |container| (!container.spec.oneoff || container.prepares) && chosen(container))
 }
 
-/// A named service without a container is an error for verbs that would do nothing.
+/// Services of which none has a container are an error for verbs that would do nothing.
 fn must_have(desired: &Desired, services: &BTreeSet<ServiceName>) -> Result<(), EditError> {
     let has =
         |service: &ServiceName| desired.containers.values().any(|one| one.spec.service == *service && !one.spec.oneoff);
-    match services.iter().find(|service| !has(service)) {
-        Some(service) => Err(EditError::NoContainer { service: service.clone() }),
-        None => Ok(()),
+    match services.first() {
+        Some(service) if !services.iter().any(has) => Err(EditError::NoContainer { service: service.clone() }),
+        _ => Ok(()),
     }
 }
 
@@ -334,35 +334,34 @@ fn kill(desired: &mut Desired, services: &BTreeSet<ServiceName>) {
 
 fn pause(desired: &mut Desired, services: &BTreeSet<ServiceName>) -> Result<(), EditError> {
     must_have(desired, services)?;
-    let (mut changed, mut paused) = (false, None);
+    let (mut changed, mut paused, mut down) = (false, None, None);
     for container in of(desired, services) {
         match container.target {
             Target::Running => (container.target, changed) = (Target::Paused, true),
             Target::Paused => paused = Some(container.spec.service.clone()),
-            Target::Created | Target::Stopped if services.is_empty() => {}
-            Target::Created | Target::Stopped => {
-                return Err(EditError::NotRunning { service: container.spec.service.clone() });
-            }
+            Target::Created | Target::Stopped => down = Some(container.spec.service.clone()),
         }
     }
-    match paused {
-        Some(service) if !services.is_empty() || !changed => Err(EditError::Paused { service }),
+    match (paused, down) {
+        (Some(service), _) if !services.is_empty() || !changed => Err(EditError::Paused { service }),
+        (None, Some(service)) if !services.is_empty() && !changed => Err(EditError::NotRunning { service }),
         _ => Ok(()),
     }
 }
 
 fn unpause(desired: &mut Desired, services: &BTreeSet<ServiceName>) -> Result<(), EditError> {
     must_have(desired, services)?;
-    let (mut changed, mut running) = (false, None);
+    let (mut changed, mut running, mut down) = (false, None, None);
     for container in of(desired, services) {
         match container.target {
             Target::Paused => (container.target, changed) = (Target::Running, true),
-            Target::Created | Target::Stopped if services.is_empty() => {}
-            _ => running = Some(container.spec.service.clone()),
+            Target::Created | Target::Stopped => down = Some(container.spec.service.clone()),
+            Target::Running => running = Some(container.spec.service.clone()),
         }
     }
-    match running {
-        Some(service) if !services.is_empty() || !changed => Err(EditError::NotPaused { service }),
+    match (running, down) {
+        (Some(service), _) if !services.is_empty() || !changed => Err(EditError::NotPaused { service }),
+        (None, Some(service)) if !services.is_empty() && !changed => Err(EditError::NotPaused { service }),
         _ => Ok(()),
     }
 }

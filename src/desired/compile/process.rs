@@ -17,11 +17,10 @@ pub fn argv(service: &Service, image: &ResolvedImage) -> Vec<String> {
         Some(words) => words,
         None => &image.entrypoint,
     };
-    let command = match (&service.command, &service.entrypoint) {
-        (Some(words), _) => words.as_slice(),
-        (None, Some(_)) => &[],
-        (None, None) => &image.cmd,
-    };
+    let command = service.command.as_deref().unwrap_or_default();
+    // docker departs from the specification here: without an entrypoint of the file's, no words are no command of its own.
+    let is_given = !command.is_empty() || service.entrypoint.as_ref().is_some_and(|words| !words.is_empty());
+    let command = if is_given { command } else { &image.cmd };
     entrypoint.iter().chain(command).cloned().collect()
 }
 

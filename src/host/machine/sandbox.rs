@@ -75,7 +75,7 @@ impl Machine {
             world_run: &self.paths.run,
         };
         // The listeners come first: a port that is taken is the likeliest failure and the cheapest to find.
-        let held = self.net.hold(&spec.ports).await?;
+        let held = self.net.hold(&spec.ports, spec.number).await?;
         let shim = Shim::spawn(&request).await?;
         let made = self.link(id, spec, &shim, &held).await;
         match made {

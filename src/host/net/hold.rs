@@ -59,8 +59,8 @@ pub(crate) fn drain(held: &Held) {
 }
 
 /// Holds ports, all or none. See [`super::Net::hold`].
-pub(crate) fn hold(specs: &[PortSpec]) -> Result<Vec<Held>> {
-    specs.iter().map(hold_one).collect()
+pub(crate) fn hold(specs: &[PortSpec], replica: u32) -> Result<Vec<Held>> {
+    specs.iter().map(|spec| hold_one(spec, replica)).collect()
 }
 
 /// Whether a port can be held at this moment.
@@ -81,10 +81,10 @@ fn addresses(spec: &PortSpec) -> &[IpAddr] {
     }
 }
 
-fn hold_one(spec: &PortSpec) -> Result<Held> {
+fn hold_one(spec: &PortSpec, replica: u32) -> Result<Held> {
     let addresses = addresses(spec);
     let mut last = io::Error::from(Errno::EADDRINUSE);
-    for port in candidates(spec) {
+    for port in candidates(spec, replica) {
         match open_all(addresses, port, spec.protocol) {
             Ok(listeners) => {
                 let port = listeners.first().map_or(port, |listener| listener.address.port());
@@ -98,11 +98,17 @@ fn hold_one(spec: &PortSpec) -> Result<Held> {
     Err(refused(spec, last))
 }
 
-/// The ports to try, in their order; 0 stands for any.
-fn candidates(spec: &PortSpec) -> Vec<u16> {
+/// The ports to try, in their order; 0 stands for any. Of a range each replica has the number that is its turn, whoever comes
+/// first.
+fn candidates(spec: &PortSpec, replica: u32) -> Vec<u16> {
     match (spec.published, spec.published_end) {
         (0, _) => vec![0; PICKS],
-        (first, last) => (first..=last.max(first)).collect(),
+        (first, last) => {
+            let mut ports: Vec<u16> = (first..=last.max(first)).collect();
+            let turn = replica.saturating_sub(1) as usize % ports.len();
+            ports.rotate_left(turn);
+            ports
+        }
     }
 }
 
@@ -167,4 +173,19 @@ fn bound_to(socket: &OwnedFd) -> io::Result<SocketAddr> {
     let v4 = name.as_sockaddr_in().map(|address| SocketAddr::V4((*address).into()));
     let v6 = name.as_sockaddr_in6().map(|address| SocketAddr::V6((*address).into()));
     v4.or(v6).ok_or_else(|| io::Error::new(io::ErrorKind::InvalidInput, "not an internet socket"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_replica_has_its_own_number_of_a_range() {
+        let (published, published_end, protocol) = (9000, 9002, Protocol::Tcp);
+        let spec = PortSpec { host_ip: None, published, published_end, target: 80, protocol };
+        assert_eq!(candidates(&spec, 1), [9000, 9001, 9002]);
+        assert_eq!(candidates(&spec, 2), [9001, 9002, 9000]);
+        assert_eq!(candidates(&spec, 5), [9001, 9002, 9000]);
+        assert_eq!(candidates(&PortSpec { published_end: 9000, ..spec }, 4), [9000]);
+    }
 }

@@ -297,8 +297,8 @@ impl Machine {
     }
 
     /// Holds ports; a clash names the container where it is one of ours.
-    pub fn hold(&self, ports: &[PortSpec]) -> Result<Vec<Held>> {
-        let mut result = hold::hold(ports);
+    pub fn hold(&self, ports: &[PortSpec], replica: u32) -> Result<Vec<Held>> {
+        let mut result = hold::hold(ports, replica);
         if let Err(NetError::PortTaken { port, protocol, owner, .. }) = &mut result
             && let Some(taken) = ports.iter().find(|spec| spec.published == *port && spec.protocol == *protocol)
         {

@@ -253,13 +253,14 @@ impl Net {
         self.run(move |shared| shared.machine.detach(&containers)).await
     }
 
-    /// Holds ports on the host: all of them, or none. Where a port or a range leaves the choice, one is picked.
+    /// Holds ports on the host: all of them, or none. Where a port or a range leaves the choice, one is picked; of a range first
+    /// the number that is the turn of the `replica`, from 1.
     ///
     /// # Errors
     /// [`NetError::PortTaken`] with the process that has it, [`NetError::RangeTaken`], [`NetError::NotLocal`].
-    pub async fn hold(&self, ports: &[PortSpec]) -> Result<Vec<Held>> {
+    pub async fn hold(&self, ports: &[PortSpec], replica: u32) -> Result<Vec<Held>> {
         let ports = ports.to_vec();
-        self.run(move |shared| shared.machine.hold(&ports)).await
+        self.run(move |shared| shared.machine.hold(&ports, replica)).await
     }
 
     /// Of ports of the host, those of which somebody else than the project has a number now, or whose address is not this

@@ -175,7 +175,7 @@ services:
       - {type: bind, source: /src, target: /app/src, bind: {create_host_path: true}}
       - {type: volume, source: data, target: /app, volume: {nocopy: true}}
       - {type: volume, target: /app/src/cache}
-      - {type: bind, source: /etc/x, target: /x, read_only: true}
+      - {type: bind, source: /etc/x, target: /x, read_only: true, bind: {create_host_path: false}}
     tmpfs: ['/run:size=1m,mode=700,uid=5,exec']
 volumes: {data: {}}
 ";

@@ -32,7 +32,11 @@ pub(crate) fn prepare(bundle: &Bundle) -> Step<Vec<Ready>> {
         let replaced = bundle.spec.mounts.iter().any(|mount| mount.target == target)
             || bundle.spec.files.iter().any(|file| file.target == target);
         if !replaced {
-            ready.push(Ready { target, tree: prepare_one(&bundle.host.state.join(name), text)? });
+            let tree = prepare_one(&bundle.host.state.join(name), text)?;
+            // As docker: a container that may write nothing may not write these either.
+            let flags = if bundle.spec.read_only { libc::MOUNT_ATTR_RDONLY } else { 0 };
+            tree::set(tree.as_fd(), false, flags, libc::MS_PRIVATE).map_err(doing(format!("set up {target}")))?;
+            ready.push(Ready { target, tree });
         }
     }
     Ok(ready)
@@ -47,9 +51,7 @@ fn prepare_one(path: &Path, text: &str) -> Step<OwnedFd> {
     }
     let file = rustix::fs::open(path, OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC, Mode::empty())
         .map_err(doing(at("open")))?;
-    let tree = tree::copy(&file, false).map_err(doing(at("take")))?;
-    tree::set(tree.as_fd(), false, 0, libc::MS_PRIVATE).map_err(doing(at("detach")))?;
-    Ok(tree)
+    tree::copy(&file, false).map_err(doing(at("take")))
 }
 
 /// Mounts the files; where the image has a symlink, on what it names inside the root.

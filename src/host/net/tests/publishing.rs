@@ -52,7 +52,7 @@ fn an_address_of_the_host_is_published_alone() {
     assert_eq!(get("127.0.0.1:8080").as_deref(), Some("one 10.77.1.1"));
     assert_eq!(outside.get("192.0.2.1:8080").as_deref(), Some("two 192.0.2.2"));
     assert!(blocked("10.77.1.1:8080"));
-    let strange = world.wait(world.net.hold(&[port(Some("198.51.100.9"), 8080, 80, Tcp)])).expect_err("not here");
+    let strange = world.wait(world.net.hold(&[port(Some("198.51.100.9"), 8080, 80, Tcp)], 1)).expect_err("not here");
     assert!(matches!(strange, NetError::NotLocal(_)), "{strange}");
 }
 
@@ -111,7 +111,7 @@ fn networks_are_apart_unless_something_is_published() {
         assert!(a.place.blocked("10.77.3.8:80"));
         let _held = world.publish(&a, &[port(None, 8080, 80, Tcp)]);
         assert_eq!(b.place.get("192.0.2.1:8080").as_deref(), Some("web 10.77.1.1"));
-        let refused = world.wait(world.net.hold(&[port(None, 8081, 80, Tcp)])).expect("hold");
+        let refused = world.wait(world.net.hold(&[port(None, 8081, 80, Tcp)], 1)).expect("hold");
         let refused = world.wait(world.net.publish(&project(), &i.id, &refused)).expect_err("internal");
         assert!(matches!(refused, NetError::Unpublishable(_)), "{refused}");
     }
@@ -128,7 +128,7 @@ fn udp_is_published_and_flows_are_decided_anew() {
     two.place.serve_udp("0.0.0.0:53", "two");
     let client = outside.run(|| UdpSocket::bind("192.0.2.2:4000").expect("bind"));
     let to = "192.0.2.1:5300".parse().expect("address");
-    let held = world.wait(world.net.hold(&[port(None, 5300, 53, Udp)])).expect("hold");
+    let held = world.wait(world.net.hold(&[port(None, 5300, 53, Udp)], 1)).expect("hold");
     assert_eq!(ask_from(&client, to), None, "the flow is older than the rule");
     world.wait(world.net.publish(&project(), &one.id, &held)).expect("publish");
     assert_eq!(ask_from(&client, to).as_deref(), Some("one"));
@@ -165,19 +165,19 @@ fn a_connection_to_a_container_that_goes_is_reset() {
 fn a_taken_port_names_its_owner_and_ranges_pick_a_free_one() {
     let world = World::new();
     let _busy = TcpListener::bind("127.0.0.1:8000").expect("bind");
-    let clash = world.wait(world.net.hold(&[port(None, 8000, 80, Tcp)])).expect_err("taken");
+    let clash = world.wait(world.net.hold(&[port(None, 8000, 80, Tcp)], 1)).expect_err("taken");
     let text = clash.to_string();
     assert!(
         text.contains("port 8000/tcp on 0.0.0.0") && text.contains(&format!("process {}", std::process::id())),
         "{text}"
     );
     let range = PortSpec { published_end: 8002, ..port(None, 8000, 80, Tcp) };
-    let first = world.wait(world.net.hold(std::slice::from_ref(&range))).expect("one is free");
-    let second = world.wait(world.net.hold(std::slice::from_ref(&range))).expect("one is free");
+    let first = world.wait(world.net.hold(std::slice::from_ref(&range), 1)).expect("one is free");
+    let second = world.wait(world.net.hold(std::slice::from_ref(&range), 1)).expect("one is free");
     assert_eq!((first[0].spec.published, second[0].spec.published), (8001, 8002));
-    let full = world.wait(world.net.hold(&[range])).expect_err("full");
+    let full = world.wait(world.net.hold(&[range], 1)).expect_err("full");
     assert!(matches!(full, NetError::RangeTaken { first: 8000, last: 8002, .. }), "{full}");
-    let any = world.wait(world.net.hold(&[port(None, 0, 80, Tcp), port(None, 0, 53, Udp)])).expect("any");
+    let any = world.wait(world.net.hold(&[port(None, 0, 80, Tcp), port(None, 0, 53, Udp)], 1)).expect("any");
     assert!(any.iter().all(|held| held.spec.published > 0 && held.listeners.len() == 2));
     let ports: Vec<u16> = any[0].listeners.iter().map(|listener| listener.address.port()).collect();
     assert_eq!(ports[0], ports[1]);
@@ -198,7 +198,7 @@ fn a_port_of_another_project_is_told_before_anything_is_done() {
     assert_eq!(taken.len(), 1);
     let owner = taken[0].numbers[&8080].as_ref().expect("seen").to_string();
     assert_eq!(owner, "container 050505050505 of project `shop`");
-    let clash = world.wait(world.net.hold(&wanted)).expect_err("taken").to_string();
+    let clash = world.wait(world.net.hold(&wanted, 1)).expect_err("taken").to_string();
     assert_eq!(clash, format!("port 8080/tcp on 0.0.0.0 is already in use by {owner}"));
 }
 
@@ -311,7 +311,7 @@ fn a_projects_table_is_held_by_one_and_taken_over_when_that_ends() {
     two.place.serve("0.0.0.0:80", "two");
     let _one = world.publish(&one, &[port(None, 8080, 80, Tcp)]);
     let other = Net::open(world.root.path(), &world.root.path().join("run")).expect("open");
-    let held = world.wait(other.hold(&[port(None, 8081, 80, Tcp)])).expect("hold");
+    let held = world.wait(other.hold(&[port(None, 8081, 80, Tcp)], 1)).expect("hold");
     let refused = world.wait(other.publish(&project(), &two.id, &held)).expect_err("held");
     assert!(matches!(refused, NetError::TableHeld { .. }), "{refused}");
     let World { runtime, net, root } = world;
@@ -334,7 +334,7 @@ fn two_projects_share_a_bridge() {
     two.place.serve("0.0.0.0:80", "two");
     let _one = world.publish(&one, &[port(None, 8080, 80, Tcp)]);
     let blog = ProjectName::new("blog");
-    let held = world.wait(world.net.hold(&[port(None, 8081, 80, Tcp)])).expect("hold");
+    let held = world.wait(world.net.hold(&[port(None, 8081, 80, Tcp)], 1)).expect("hold");
     world.wait(world.net.publish(&blog, &two.id, &held)).expect("publish");
     assert_eq!(outside.get("192.0.2.1:8080").as_deref(), Some("one 192.0.2.2"));
     assert_eq!(outside.get("192.0.2.1:8081").as_deref(), Some("two 192.0.2.2"));

@@ -64,7 +64,7 @@ fn ipv6_reaches_a_container_without_it_and_the_relay_starts_when_needed() {
     assert_eq!(world.during(|| get("[::1]:9090")).as_deref(), Some("two 10.77.1.1"));
     world.wait(world.net.withdraw(&project(), std::slice::from_ref(&container.id))).expect("withdraw");
     drop(held);
-    let again = world.wait(world.net.hold(&[port(None, 8080, 80, Tcp), port(None, 5300, 53, Udp)]));
+    let again = world.wait(world.net.hold(&[port(None, 8080, 80, Tcp), port(None, 5300, 53, Udp)], 1));
     drop(again.expect("the relay has let go of the ports"));
     assert_eq!(world.during(|| get("[::1]:8080")), None);
     assert_eq!(world.during(|| get("[::1]:9090")).as_deref(), Some("two 10.77.1.1"));

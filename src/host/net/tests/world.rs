@@ -85,7 +85,7 @@ impl World {
 
     /// Publishes ports of a container; the caller keeps what holds them.
     pub fn publish(&self, container: &Container, ports: &[PortSpec]) -> Vec<super::super::Held> {
-        let held = self.wait(self.net.hold(ports)).expect("hold");
+        let held = self.wait(self.net.hold(ports, 1)).expect("hold");
         self.wait(self.net.publish(&project(), &container.id, &held)).expect("publish");
         held
     }
