@@ -244,9 +244,23 @@ fn parts_of_config() {
     assert_eq!(config(&["b", "--services"]), "a\nb\n");
     assert_eq!(config(&["b", "--volumes"]), "vol\n");
     assert_eq!(config(&["b", "--images"]), "n\n");
+    // Where variables stay, nobody's value is known but the project's name.
     let raw = config(&["--no-interpolate"]);
-    assert!(raw.contains("        SET: \"1\"\n") || raw.contains("        - SET=1\n"), "{raw}");
+    assert!(!raw.contains("SET=1") && !raw.contains("SET: "), "{raw}");
     assert!(raw.contains("${NAME:?no}") && raw.contains("      - SET\n") && !raw.contains("UNSET"), "{raw}");
+}
+
+#[test]
+fn lists_of_names_need_no_env_file() {
+    let world = World::new();
+    let text = "services:\n  a: {image: i, container_name: one, env_file: none, profiles: ['', p]}\n  b: {image: j, container_name: one, models: [m]}\nmodels: {m: {model: ai/m}}\n";
+    let folder = world.project("names", &[("compose.yaml", text)]);
+    for (flag, names) in
+        [("--services", "a\nb\n"), ("--images", "i\nj\n"), ("--models", "ai/m\n"), ("--profiles", "\np\n")]
+    {
+        assert_eq!(world.windlass(&folder, &["config", flag]).ok().stdout, names, "{flag}");
+    }
+    world.windlass(&folder, &["config"]).code(1).says("E0102");
 }
 
 #[test]

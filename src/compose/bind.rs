@@ -9,7 +9,7 @@ use super::explain::Step;
 use super::load::Loader;
 use super::model::{Project, Sensitive};
 use super::node::{Kind, Map, Node};
-use super::{disk, dotenv, env, scalar};
+use super::{disk, dotenv, env, normalize, scalar};
 use crate::diag::{Code, Diagnostic, FileId, Span};
 use crate::name::ServiceName;
 
@@ -46,14 +46,20 @@ fn list<'a>(node: &'a Node, key: &str) -> impl Iterator<Item = &'a str> {
     node.get(key).and_then(Node::as_list).unwrap_or_default().iter().filter_map(Node::as_str)
 }
 
-/// Puts the values of env_files below `environment`, those of label_files below `labels`; the files that it looked for.
-pub fn files(tree: &mut Node, environment: &Environment, loader: &mut Loader) -> Vec<PathBuf> {
+/// Puts the values of env_files (where they are `wanted`) below `environment`, those of label_files below `labels`; the files
+/// that it looked for.
+pub fn files(tree: &mut Node, environment: &Environment, wanted: bool, loader: &mut Loader) -> Vec<PathBuf> {
     let mut texts = Texts::new();
     let Some(Kind::Map(map)) = tree.get_mut("services").map(|node| &mut node.kind) else { return Vec::new() };
     let mut said = Vec::new();
     for (name, service) in map {
         let mut reader = Reader { name, environment, texts: &mut texts, loader: &mut *loader, said: &mut said };
-        reader.env_files(service);
+        if wanted {
+            if let Some(own) = service.get_mut("environment") {
+                normalize::inherit(own, environment);
+            }
+            reader.env_files(service);
+        }
         reader.label_files(service);
     }
     if let Some(history) = &mut loader.history {
@@ -130,10 +136,11 @@ impl Reader<'_> {
             };
             let lookup = |name: &str| {
                 let text = |map: &Map| map.get(name).and_then(Node::as_str).map(str::to_owned);
-                self.environment.get(name).cloned().or_else(|| text(&own)).or_else(|| text(&values))
+                self.environment.get(name).cloned().or_else(|| text(&own))
             };
+            let earlier = |name: &str| values.get(name).and_then(Node::as_str).map(str::to_owned);
             let parsed = match entry.get_str("format") {
-                None | Some("") => dotenv::parse(&text, &lookup),
+                None | Some("") => dotenv::parse(&text, &lookup, &earlier),
                 Some("raw") => dotenv::parse_raw(&text, &lookup),
                 Some(other) => {
                     let text = format!("`{other}` is no format of an env_file (raw)");
@@ -167,7 +174,9 @@ impl Reader<'_> {
                     continue;
                 }
             };
-            match dotenv::parse(&text, &|name| self.environment.get(name).cloned()) {
+            // Labels see labels only: those of the files before come before the file's own.
+            let earlier = |name: &str| values.get(name).and_then(Node::as_str).map(str::to_owned);
+            match dotenv::parse(&text, &earlier, &|_| None) {
                 Ok(parsed) => self.take("labels", file, (parsed, id), &mut values),
                 Err(errors) => self.loader.diags.push(env::describe(file, id, &errors).at(path.span, "named here")),
             }
@@ -293,6 +302,7 @@ fn value(node: &Node, depth: usize) -> serde_yaml::Value {
         Kind::Null => Value::Null,
         Kind::Bool(b) => Value::Bool(*b),
         Kind::Int(n) => Value::Number((*n).into()),
+        Kind::Large(n) => Value::Number((*n).into()),
         Kind::Float(f) => Value::Number((*f).into()),
         Kind::Str(text) | Kind::Date(text) => Value::String(text.clone()),
         Kind::List(list) => Value::Sequence(list.iter().map(|item| value(item, depth + 1)).collect()),

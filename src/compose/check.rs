@@ -16,7 +16,6 @@ pub struct Wrong {
 
 /// Checks the enabled services of a finished tree against each other and against `disabled` ones.
 pub fn check(tree: &Node, disabled: &Map, wrong: &Wrong, diags: &mut Vec<Diagnostic>) {
-    let mut names: BTreeMap<&str, &str> = BTreeMap::new();
     for (name, service) in services(tree) {
         let mut check = Check { tree, disabled, wrong, name, service, diags };
         if !wrong.services.contains(name) {
@@ -31,6 +30,21 @@ pub fn check(tree: &Node, disabled: &Map, wrong: &Wrong, diags: &mut Vec<Diagnos
         check.mac_address();
         check.twice();
         check.watch();
+    }
+    circles(tree, diags);
+    for (name, secret) in tree.get("secrets").and_then(Node::as_map).into_iter().flatten() {
+        let has = |key| secret.get(key).is_some();
+        if has("driver") && !has("external") && !has("file") && !has("environment") {
+            let text = format!("the secret `{name}` has neither `file` nor `environment`");
+            diags.push(Diagnostic::new(Code::MissingKey, text).at(secret.place(), ""));
+        }
+    }
+}
+
+/// A name belongs to one container.
+pub fn container_names(tree: &Node, diags: &mut Vec<Diagnostic>) {
+    let mut names: BTreeMap<&str, &str> = BTreeMap::new();
+    for (name, service) in services(tree) {
         if let Some(node) = service.get("container_name")
             && let Some(text) = node.as_str()
             && let Some(other) = names.insert(text, name)
@@ -42,14 +56,6 @@ pub fn check(tree: &Node, disabled: &Map, wrong: &Wrong, diags: &mut Vec<Diagnos
                 )
                 .at(node.span, "a container's name is unique"),
             );
-        }
-    }
-    circles(tree, diags);
-    for (name, secret) in tree.get("secrets").and_then(Node::as_map).into_iter().flatten() {
-        let has = |key| secret.get(key).is_some();
-        if has("driver") && !has("external") && !has("file") && !has("environment") {
-            let text = format!("the secret `{name}` has neither `file` nor `environment`");
-            diags.push(Diagnostic::new(Code::MissingKey, text).at(secret.place(), ""));
         }
     }
 }

@@ -39,7 +39,9 @@ pub fn print_raw(options: &LoadOptions, format: Format) -> Result<String, Diagno
     let options = LoadOptions { no_interpolate: true, ..options.clone() };
     let mut tree = checked(&options)?;
     if !options.no_normalize {
-        super::normalize::normalize(&mut tree.root, &tree.name, &tree.found.variables.values, false);
+        // As docker compose: where variables stay, the project's name is the only one that is known.
+        let known = [("COMPOSE_PROJECT_NAME".to_owned(), tree.name.clone())].into();
+        super::normalize::normalize(&mut tree.root, &tree.name, &known);
     }
     Ok(text(&tree.root, format, false))
 }
@@ -138,7 +140,15 @@ pub fn services(loaded: &Loaded) -> Vec<String> {
     bind::services(&loaded.tree).map(|(name, _)| name.clone()).collect()
 }
 
-/// Keys of a top-level section (`volumes`, `networks`, `models`), sorted.
+/// The models that the services use, by what they are and not by their keys, sorted.
+pub fn models(loaded: &Loaded) -> Vec<String> {
+    let models = loaded.tree.get("models").and_then(Node::as_map).into_iter().flat_map(Map::values);
+    let mut models: Vec<String> = models.filter_map(|model| model.get_str("model").map(str::to_owned)).collect();
+    models.sort();
+    models
+}
+
+/// Keys of a top-level section (`volumes`, `networks`), sorted.
 pub fn section(loaded: &Loaded, section: &str) -> Vec<String> {
     loaded.tree.get(section).and_then(Node::as_map).into_iter().flat_map(Map::keys).cloned().collect()
 }
@@ -202,6 +212,16 @@ impl<'a> View<'a> {
             Keys::Fields(fields) => fields.iter().filter_map(|(name, _)| map.get_key_value(*name).map(view)).collect(),
             _ => map.iter().map(view).collect(),
         }
+    }
+
+    /// The items of a list in the order of output: addresses of hosts by their text, where the tree is `typed`.
+    fn items(&self, list: &'a [Node], typed: bool) -> Vec<View<'a>> {
+        let shape = self.shape.items.unwrap_or(&super::attributes::ANY);
+        let mut items: Vec<View<'a>> = list.iter().map(|node| View { node, shape }).collect();
+        if typed && self.shape.out == Out::Hosts {
+            items.sort_by_key(|item| item.node.as_str());
+        }
+        items
     }
 
     /// The members of a mapping in the order of output: the table's for attributes of a `typed` tree, else by name.

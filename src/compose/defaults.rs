@@ -45,7 +45,7 @@ fn secrets(node: &mut Node) {
 
 /// All devices, when neither their number nor their names are given.
 fn count(device: &mut Node) {
-    let all = Node::like(device, Kind::Int(-1));
+    let all = Node::text_like(device, "all");
     if let Kind::Map(map) = &mut device.kind
         && !map.contains_key("device_ids")
     {

@@ -9,13 +9,36 @@ const LARGEST: u64 = 64 * 1024 * 1024;
 
 /// The text of a file, pipes too. The error says why it cannot be had.
 pub fn read(path: &Path) -> Result<String, String> {
+    String::from_utf8(bytes(path)?).map_err(|_| "it is not UTF-8 text".to_owned())
+}
+
+/// The text of a file of YAML, which may be UTF-16 too, if it begins with its mark.
+pub fn read_yaml(path: &Path) -> Result<String, String> {
+    let bytes = bytes(path)?;
+    let little = match &bytes[..] {
+        [0xff, 0xfe, ..] => true,
+        [0xfe, 0xff, ..] => false,
+        _ => return String::from_utf8(bytes).map_err(|_| "it is neither UTF-8 nor UTF-16 text".to_owned()),
+    };
+    let (pairs, odd) = bytes[2..].as_chunks();
+    let unit = |pair: &[u8; 2]| if little { u16::from_le_bytes(*pair) } else { u16::from_be_bytes(*pair) };
+    let text: Result<String, _> = char::decode_utf16(pairs.iter().map(unit)).collect();
+    text.ok().filter(|_| odd.is_empty()).ok_or_else(|| "it begins as UTF-16 text and is none".to_owned())
+}
+
+fn bytes(path: &Path) -> Result<Vec<u8>, String> {
     let mut bytes = Vec::new();
     let file = File::open(path).map_err(|error| error.to_string())?;
     file.take(LARGEST + 1).read_to_end(&mut bytes).map_err(|error| error.to_string())?;
     if bytes.len() as u64 > LARGEST {
         return Err("it is larger than 64 MiB".to_owned());
     }
-    String::from_utf8(bytes).map_err(|_| "it is not UTF-8 text".to_owned())
+    Ok(bytes)
+}
+
+/// Is there a folder?
+pub fn is_folder(path: &Path) -> bool {
+    path.metadata().is_ok_and(|metadata| metadata.is_dir())
 }
 
 /// Is there anything that can be read as a file? Pipes count.

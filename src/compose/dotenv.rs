@@ -15,6 +15,9 @@ pub struct DotenvError {
     pub problem: String,
 }
 
+/// Who is asked for the value of a name.
+pub type Ask<'a> = &'a dyn Fn(&str) -> Option<String>;
+
 /// What a file says.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Dotenv {
@@ -28,13 +31,14 @@ pub struct Dotenv {
     pub unset: Vec<String>,
 }
 
-/// Values of a file in compose's own dialect. `lookup` is asked first for variables in values and for keys without one.
+/// Values of a file in compose's own dialect. `lookup` is asked first for variables in values and for keys without one;
+/// then the file itself, then those that were read before it, `earlier`.
 ///
 /// # Errors
 /// All that is wrong, in the order of the file; never nothing.
-pub fn parse(text: &str, lookup: &dyn Fn(&str) -> Option<String>) -> Result<Dotenv, Vec<DotenvError>> {
+pub fn parse(text: &str, lookup: Ask<'_>, earlier: Ask<'_>) -> Result<Dotenv, Vec<DotenvError>> {
     let rest = text.strip_prefix('\u{feff}').unwrap_or(text);
-    let mut file = File { rest, end: text.len(), line: 1, found: Dotenv::default(), lookup };
+    let mut file = File { rest, end: text.len(), line: 1, found: Dotenv::default(), lookup, earlier };
     let mut errors = Vec::new();
     while file.skip_to_statement() {
         if let Err(error) = file.statement() {
@@ -49,7 +53,7 @@ pub fn parse(text: &str, lookup: &dyn Fn(&str) -> Option<String>) -> Result<Dote
 ///
 /// # Errors
 /// As [`parse`].
-pub fn parse_raw(text: &str, lookup: &dyn Fn(&str) -> Option<String>) -> Result<Dotenv, Vec<DotenvError>> {
+pub fn parse_raw(text: &str, lookup: Ask<'_>) -> Result<Dotenv, Vec<DotenvError>> {
     let (mut found, mut errors) = (Dotenv::default(), Vec::new());
     let mut begin = text.len() - text.strip_prefix('\u{feff}').unwrap_or(text).len();
     for whole in text[begin..].split_inclusive('\n') {
@@ -80,7 +84,8 @@ struct File<'a> {
     end: usize,
     line: usize,
     found: Dotenv,
-    lookup: &'a dyn Fn(&str) -> Option<String>,
+    lookup: Ask<'a>,
+    earlier: Ask<'a>,
 }
 
 impl<'a> File<'a> {
@@ -148,9 +153,6 @@ impl<'a> File<'a> {
         }
         let (line, mut place) = (self.line, self.at()..self.at() + key.len());
         let inherited = !self.rest[end..].starts_with(['=', ':']);
-        if key.is_empty() {
-            return Err(self.bad_name(1, "a name is missing before the value"));
-        }
         self.take((end + 1).min(self.rest.len()));
         let value = if inherited {
             (self.lookup)(key)
@@ -224,7 +226,8 @@ impl<'a> File<'a> {
 
     /// The text with its variables replaced; `raw` is what stands for it in the file, from byte `at` on.
     fn expand(&mut self, text: &str, raw: &str, at: usize) -> Result<String, DotenvError> {
-        let get = |name: &str| (self.lookup)(name).or_else(|| self.found.values.get(name).cloned());
+        let own = |name: &str| self.found.values.get(name).cloned();
+        let get = |name: &str| (self.lookup)(name).or_else(|| own(name)).or_else(|| (self.earlier)(name));
         let mut lookup = Lookup::new(&get);
         let expanded = template::substitute(text, &mut lookup);
         let unset = lookup.unset;

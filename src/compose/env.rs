@@ -74,9 +74,10 @@ impl Variables {
                 let text = format!("cannot read the env file `{}`: {problem}", file.display());
                 Diagnostic::new(Code::Unreadable, text)
             })?;
-            let lookup = |name: &str| self.values.get(name).or_else(|| all.values.get(name)).cloned();
-            let found =
-                dotenv::parse(&text, &lookup).map_err(|errors| describe(file, add(sources, file, &text), &errors))?;
+            let lookup = |name: &str| self.values.get(name).cloned();
+            let earlier = |name: &str| all.values.get(name).cloned();
+            let found = dotenv::parse(&text, &lookup, &earlier)
+                .map_err(|errors| describe(file, add(sources, file, &text), &errors))?;
             let path: Arc<Path> = file.as_path().into();
             all.values.extend(found.values);
             let origins = found.lines.into_iter().map(|(key, line)| (key, Origin::File(path.clone(), line)));

@@ -66,12 +66,19 @@ fn one(loader: &mut Loader, entry: &Node, by: &Input, scope: &Scope) -> Option<N
         loader.diags.push(Diagnostic::new(Code::TooDeep, text).at(entry.span, ""));
         return None;
     }
-    let dir = match entry.get_str("project_directory").filter(|dir| !dir.is_empty()) {
-        Some(dir) => PathBuf::from(home.join(dir)),
-        None => first.parent()?.to_owned(),
+    let (dir, base) = match entry.get_str("project_directory").filter(|dir| !dir.is_empty()) {
+        Some(dir) if dir.starts_with('/') => (PathBuf::from(dir), PathBuf::from(dir)),
+        Some(dir) => {
+            let dir = PathBuf::from(home.join(dir));
+            // As in docker compose paths begin above what is no folder; only its `.env` is looked for there.
+            let above = if disk::is_folder(&dir) { &dir } else { dir.parent().unwrap_or(&dir) };
+            let base = paths::relative(above, &scope.dir);
+            (dir, base)
+        }
+        None => (first.parent()?.to_owned(), paths::relative(first.parent()?, &scope.dir)),
     };
     let variables = variables(loader, entry, (&dir, by), scope)?;
-    let base = Some(paths::relative(&dir, &scope.dir));
+    let base = Some(base);
     let inner = Scope { dir, base, variables: variables.into(), chain: scope.chain.clone() };
     Some(loader.model(&inputs, &inner))
 }
@@ -122,7 +129,8 @@ fn import(loader: &mut Loader, tree: &mut Node, model: Node, entry: &Node) {
     for section in SECTIONS {
         let Some(Kind::Map(imported)) = model.remove(section).map(|node| node.kind) else { continue };
         let target = tree.entry(section.to_owned()).or_insert_with(Node::empty_map);
-        if target.is_null() {
+        // Of sections only that of services must be there where it is named.
+        if target.is_null() && section != "services" {
             *target = Node::empty_map();
         }
         let Some(target) = target.as_map_mut() else { continue };

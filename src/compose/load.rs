@@ -210,12 +210,14 @@ impl Loader {
             if text.is_empty() {
                 continue;
             }
+            if self.keep_variables {
+                name = Some(text.to_owned());
+                continue;
+            }
             let get = |name: &str| env.get(name).cloned();
-            match template::substitute(text, &mut template::Lookup::new(&get)) {
-                Ok(text) => name = Some(text),
-                // It is told when the variables of all values are replaced.
-                Err(_) if !self.keep_variables => {}
-                Err(error) => return Err(Diagnostic::new(Code::BadVariable, error.to_string()).at(node.span, "")),
+            // What is wrong is told when the variables of all values are replaced.
+            if let Ok(text) = template::substitute(text, &mut template::Lookup::new(&get)) {
+                name = Some(text);
             }
         }
         Ok(name)
@@ -230,7 +232,7 @@ impl Loader {
             return None;
         }
         self.read.insert(input.path.clone());
-        let problem = match disk::read(&input.path) {
+        let problem = match disk::read_yaml(&input.path) {
             Ok(text) => return Some(text),
             Err(problem) => problem,
         };

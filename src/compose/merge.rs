@@ -97,7 +97,7 @@ fn pairs(node: Node) -> Vec<Node> {
 
 fn pair(key: &str, value: Node) -> Vec<Node> {
     let place = Node { key: value.key, span: value.span, ..Node::default() };
-    let text = |value: &Node| match scalar::text(&value.kind) {
+    let text = |value: &Node| match scalar::merged_text(&value.kind) {
         Some(text) => Node { kind: Kind::Str(format!("{key}={text}")), ..place.clone() },
         None => Node { kind: Kind::Str(key.to_owned()), ..place.clone() },
     };
@@ -146,14 +146,42 @@ fn promote(node: &mut Node) {
     }
 }
 
+/// As docker compose does it: each pool of the earlier file meets all of the later one. What has another subnet takes its
+/// place, what has the same goes into it; a pool that was taken over already goes into the next one that is met.
 fn pools(base: &mut Node, over: Node, shape: &Shape, path: &str, diags: &mut Vec<Diagnostic>) {
-    let (Some(items), Kind::List(over)) = (shape.items, over.kind) else { return };
-    let Some(pools) = base.as_list_mut() else { return };
-    for pool in over {
-        let subnet = pool.get_str("subnet");
-        match pools.iter_mut().find(|earlier| subnet.is_some() && earlier.get_str("subnet") == subnet) {
-            Some(earlier) => merge(earlier, pool, items, path, diags),
-            None => pools.push(pool),
+    let (Some(items), Kind::List(later), Kind::List(earlier)) = (shape.items, &over.kind, &mut base.kind) else {
+        return plain(base, over, shape, path, diags);
+    };
+    /// A pool of the later file, or one of the earlier file and what went into it.
+    #[derive(Clone, Copy)]
+    enum Taken {
+        Later(usize),
+        Earlier(usize),
+    }
+    let mut taken: Vec<Taken> = Vec::new();
+    for at in 0..earlier.len() {
+        for (other, pool) in later.iter().enumerate() {
+            let find = |subnet: Option<&str>, earlier: &[Node]| {
+                taken.iter().position(|one| match one {
+                    Taken::Later(at) => later[*at].get_str("subnet") == subnet,
+                    Taken::Earlier(at) => earlier[*at].get_str("subnet") == subnet,
+                })
+            };
+            let subnet = pool.get_str("subnet");
+            if earlier[at].get_str("subnet") != subnet && find(subnet, earlier).is_none() {
+                taken.push(Taken::Later(other));
+                continue;
+            }
+            merge(&mut earlier[at], pool.clone(), items, path, diags);
+            match find(earlier[at].get_str("subnet"), earlier) {
+                Some(known) => taken[known] = Taken::Earlier(at),
+                None => taken.push(Taken::Earlier(at)),
+            }
         }
     }
+    let pool = |one: &Taken| match one {
+        Taken::Later(at) => later[*at].clone(),
+        Taken::Earlier(at) => earlier[*at].clone(),
+    };
+    *earlier = taken.iter().map(pool).collect();
 }

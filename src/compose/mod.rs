@@ -11,6 +11,7 @@ mod bind;
 mod check;
 pub mod compare;
 pub mod config;
+mod date;
 mod defaults;
 mod disk;
 mod dotenv;
@@ -95,6 +96,8 @@ pub struct LoadOptions {
     pub no_path_resolution: bool,
     /// References are not checked.
     pub no_consistency: bool,
+    /// Only names are wanted: no `env_file` is read, and equal names of containers are nobody's concern.
+    pub listing: bool,
     /// What every file and step said is kept, for [`Loaded::origin`].
     pub history: bool,
     /// Who fetches files that are named by an address; nobody: such a file is an error.
@@ -183,25 +186,22 @@ pub fn load(options: &LoadOptions) -> Result<Loaded, Diagnostics> {
     let Tree { mut root, mut loader, found, name } = tree(options)?;
     let environment = &found.variables.values;
     if !options.no_normalize {
-        normalize::normalize(&mut root, &name, environment, true);
+        normalize::normalize(&mut root, &name, environment);
     }
     loader.stages.ended("normalize");
     out::finish(&mut root, &PROJECT, &mut loader.diags);
-    normalize::scale(&mut root);
+    normalize::services(&mut root);
+    if !options.no_consistency {
+        normalize::scale(&mut root);
+    }
     loader.stages.ended("types");
     let disabled = bind::profiles(&mut root, &profiles(options, environment), &options.services);
     if !options.no_consistency {
-        looks::check(&root, &PROJECT, &schema::Path::Root, &mut loader.diags);
-        if !options.untyped {
-            // Whoever uses the values refuses them, and needs no warning besides.
-            loader.diags.retain(|diag| diag.code != Code::OnlyPrinted);
-        }
-        let wrong = check::Wrong { services: loader.bad_services(), sections: loader.unknown_sections(&root) };
-        check::check(&root, &disabled, &wrong, &mut loader.diags);
+        check_all(options, &root, &disabled, &mut loader);
     }
     loader.stages.ended("check");
     let mut files = std::mem::take(&mut loader.read);
-    files.extend(bind::files(&mut root, environment, &mut loader));
+    files.extend(bind::files(&mut root, environment, !options.listing, &mut loader));
     files.extend(found.env_files.iter().cloned());
     if !options.whole {
         bind::select(&mut root, &options.services, &mut loader.diags);
@@ -240,6 +240,20 @@ pub fn load(options: &LoadOptions) -> Result<Loaded, Diagnostics> {
         included_env_files,
         files,
     })
+}
+
+/// What is wrong with the values of a finished tree, and with what they say of each other.
+fn check_all(options: &LoadOptions, root: &Node, disabled: &Map, loader: &mut Loader) {
+    looks::check(root, &PROJECT, &schema::Path::Root, &mut loader.diags);
+    if !options.untyped {
+        // Whoever uses the values refuses them, and needs no warning besides.
+        loader.diags.retain(|diag| diag.code != Code::OnlyPrinted);
+    }
+    let wrong = check::Wrong { services: loader.bad_services(), sections: loader.unknown_sections(root) };
+    check::check(root, disabled, &wrong, &mut loader.diags);
+    if !options.listing {
+        check::container_names(root, &mut loader.diags);
+    }
 }
 
 /// The profiles that are on.
@@ -319,6 +333,7 @@ fn name(options: &LoadOptions, found: &mut source::Found, loader: &mut Loader) -
     let name = match given {
         Some(name) => source::given_name(&name)?,
         None => match loader.name_in_files(&found.inputs, &found.variables.values)? {
+            Some(name) if options.no_normalize => name,
             Some(name) => source::normal_name(&name),
             None => source::normal_name(&found.name_dir.file_name().unwrap_or_default().to_string_lossy()),
         },

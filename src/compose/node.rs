@@ -43,6 +43,8 @@ pub enum Kind {
     Bool(bool),
     /// A whole number.
     Int(i64),
+    /// A whole number beyond those; nothing counts so far, but it may be text.
+    Large(u64),
     /// Any other number.
     Float(f64),
     /// Text.
@@ -166,7 +168,7 @@ impl Node {
         match self.kind {
             Kind::Null => "nothing",
             Kind::Bool(_) => "a boolean",
-            Kind::Int(_) | Kind::Float(_) => "a number",
+            Kind::Int(_) | Kind::Large(_) | Kind::Float(_) => "a number",
             Kind::Str(_) => "text",
             Kind::Date(_) => "a date",
             Kind::List(_) => "a list",

@@ -3,18 +3,16 @@
 use super::env::Environment;
 use super::forms;
 use super::node::{Kind, Map, Node};
+use super::scalar;
 
-/// Writes down what a checked tree implies.
-///
-/// `resolve`: variables without a value get the caller's, which `config --no-interpolate` leaves to others, as docker compose
-/// does; build arguments get theirs all the same.
-pub fn normalize(tree: &mut Node, project: &str, environment: &Environment, resolve: bool) {
+/// Writes down what a checked tree implies. Variables without a value get the one of `environment`.
+pub fn normalize(tree: &mut Node, project: &str, environment: &Environment) {
     let mut uses_default = false;
     if let Some(Kind::Map(services)) = tree.get_mut("services").map(|s| &mut s.kind) {
         for node in services.values_mut() {
             if node.as_map().is_some() {
                 uses_default |= networks(node);
-                service(node, environment, resolve);
+                service(node, environment);
             }
         }
     }
@@ -38,8 +36,11 @@ pub fn normalize(tree: &mut Node, project: &str, environment: &Environment, reso
 /// Puts a service on the default network if it names none; tells whether it is on it.
 fn networks(service: &mut Node) -> bool {
     let Some(map) = service.as_map_mut() else { return false };
+    if map.contains_key("network_mode") || map.contains_key("provider") {
+        return false;
+    }
     let none = map.get("networks").is_none_or(|n| n.is_null() || n.as_map().is_some_and(Map::is_empty));
-    if none && !map.contains_key("network_mode") && !map.contains_key("provider") {
+    if none {
         let mut networks = Map::new();
         networks.insert("default".to_owned(), Node::default());
         map.insert("networks".to_owned(), Node { kind: Kind::Map(networks), ..Node::default() });
@@ -48,7 +49,7 @@ fn networks(service: &mut Node) -> bool {
     map.get("networks").is_some_and(|networks| networks.get("default").is_some())
 }
 
-fn service(node: &mut Node, environment: &Environment, resolve: bool) {
+fn service(node: &mut Node, environment: &Environment) {
     if let Some(policy) = node.get_mut("pull_policy")
         && policy.as_str() == Some("if_not_present")
     {
@@ -70,7 +71,7 @@ fn service(node: &mut Node, environment: &Environment, resolve: bool) {
             }
         }
     }
-    if let Some(own) = node.get_mut("environment").filter(|_| resolve) {
+    if let Some(own) = node.get_mut("environment") {
         inherit(own, environment);
     }
     depend(node);
@@ -127,9 +128,7 @@ fn depend(service: &mut Node) {
     let Some(depends_on) = depends_on.as_map_mut() else { return };
     for (name, place, restart) in implied {
         let mut entry = forms::started(&place);
-        if restart {
-            entry.insert("restart".to_owned(), Node::like(&place, Kind::Bool(true)));
-        }
+        entry.insert("restart".to_owned(), Node::like(&place, Kind::Bool(restart)));
         depends_on.entry(name).or_insert_with(|| Node { key: place.span, ..Node::like(&place, Kind::Map(entry)) });
     }
 }
@@ -138,7 +137,7 @@ fn name(key: &str, node: &mut Node, project: &str) {
     if node.is_null() {
         node.kind = Kind::Map(Map::new());
     }
-    let external = node.get("external").is_some_and(|e| matches!(e.kind, Kind::Bool(true)));
+    let external = node.get("external").is_some_and(is_true);
     let name = if external { key.to_owned() } else { format!("{project}_{key}") };
     let place = node.clone_place();
     if let Some(map) = node.as_map_mut()
@@ -146,6 +145,18 @@ fn name(key: &str, node: &mut Node, project: &str) {
     {
         map.insert("name".to_owned(), Node { kind: Kind::Str(name), ..place });
     }
+}
+
+/// A project may have no services, and then they are an empty mapping.
+pub fn services(tree: &mut Node) {
+    if let Some(map) = tree.as_map_mut() {
+        map.entry("services".to_owned()).or_insert_with(Node::empty_map);
+    }
+}
+
+/// Text is asked too: where variables stay, it is not cast.
+fn is_true(node: &Node) -> bool {
+    scalar::text(&node.kind).is_some_and(|text| matches!(&*text, "1" | "t" | "T" | "true" | "TRUE" | "True"))
 }
 
 /// `scale` is what `deploy.replicas` says, where there is a `deploy`.

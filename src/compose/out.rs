@@ -94,6 +94,7 @@ fn convert(node: &mut Node, out: Out) -> Result<(), String> {
             }
         }
         Out::Int => int(node)?,
+        Out::Count => count(node)?,
         Out::Float => float(node)?,
         Out::Bytes => bytes(node)?,
         Out::Duration => {
@@ -156,7 +157,10 @@ fn bytes(node: &mut Node) -> Result<(), String> {
     {
         return Err(format!("`{text}` is not a size; the number -1 (without quotes) means no limit"));
     }
-    if let Some(text) = scalar_text(node) {
+    if matches!(node.kind, Kind::Large(_)) {
+        // As docker compose does it, and as good as no limit.
+        node.kind = Kind::Str(String::new());
+    } else if let Some(text) = scalar_text(node) {
         let bytes = units::bytes(&text)?;
         node.kind = Kind::Str(if bytes == 0 { String::new() } else { bytes.to_string() });
     }
@@ -172,10 +176,21 @@ fn to_text(node: &mut Node) {
 fn int(node: &mut Node) -> Result<(), String> {
     match &node.kind {
         Kind::Float(f) => node.kind = Kind::Int(*f as i64),
+        Kind::Large(n) => return Err(format!("{n} is larger than any number that counts here")),
         Kind::Str(text) => {
             node.kind = Kind::Int(text.parse().map_err(|_| format!("`{text}` is not a whole number"))?);
         }
         _ => {}
+    }
+    Ok(())
+}
+
+/// A number of devices; `all` is -1.
+fn count(node: &mut Node) -> Result<(), String> {
+    match node.as_str() {
+        Some(text) if text.eq_ignore_ascii_case("all") => node.kind = Kind::Int(-1),
+        Some(text) if text.parse::<i64>().is_err() => return Err(format!("`{text}` is neither `all` nor a number")),
+        _ => int(node)?,
     }
     Ok(())
 }
@@ -185,6 +200,7 @@ fn float(node: &mut Node) -> Result<(), String> {
     let value = match &node.kind {
         Kind::Str(text) => text.parse::<f32>().map_err(|_| format!("`{text}` is not a number"))?,
         Kind::Float(f) => *f as f32,
+        Kind::Large(n) => *n as f32,
         _ => return Ok(()),
     };
     node.kind = match value.to_string().parse() {

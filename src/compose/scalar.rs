@@ -1,5 +1,9 @@
 //! What a plain scalar means, and how numbers are written: the rules of go-yaml and of Go (spec.md 10.2, 10.3).
 
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD as STANDARD;
+
+use super::date::Moment;
 use super::node::Kind;
 
 /// The value of an unquoted scalar without a tag.
@@ -26,27 +30,35 @@ pub fn tagged(tag: &str, text: &str) -> Option<Kind> {
     match (tag, value) {
         ("str", _) => Some(Kind::Str(text.to_owned())),
         ("null", Kind::Null) => Some(Kind::Null),
-        ("bool", value @ Kind::Bool(_)) | ("int", value @ Kind::Int(_)) | ("float", value @ Kind::Float(_)) => {
-            Some(value)
-        }
+        ("bool", value @ Kind::Bool(_))
+        | ("int", value @ (Kind::Int(_) | Kind::Large(_)))
+        | ("float", value @ Kind::Float(_)) => Some(value),
         ("float", Kind::Int(n)) => Some(Kind::Float(n as f64)),
+        ("float", Kind::Large(n)) => Some(Kind::Float(n as f64)),
+        ("binary", _) => binary(text).map(Kind::Str),
         _ => None,
     }
 }
 
+/// Text in base 64, as go-yaml reads it: only line ends may stand in it.
+fn binary(text: &str) -> Option<String> {
+    let text: String = text.chars().filter(|c| !matches!(c, '\r' | '\n')).collect();
+    String::from_utf8(STANDARD.decode(text).ok()?).ok()
+}
+
 fn number(text: &str) -> Option<Kind> {
-    if is_date(text) {
+    if Moment::parse(text).is_some() {
         return Some(Kind::Date(text.to_owned()));
     }
     let digits = text.replace('_', "");
-    if let Some(n) = integer(&digits) {
-        return Some(Kind::Int(n));
+    if let Some(whole) = integer(&digits) {
+        return Some(whole);
     }
     float(&digits).map(Kind::Float)
 }
 
 /// A whole number in any of the bases: `0x`, `0o`, `0b`, and octal behind a plain leading zero.
-fn integer(text: &str) -> Option<i64> {
+fn integer(text: &str) -> Option<Kind> {
     let (minus, body) = match text.strip_prefix(['-', '+']) {
         Some(body) => (text.starts_with('-'), body),
         None => (false, text),
@@ -67,7 +79,8 @@ fn integer(text: &str) -> Option<i64> {
         return None;
     }
     let value = i128::from_str_radix(digits, radix).ok()?;
-    i64::try_from(if minus { -value } else { value }).ok()
+    let value = if minus { -value } else { value };
+    i64::try_from(value).map(Kind::Int).or_else(|_| u64::try_from(value).map(Kind::Large)).ok()
 }
 
 /// A decimal number with at most a fraction and an exponent.
@@ -95,18 +108,6 @@ fn float(text: &str) -> Option<f64> {
     text.parse().ok()
 }
 
-/// `2001-01-02`, with or without a time behind it.
-fn is_date(text: &str) -> bool {
-    let (date, time) = text.find(['T', 't', ' ']).map_or((text, ""), |at| text.split_at(at));
-    let mut parts = date.split('-');
-    let digits = |part: Option<&str>, lengths: std::ops::RangeInclusive<usize>| {
-        part.is_some_and(|p| lengths.contains(&p.len()) && p.bytes().all(|b| b.is_ascii_digit()))
-    };
-    let day = digits(parts.next(), 4..=4) && digits(parts.next(), 1..=2) && digits(parts.next(), 1..=2);
-    let clock = time.is_empty() || time[1..].split(':').take(2).all(|p| digits(Some(p), 1..=2)) && time.contains(':');
-    day && parts.next().is_none_or(|_| false) && clock
-}
-
 /// A number as Go's `%v` writes it: `1.1`, `1e+06`, `+Inf`.
 pub fn float_text(value: f64) -> String {
     if value.is_nan() {
@@ -129,8 +130,17 @@ pub fn text(kind: &Kind) -> Option<String> {
         Kind::Str(text) | Kind::Date(text) => Some(text.clone()),
         Kind::Bool(b) => Some(b.to_string()),
         Kind::Int(n) => Some(n.to_string()),
+        Kind::Large(n) => Some(n.to_string()),
         Kind::Float(f) => Some(float_text(*f)),
         Kind::Null | Kind::List(_) | Kind::Map(_) => None,
+    }
+}
+
+/// A scalar as it becomes part of a text in a merge, where a date is one that Go has read.
+pub fn merged_text(kind: &Kind) -> Option<String> {
+    match kind {
+        Kind::Date(text) => Moment::parse(text).map(|moment| moment.in_text()),
+        kind => text(kind),
     }
 }
 

@@ -70,7 +70,7 @@ fn dashes(kind: &Kind, shape: &Shape) -> Option<String> {
 
 /// How a scalar that is no text would be one.
 fn quoted(kind: &Kind, shape: &Shape) -> Option<String> {
-    let scalar = matches!(kind, Kind::Bool(_) | Kind::Int(_) | Kind::Float(_) | Kind::Date(_));
+    let scalar = matches!(kind, Kind::Bool(_) | Kind::Int(_) | Kind::Large(_) | Kind::Float(_) | Kind::Date(_));
     let text = scalar::text(kind).filter(|_| scalar && shape.scalars & takes::STR != 0)?;
     match shape.out {
         Out::Duration => Some(format!("a duration has a unit: `{text}s`")),
@@ -84,7 +84,7 @@ fn takes_scalar(kind: &Kind, scalars: u8) -> bool {
         _ if scalars == takes::ANY => return true,
         Kind::Null => takes::NULL,
         Kind::Bool(_) => takes::BOOL,
-        Kind::Int(_) => takes::INT | takes::NUM,
+        Kind::Int(_) | Kind::Large(_) => takes::INT | takes::NUM,
         Kind::Float(f) if f.fract() == 0.0 => takes::INT | takes::NUM,
         Kind::Float(_) => takes::NUM,
         Kind::Str(_) => takes::STR,

@@ -64,7 +64,7 @@ fn start(options: &LoadOptions, sources: &mut SourceMap) -> Result<Start, Diagno
     let mut env_files: Vec<PathBuf> =
         named_env_files(options, &variables.values).iter().map(|file| abs(file)).collect();
     let named = !env_files.is_empty();
-    let disabled = flag(&variables.values, "COMPOSE_DISABLE_ENV_FILE");
+    let disabled = !named && dot_env_is_off(&variables.values)?;
     if !named && !disabled {
         env_files.extend(dot_env(&first));
     }
@@ -160,9 +160,15 @@ fn dot_env(dir: &Path) -> Option<PathBuf> {
     Some(dir.join(".env")).filter(|file| disk::is_file(file))
 }
 
-/// Is a variable set to something that means yes?
-pub fn flag(environment: &Environment, name: &str) -> bool {
-    environment.get(name).is_some_and(|v| matches!(v.to_ascii_lowercase().as_str(), "1" | "t" | "true"))
+/// Does the caller want no `.env`? What is neither a yes nor a no is an error.
+fn dot_env_is_off(environment: &Environment) -> Result<bool, Diagnostic> {
+    let Some(value) = environment.get("COMPOSE_DISABLE_ENV_FILE") else { return Ok(false) };
+    match value.as_str() {
+        "1" | "t" | "T" | "true" | "TRUE" | "True" => Ok(true),
+        "0" | "f" | "F" | "false" | "FALSE" | "False" => Ok(false),
+        other => Err(Diagnostic::new(Code::Setting, format!("`COMPOSE_DISABLE_ENV_FILE` cannot be `{other}`"))
+            .help("write 1 or 0, or unset it")),
+    }
 }
 
 fn files(
@@ -173,14 +179,23 @@ fn files(
     if !options.files.is_empty() {
         return Ok(options.files.clone());
     }
-    if let Some(listed) = environment.get("COMPOSE_FILE").filter(|listed| !listed.is_empty()) {
+    if let Some(listed) = environment.get("COMPOSE_FILE") {
         let separator = environment.get("COMPOSE_PATH_SEPARATOR").filter(|s| !s.is_empty());
         // An address has colons of its own.
         if separator.is_none() && Address::parse(listed).is_some() {
             return Ok(vec![listed.clone()]);
         }
         let separator = separator.map_or(":", String::as_str);
-        return Ok(listed.split(separator).filter(|file| !file.is_empty()).map(str::to_owned).collect());
+        let files: Vec<String> = listed.split(separator).map(str::to_owned).collect();
+        if files.iter().any(String::is_empty) {
+            let text = match listed.is_empty() {
+                true => "`COMPOSE_FILE` is set and names no file".to_owned(),
+                false => format!("an entry of `COMPOSE_FILE` is empty: `{listed}`"),
+            };
+            let help = format!("unset it, or write files with `{separator}` between them only");
+            return Err(Diagnostic::new(Code::Setting, text).help(help));
+        }
+        return Ok(files);
     }
     let start = options.project_directory.as_ref().map_or_else(|| options.cwd.clone(), |dir| options.cwd.join(dir));
     for dir in start.ancestors() {

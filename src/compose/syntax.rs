@@ -1,9 +1,10 @@
 //! YAML text → [`Node`] trees, with the meaning go-yaml gives to it (spec.md 10.2): anchors, aliases and `<<` are gone
 //! afterwards, `!reset` and `!override` are marks on their nodes.
 
+mod escape;
 mod help;
 
-use granit_parser::{Event, Parser, ScalarStyle, Span as RawSpan, StrInput, Tag as RawTag};
+use granit_parser::{ErrorKind, Event, Parser, ScalarStyle, Span as RawSpan, StrInput, Tag as RawTag};
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
@@ -15,8 +16,10 @@ use crate::diag::{Code, Diagnostic, FileId, Span};
 const ALIAS_BUDGET: usize = 200_000;
 /// How many values one file may have: ten thousand services have fewer, and a million need some 200 MB.
 const LARGEST: usize = 1_000_000;
-/// How many comments without a blank before them are put up with: each has the file read once more.
-const MOST_GLUED: usize = 100;
+/// How many places of a file are put up with that go-yaml reads and the parser does not: each has the file read once more.
+const MOST_PATCHES: usize = 200;
+/// Where the tags of YAML itself begin.
+const YAML_TAGS: &str = "tag:yaml.org,2002:";
 /// How deep collections may be nested.
 const DEEPEST: usize = 120;
 
@@ -49,23 +52,30 @@ fn no_false_circle(aliases: &[(String, usize, Span)]) -> Read<()> {
 
 /// All documents of a file. Errors are those of the YAML itself; one at a time, as nothing behind it can be trusted.
 pub fn parse(file: FileId, text: &str) -> Result<Vec<Document>, Diagnostic> {
-    let mut text = Cow::Borrowed(text);
-    for _ in 0..MOST_GLUED {
-        let mut reader = Reader::new(file, &text);
-        let result = reader.documents();
-        let Some(at) = reader.glued else { return result };
-        let end = text.get(at..).and_then(|rest| rest.find('\n')).map_or(text.len(), |length| at + length);
-        text.to_mut().replace_range(at..end, &" ".repeat(end - at));
+    let escapes = escape::patchable(text);
+    let mut patched: Option<String> = None;
+    for _ in 0..MOST_PATCHES {
+        let text = patched.as_deref().unwrap_or(text);
+        let mut reader = Reader::new(file, text);
+        let documents = reader.documents();
+        if documents.is_ok() {
+            return documents;
+        }
+        let escape = reader.bad_escape.filter(|_| escapes).and_then(|at| escape::patched(text, at));
+        match escape.or_else(|| reader.glued.map(|at| without_comment(text, at))) {
+            Some(text) => patched = Some(text),
+            None => return documents,
+        }
     }
-    Reader::new(file, &text).documents()
+    Reader::new(file, patched.as_deref().unwrap_or(text)).documents()
 }
 
-/// The parser that reads a text.
-fn events(text: &str) -> Parser<'_, StrInput<'_>> {
-    let mut options =
-        granit_parser::options! { emit_comments: false, block_nesting_limit: 200, flow_nesting_limit: 200 };
-    options.block_scalar_eof_without_line_feed = true;
-    Parser::new_from_str_with_options(text, options)
+/// The text with blanks in place of the comment that begins at a byte.
+fn without_comment(text: &str, at: usize) -> String {
+    let end = text.get(at..).and_then(|rest| rest.find('\n')).map_or(text.len(), |length| at + length);
+    let mut patched = text.to_owned();
+    patched.replace_range(at..end, &" ".repeat(end - at));
+    patched
 }
 
 struct Reader<'a> {
@@ -82,16 +92,21 @@ struct Reader<'a> {
     tagged: bool,
     /// Where a comment follows a value without a blank. go-yaml takes it, and the scanner does not.
     glued: Option<usize>,
+    /// Where a scalar begins that has an escape sequence the parser does not know.
+    bad_escape: Option<usize>,
 }
 
 type Read<T> = Result<T, Diagnostic>;
 
 impl<'a> Reader<'a> {
     fn new(file: FileId, text: &'a str) -> Self {
+        let mut options =
+            granit_parser::options! { emit_comments: false, block_nesting_limit: 200, flow_nesting_limit: 200 };
+        options.block_scalar_eof_without_line_feed = true;
         Self {
             file,
             text,
-            events: events(text),
+            events: Parser::new_from_str_with_options(text, options),
             anchors: BTreeMap::new(),
             open: Vec::new(),
             added: 0,
@@ -99,6 +114,7 @@ impl<'a> Reader<'a> {
             depth: 0,
             tagged: false,
             glued: None,
+            bad_escape: None,
         }
     }
 
@@ -126,6 +142,7 @@ impl<'a> Reader<'a> {
             Some(Ok(next)) => Ok(Some(next)),
             Some(Err(error)) => {
                 let at = error.marker().byte_offset().unwrap_or(self.text.len());
+                self.bad_escape = (*error.kind() == ErrorKind::UnknownQuotedScalarEscape).then_some(at);
                 let place = Span::new(self.file, at, at + 1);
                 if error.info().contains("comments must be separated")
                     && self.text.get(at..).is_some_and(|rest| rest.starts_with('#'))
@@ -161,7 +178,7 @@ impl<'a> Reader<'a> {
         let (mut node, count, anchor, tag) = match event {
             Event::Alias(id) => return self.alias(id, span),
             Event::Scalar(text, style, anchor, tag) => {
-                let kind = self.scalar(&text, style, tag.as_deref(), span)?;
+                let kind = self.scalar(&escape::restored(text), style, tag.as_deref(), span)?;
                 (Node { kind, span: self.trimmed(span), ..Node::default() }, 1, anchor, tag)
             }
             Event::SequenceStart(_, anchor, tag) => {
@@ -255,9 +272,16 @@ impl<'a> Reader<'a> {
 
     /// A key's text, and whether it is the merge key.
     fn key(&mut self, event: Event<'a>, raw: RawSpan, place: Span) -> Read<(String, bool)> {
-        let is_merge = matches!(&event, Event::Scalar(text, ScalarStyle::Plain, _, None) if text == "<<");
-        if is_merge {
-            return Ok(("<<".to_owned(), true));
+        if let Event::Scalar(text, style, _, tag) = &event
+            && text == "<<"
+        {
+            let is_merge = match tag.as_deref() {
+                None => *style == ScalarStyle::Plain,
+                Some(tag) => tag.suffix_in_namespace(YAML_TAGS).as_deref() == Some("merge"),
+            };
+            if is_merge {
+                return Ok(("<<".to_owned(), true));
+            }
         }
         let (node, _) = self.node(event, raw)?;
         match node.kind {
@@ -296,8 +320,18 @@ impl<'a> Reader<'a> {
             }
         };
         for source in sources {
-            for (key, value) in source {
-                map.entry(key).or_insert(value);
+            for (key, mut value) in source {
+                match map.get_mut(&key) {
+                    // What is reset beside `<<` takes away what earlier files said, and not what is merged here.
+                    Some(own) if own.tag == Tag::Reset && value.tag != Tag::Reset => {
+                        value.tag = Tag::Override;
+                        *own = value;
+                    }
+                    Some(_) => {}
+                    None => {
+                        map.insert(key, value);
+                    }
+                }
             }
         }
         Ok(())
@@ -323,14 +357,33 @@ impl<'a> Reader<'a> {
     }
 
     fn scalar(&self, text: &str, style: ScalarStyle, tag: Option<&RawTag>, span: Span) -> Read<Kind> {
-        let core = tag.filter(|tag| tag.is_yaml_core_schema()).map(RawTag::suffix);
-        match (core, style) {
-            (Some(core), _) => scalar::tagged(core, text).ok_or_else(|| {
-                Diagnostic::new(Code::YamlTag, format!("`{text}` is no value for the tag !!{core}")).at(span, "")
-            }),
-            (None, ScalarStyle::Plain) => Ok(scalar::plain(text)),
-            (None, _) => Ok(Kind::Str(text.to_string())),
+        if style == ScalarStyle::DoubleQuoted {
+            self.no_foreign_escape(span)?;
         }
+        let tag = tag.filter(|tag| tag.original() != "!");
+        let name = tag.map(|tag| tag.suffix_in_namespace(YAML_TAGS));
+        let known = |name: &str| name == "binary" || tag.is_some_and(RawTag::is_yaml_core_schema);
+        match (name, style) {
+            // What a tag of one's own stands before is text, and so it is before `!override`.
+            (Some(None), _) => Ok(Kind::Str(text.to_string())),
+            (Some(Some(name)), _) if known(&name) => scalar::tagged(&name, text).ok_or_else(|| {
+                Diagnostic::new(Code::YamlTag, format!("`{text}` is no value for the tag !!{name}")).at(span, "")
+            }),
+            (_, ScalarStyle::Plain) => Ok(scalar::plain(text)),
+            (_, _) => Ok(Kind::Str(text.to_string())),
+        }
+    }
+
+    /// What JSON and later YAML have and docker compose refuses.
+    fn no_foreign_escape(&self, span: Span) -> Read<()> {
+        let text = self.text.get(span.start as usize..span.end as usize).unwrap_or_default();
+        let Some((at, length)) = escape::foreign(text) else { return Ok(()) };
+        let sequence = text.get(at..at + length).unwrap_or_default();
+        let help =
+            if sequence == "\\/" { "write `/`" } else { "write the character itself, or `\\U` and eight digits" };
+        Err(Diagnostic::new(Code::NotYaml, format!("`{sequence}` is no escape sequence of YAML"))
+            .at(span.part(at, at + sequence.len().max(1)), "")
+            .help(help))
     }
 
     fn merge_tag(&mut self, tag: Option<&Cow<'a, RawTag>>) -> Tag {

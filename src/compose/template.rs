@@ -110,18 +110,25 @@ fn nested_variables(text: &str, found: &mut BTreeMap<String, Use>, depth: usize)
     }
 }
 
+/// What stands for a variable with an operator. As in docker compose the text behind the operator must be right even where
+/// it is not taken: a variable that is required inside a default is required.
 fn apply(name: &str, operator: &Operator<'_>, lookup: &mut Lookup<'_>) -> Result<String, TemplateError> {
     let value = (lookup.get)(name);
     let there = value.as_ref().is_some_and(|value| !(operator.colon && value.is_empty()));
     let taken = if there { Taken::Value } else { Taken::Default };
     lookup.uses.push((name.to_owned(), taken));
+    let (uses, unset) = (lookup.uses.len(), lookup.unset.len());
+    let word = substitute(operator.word, lookup)?;
     match (operator.kind, there) {
-        (b'+', true) | (b'-', false) => substitute(operator.word, lookup),
-        (b'+', false) => Ok(String::new()),
-        (b'?', false) => {
-            let text = substitute(operator.word, lookup)?;
-            Err(TemplateError::Required { name: name.to_owned(), text })
-        }
+        (b'+', true) | (b'-', false) => return Ok(word),
+        (b'?', false) => return Err(TemplateError::Required { name: name.to_owned(), text: word }),
+        _ => {}
+    }
+    // What is not taken decides nothing, and nobody is told what it lacks.
+    lookup.uses.truncate(uses);
+    lookup.unset.truncate(unset);
+    match operator.kind {
+        b'+' => Ok(String::new()),
         _ => Ok(value.unwrap_or_default()),
     }
 }
@@ -151,7 +158,8 @@ impl<'a> Pieces<'a> {
 
     fn braced(&mut self) -> Result<Piece<'a>, TemplateError> {
         let whole = self.0;
-        let end = closing_brace(whole).ok_or_else(|| TemplateError::Invalid(whole.to_owned()))?;
+        let line = &whole[..whole.find('\n').unwrap_or(whole.len())];
+        let end = closing_brace(line).ok_or_else(|| TemplateError::Invalid(line.to_owned()))?;
         let (inner, shown) = (&whole[2..end], &whole[..=end]);
         let invalid = || TemplateError::Invalid(shown.to_owned());
         let length = name_length(inner);
@@ -210,14 +218,19 @@ fn name_length(text: &str) -> usize {
     if text.as_bytes().first().is_some_and(u8::is_ascii_digit) { 0 } else { length }
 }
 
-/// Where the brace that opens a text's second character is closed; braces inside are counted.
-fn closing_brace(text: &str) -> Option<usize> {
+/// Where the brace that opens the second character of a line is closed: braces inside are counted, and where they do not
+/// fit together, the line's last one closes it. As docker compose counts, a brace right behind one that opens says nothing.
+fn closing_brace(line: &str) -> Option<usize> {
     let mut open = 0_usize;
-    for (at, byte) in text.bytes().enumerate() {
+    let mut bytes = line.bytes().enumerate();
+    while let Some((at, byte)) = bytes.next() {
         match byte {
-            b'{' => open += 1,
+            b'{' => {
+                open += 1;
+                bytes.next();
+            }
             b'}' => {
-                open -= 1;
+                open = open.saturating_sub(1);
                 if open == 0 {
                     return Some(at);
                 }
@@ -225,5 +238,5 @@ fn closing_brace(text: &str) -> Option<usize> {
             _ => {}
         }
     }
-    None
+    line.rfind('}')
 }

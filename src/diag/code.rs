@@ -68,6 +68,9 @@ codes! {
     RemoteChain "W0109" "a remote file names another"
         "A file that was fetched from elsewhere includes or extends one at another address, and that one came to this machine for the first time."
         "Look whether you trust that address too. `windlass lock` holds both to what they are now.";
+    Setting "E0110" "a variable of the command line cannot be followed"
+        "`COMPOSE_FILE` is set and has an empty entry, or `COMPOSE_DISABLE_ENV_FILE` is set to neither a yes nor a no. Whoever sets them means something by it, so neither is passed over."
+        "Unset the variable, or write paths with one separator between them, and `1` or `0`.";
     NotYaml "E0201" "not valid YAML"
         "The text breaks a rule of YAML: a bracket or quote is not closed, the indent does not fit, a tab is used as indent."
         "Correct the place shown, or the line above it.";

@@ -95,6 +95,8 @@ pub enum Form {
     No,
     /// Text stands for a list of one.
     OneOrMore,
+    /// As `OneOrMore`, and what is empty is left out.
+    OneOrMoreFilled,
     /// `build: path`.
     Build,
     /// A list of names.
@@ -121,8 +123,10 @@ pub enum Form {
     Pairs,
     /// `external: {name}`.
     External,
-    /// `count: all`.
-    Devices,
+    /// Any scalar is text.
+    Text,
+    /// A limit must be a number or a mapping once its variables are gone.
+    Ulimit,
 }
 
 /// Which paths an attribute holds (spec.md 10.11).
@@ -159,6 +163,8 @@ pub enum Out {
     Bool,
     /// A whole number.
     Int,
+    /// A whole number, or `all`.
+    Count,
     /// A number of 32 bits.
     Float,
     /// A size: bytes as text.

@@ -79,19 +79,18 @@ static MODEL: Shape = Shape::fields(&[
 .required(&["model"]);
 
 const PATHS: Shape = TEXTS.or(STR);
-static INCLUDE: Shape =
-    Shape::fields(&[("path", &PATHS), ("env_file", &PATHS), ("project_directory", &TEXT)]).strict().or(STR);
+static INCLUDE: Shape = Shape::fields(&[("path", &PATHS), ("env_file", &PATHS), ("project_directory", &TEXT)]).or(STR);
 
 static PROJECT_FIELDS: Fields = &[
     ("version", &Shape { out: Out::Hidden, ..TEXT }),
     ("name", &TEXT),
-    ("include", &Shape { out: Out::Hidden, ..Shape::list(&INCLUDE) }),
+    ("include", &Shape { out: Out::Hidden, ..Shape::list(&INCLUDE).or(NULL) }),
     ("services", &Shape::own(&SERVICE).names().keep()),
-    ("networks", &Shape::own(&NETWORK).names()),
+    ("networks", &Shape::own(&NETWORK)),
     ("volumes", &Shape::own(&VOLUME).names()),
     ("secrets", &Shape::own(&SECRET).names()),
     ("configs", &Shape::own(&CONFIG).names()),
-    ("models", &Shape::own(&MODEL).names()),
+    ("models", &Shape::own(&MODEL)),
 ];
 
 /// A whole file.

@@ -48,6 +48,7 @@ const ULIMIT: Shape = Shape::fields(&[("soft", &LIMIT_VALUE.keep()), ("hard", &L
     .or(INT | STR)
     .cast(Cast::Int)
     .merge(Merge::Replace)
+    .form(Form::Ulimit)
     .out(Out::Ulimit);
 const ULIMITS: Shape = Shape::own(&ULIMIT);
 
@@ -57,14 +58,14 @@ static BUILD_FIELDS: Fields = &[
     ("dockerfile_inline", &TEXT),
     ("entitlements", &TEXTS),
     ("args", &ENVIRONMENT),
-    ("provenance", &Shape::scalar(STR | BOOL).out(Out::Text)),
-    ("sbom", &Shape::scalar(STR | BOOL).out(Out::Text)),
+    ("provenance", &Shape::scalar(STR | BOOL).form(Form::Text).out(Out::Text)),
+    ("sbom", &Shape::scalar(STR | BOOL).form(Form::Text).out(Out::Text)),
     ("ssh", &PAIRS.merge(Merge::Plain).unique(Unique::No).form(Form::Ssh).paths(Paths::Values).out(Out::Ssh)),
     ("labels", &PAIRS),
     ("cache_from", &TEXTS),
     ("cache_to", &TEXTS),
     ("no_cache", &BOOLEAN),
-    ("no_cache_filter", &TEXT_OR_TEXTS.form(Form::OneOrMore)),
+    ("no_cache_filter", &TEXT_OR_TEXTS),
     ("additional_contexts", &PAIRS.form(Form::Pairs).paths(Paths::Contexts)),
     ("pull", &BOOLEAN),
     ("extra_hosts", &HOSTS),
@@ -103,8 +104,8 @@ static WATCH: Shape = Shape::fields(&[
     ("action", &TEXT.values(&["rebuild", "sync", "restart", "sync+restart", "sync+exec"])),
     ("target", &TEXT),
     ("exec", &Shape { keep: false, ..HOOK }),
-    ("include", &TEXT_OR_TEXTS),
-    ("ignore", &TEXT_OR_TEXTS),
+    ("include", &TEXT_OR_TEXTS.form(Form::OneOrMore)),
+    ("ignore", &TEXT_OR_TEXTS.form(Form::OneOrMore)),
     ("initial_sync", &BOOLEAN),
 ])
 .required(&["path", "action"]);
@@ -125,7 +126,7 @@ static BLKIO: Shape = Shape::fields(&[
 static DEVICE_REQUEST: Fields = &[
     ("capabilities", &NAMES),
     ("driver", &TEXT),
-    ("count", &Shape::scalar(STR | INT).out(Out::Int)),
+    ("count", &Shape::scalar(STR | INT).out(Out::Count)),
     ("device_ids", &NAMES),
     ("options", &PAIRS.merge(Merge::Plain).unique(Unique::No)),
 ];
@@ -151,7 +152,7 @@ static RESOURCES: Shape = Shape::fields(&[
         &Shape::fields(&[
             ("cpus", &PROCESSORS),
             ("memory", &TEXT.out(Out::Bytes)),
-            ("devices", &Shape::list(&Shape::fields(DEVICE_REQUEST).required(&["capabilities"]).form(Form::Devices))),
+            ("devices", &Shape::list(&Shape::fields(DEVICE_REQUEST).required(&["capabilities"]))),
             ("generic_resources", &Shape::list(&GENERIC_RESOURCE)),
         ]),
     ),
@@ -206,14 +207,14 @@ static HEALTHCHECK: Shape = Shape::fields(&[
 
 static NETWORK: Shape = Shape::fields(&[
     ("aliases", &NAMES.unique(Unique::Key)),
+    ("driver_opts", &OPTIONS),
+    ("gw_priority", &Shape::scalar(NUM).out(Out::Int)),
+    ("interface_name", &TEXT),
     ("ipv4_address", &TEXT),
     ("ipv6_address", &TEXT),
     ("link_local_ips", &NAMES.unique(Unique::Key)),
     ("mac_address", &HARDWARE),
-    ("driver_opts", &OPTIONS),
     ("priority", &Shape::scalar(NUM).out(Out::Int)),
-    ("gw_priority", &Shape::scalar(NUM).out(Out::Int)),
-    ("interface_name", &TEXT),
 ])
 .or(NULL);
 
@@ -306,7 +307,7 @@ static SERVICE_FIELDS: Fields = &[
         )
         .unique(Unique::Device),
     ),
-    ("dns", &TEXT_OR_TEXTS.merge(Merge::KeyValue).unique(Unique::Key).form(Form::OneOrMore)),
+    ("dns", &TEXT_OR_TEXTS.merge(Merge::KeyValue).unique(Unique::Key).form(Form::OneOrMoreFilled)),
     ("dns_opt", &NAMES.merge(Merge::KeyValue).unique(Unique::Key)),
     ("dns_search", &TEXT_OR_TEXTS.merge(Merge::KeyValue).unique(Unique::Key)),
     ("domainname", &TEXT),

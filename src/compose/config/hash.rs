@@ -43,19 +43,19 @@ fn write(out: &mut String, view: &View<'_>) {
     match &view.node.kind {
         Kind::Map(map) => mapping(out, view, map),
         Kind::List(list) => {
-            let shape = view.shape.items.unwrap_or(&super::super::attributes::ANY);
             out.push('[');
-            for (at, node) in list.iter().enumerate() {
+            for (at, item) in view.items(list, true).iter().enumerate() {
                 if at > 0 {
                     out.push(',');
                 }
-                write(out, &View { node, shape });
+                write(out, item);
             }
             out.push(']');
         }
         Kind::Null => out.push_str("null"),
         Kind::Bool(b) => out.push_str(if *b { "true" } else { "false" }),
         Kind::Int(n) => out.push_str(&n.to_string()),
+        Kind::Large(n) => out.push_str(&n.to_string()),
         Kind::Float(f) => out.push_str(&f.to_string()),
         Kind::Str(text) | Kind::Date(text) => string(out, text),
     }

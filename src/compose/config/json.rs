@@ -2,7 +2,8 @@
 
 use serde_json::{Map as Object, Value};
 
-use super::super::attributes::{ANY, Keys, Shape};
+use super::super::attributes::{ANY, Keys, Out, Shape, Unique};
+use super::super::date;
 use super::super::node::{Kind, Node};
 use super::{View, escape};
 
@@ -33,15 +34,19 @@ fn convert(view: &View<'_>, typed: bool, depth: usize) -> Value {
         Kind::Null => Value::Null,
         Kind::Bool(b) => Value::Bool(*b),
         Kind::Int(n) => Value::from(*n),
+        Kind::Large(n) => Value::from(*n),
+        // Go writes no fraction of nothing.
+        Kind::Float(f) if f.fract() == 0.0 && f.abs() < 9e15 => Value::from(*f as i64),
         Kind::Float(f) => Value::from(*f),
-        Kind::Str(text) | Kind::Date(text) => Value::String(escape(text, typed)),
+        Kind::Str(text) => Value::String(escape(text, typed)),
+        Kind::Date(text) => Value::String(date::printed(text)),
         Kind::List(list) => {
-            let shape = view.shape.items.unwrap_or(&ANY);
-            // An empty list of an extension is nothing to the peer.
-            if list.is_empty() && view.shape.scalars == ANY.scalars {
+            // An empty list is nothing to the peer where it has gone over it last as something of no type.
+            let own = typed || view.shape.unique != Unique::No && view.shape.out != Out::EnvMap;
+            if list.is_empty() && (view.shape.scalars == ANY.scalars || !own) {
                 return Value::Null;
             }
-            Value::Array(list.iter().map(|node| convert(&View { node, shape }, typed, depth + 1)).collect())
+            Value::Array(view.items(list, typed).iter().map(|item| convert(item, typed, depth + 1)).collect())
         }
         Kind::Map(map) => {
             let own = matches!(view.shape.keys, Keys::Fields(_)) && typed && depth > 0;

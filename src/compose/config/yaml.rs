@@ -3,6 +3,7 @@
 use std::fmt::Write;
 
 use super::super::attributes::Shape;
+use super::super::date;
 use super::super::node::{Kind, Map, Node};
 use super::super::scalar;
 use super::{View, escape, is_empty_section};
@@ -61,14 +62,12 @@ impl Writer<'_> {
     }
 
     fn sequence(&mut self, view: &View<'_>, list: &[Node], depth: usize) {
-        let shape = view.shape.items.unwrap_or(&super::super::attributes::ANY);
-        for node in list {
-            let item = View { node, shape };
+        for item in view.items(list, self.typed) {
             indent(self.out, depth);
             self.out.push('-');
             let mut block = String::new();
             let mut inner = Writer { out: &mut block, typed: self.typed };
-            match &node.kind {
+            match &item.node.kind {
                 Kind::Map(map) if !map.is_empty() => inner.mapping(&item, map, depth + 1),
                 Kind::List(list) if !list.is_empty() => inner.sequence(&item, list, depth + 1),
                 _ => {
@@ -92,6 +91,7 @@ impl Writer<'_> {
                 }
                 self.out.push_str(&text(&value, false));
             }
+            Kind::Date(text) => self.out.push_str(&date::printed(text)),
             Kind::Null => self.out.push_str("null"),
             Kind::Float(f) if f.is_infinite() => self.out.push_str(if *f > 0.0 { ".inf" } else { "-.inf" }),
             Kind::Float(f) if f.is_nan() => self.out.push_str(".nan"),

@@ -35,6 +35,12 @@ fn long(node: &mut Node, shape: &Shape, lenient: bool, diags: &mut Vec<Diagnosti
     match shape.form {
         Form::No => {}
         Form::OneOrMore => one_or_more(node),
+        Form::OneOrMoreFilled => {
+            one_or_more(node);
+            if let Kind::List(list) = &mut node.kind {
+                list.retain(|item| item.as_str() != Some("") && !item.is_null());
+            }
+        }
         Form::Build => text_to_map(node, "context"),
         Form::Extends => text_to_map(node, "service"),
         Form::File => text_to_map(node, "source"),
@@ -50,7 +56,13 @@ fn long(node: &mut Node, shape: &Shape, lenient: bool, diags: &mut Vec<Diagnosti
         Form::Volume => volume::long(node, lenient, diags),
         Form::Pairs | Form::Ssh => pairs_to_map(node),
         Form::External => external(node),
-        Form::Devices => count_all(node),
+        Form::Text => {
+            if let Some(text) = scalar::text(&node.kind) {
+                node.kind = Kind::Str(text);
+            }
+        }
+        Form::Ulimit if lenient => ulimit(node, diags),
+        Form::Ulimit => {}
     }
 }
 
@@ -75,9 +87,6 @@ pub fn started(place: &Node) -> Map {
 fn one_or_more(node: &mut Node) {
     if matches!(node.kind, Kind::Str(_)) {
         node.kind = Kind::List(vec![node.clone()]);
-    }
-    if let Kind::List(list) = &mut node.kind {
-        list.retain(|item| item.as_str() != Some("") && !item.is_null());
     }
 }
 
@@ -105,22 +114,16 @@ fn env_file(node: &mut Node) {
 
 fn gpus(node: &mut Node) {
     if node.as_str() == Some("all") {
-        let mut all = Map::new();
-        all.insert("count".to_owned(), Node::like(node, Kind::Int(-1)));
+        let all = Map::from([("count".to_owned(), node.clone())]);
         node.kind = Kind::List(vec![Node::like(node, Kind::Map(all))]);
-        return;
-    }
-    if let Kind::List(list) = &mut node.kind {
-        list.iter_mut().for_each(count_all);
     }
 }
 
-/// `count: all` is -1.
-fn count_all(node: &mut Node) {
-    if let Some(count) = node.get_mut("count")
-        && count.as_str() == Some("all")
-    {
-        count.kind = Kind::Int(-1);
+/// docker compose has no text here, not even one with a variable that is left in it.
+fn ulimit(node: &Node, diags: &mut Vec<Diagnostic>) {
+    if let Some(text) = node.as_str() {
+        let diag = Diagnostic::new(Code::WrongKind, format!("the limit `{text}` is no number where variables stay"));
+        diags.push(diag.at(node.span, "").help("write it as `soft` and `hard`, which may have variables"));
     }
 }
 

@@ -12,7 +12,7 @@ pub fn expand(node: &mut Node, lenient: bool, diags: &mut Vec<Diagnostic>) {
     let mut long = Vec::with_capacity(list.len());
     for item in list {
         if item.as_map().is_some() {
-            long.push(published_as_text(item.clone()));
+            long.push(if lenient { item.clone() } else { published_as_text(item.clone()) });
             continue;
         }
         let Some(text) = scalar::text(&item.kind) else { continue };

@@ -56,6 +56,26 @@ const DEPARTURES: &[(&str, &str)] = &[
         "external networks, secrets and configs that are described",
         "docker compose takes more keys than `name` without a word for all but volumes. Here a warning tells it.",
     ),
+    (
+        "labels, variables and options whose names begin with `x-`",
+        "Where they stand in a mapping, docker compose takes them for extensions and makes one `#extensions` of them. Here they are what they are.",
+    ),
+    (
+        "`%YAML 1.2`, and anchors with dots and other signs in their names",
+        "They are good YAML of today; docker compose knows YAML 1.1 and refuses them. Here both are read.",
+    ),
+    (
+        "lists and mappings inside each other",
+        "docker compose follows them through 10 000 levels, the specification names no number. Here a file may have 120.",
+    ),
+    (
+        "`networks`, `depends_on` or `models` of a service as text in a later file",
+        "docker compose passes over it without a word, and refuses it in the first file. Here it is refused in each.",
+    ),
+    (
+        "numbers of 64 bits and more",
+        "docker compose takes them for negative ones where a number counts. Here they are refused; as text they stay what they are.",
+    ),
 ];
 
 /// docs/compose-support.md.

@@ -34,7 +34,7 @@ fn maps_and_lists_of_pairs() {
         ("sysctls: {net.core.somaxconn: 1024}", "sysctls:\n  net.core.somaxconn: \"1024\""),
         (
             "extra_hosts: {b: 1.2.3.4, a: ['[::1]', 127.0.0.1]}",
-            "extra_hosts:\n  - a=::1\n  - a=127.0.0.1\n  - b=1.2.3.4",
+            "extra_hosts:\n  - a=127.0.0.1\n  - a=::1\n  - b=1.2.3.4",
         ),
         ("extra_hosts: ['h:1.2.3.4', 'g=::1']", "extra_hosts:\n  - g=::1\n  - h=1.2.3.4"),
     ]);

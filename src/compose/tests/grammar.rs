@@ -84,6 +84,13 @@ fn variables() {
         ("${A/x/y}", Err("invalid")),
         ("${A:d}", Err("invalid")),
         ("${A", Err("invalid")),
+        ("${NO:-a\nb}", Err("invalid")),
+        ("${NO:-{x}", Ok("{x")),
+        ("${NO:-{}}.", Ok("{}.")),
+        ("${NO:-{\"a\":{\"b\":1}}}}", Ok("{\"a\":{\"b\":1}}}")),
+        ("${A:-${NO:?why}}", Err("NO: why")),
+        ("${A:+x}${NO:+${NO?}}", Err("NO: ")),
+        ("${A?${NO?inner}}", Err("NO: inner")),
     ] {
         let got = substitute(text, &mut Lookup::new(&get)).map_err(|error| match error {
             crate::compose::template::TemplateError::Invalid(_) => "invalid".to_owned(),
@@ -95,7 +102,7 @@ fn variables() {
 
 fn env_file(text: &str) -> Result<String, String> {
     let lookup = |name: &str| (name == "OUT").then(|| "outer".to_owned());
-    let found = dotenv::parse(text, &lookup).map_err(|errors| errors[0].to_string())?;
+    let found = dotenv::parse(text, &lookup, &|_| None).map_err(|errors| errors[0].to_string())?;
     Ok(found.values.iter().map(|(k, v)| format!("{k}={v};")).collect())
 }
 
@@ -121,17 +128,18 @@ fn env_files() {
         ("A.b-c[0]=1", "A.b-c[0]=1;"),
         ("A=\"x\"y", "A=x;"),
         ("A=\"\\0101\"", "A=A;"),
+        ("A=1\n=2\nB=3", "=2;A=1;B=3;"),
     ] {
         assert_eq!(env_file(text).as_deref(), Ok(result), "{text:?}");
     }
-    for (text, line) in [("A=1\nB=\"x", 2), ("a b=1", 1), ("A=1\n\n=x", 3), ("A=${x", 1), ("A&B=1", 1)] {
-        let errors = dotenv::parse(text, &|_| None).expect_err(text);
+    for (text, line) in [("A=1\nB=\"x", 2), ("a b=1", 1), ("A=\"${x:-1\\n}\"", 1), ("A=${x", 1), ("A&B=1", 1)] {
+        let errors = dotenv::parse(text, &|_| None, &|_| None).expect_err(text);
         assert_eq!(lines_of(text, &errors), [line], "{text:?}: {errors:?}");
     }
     // All of them, and nothing that only follows from one.
     let text = "a b=1\nC=\"two\nlines\"\nd e='three\nf g=4'\nH=${x\nI=1\n=m\nN='o\nO=\"p\n";
-    let errors = dotenv::parse(text, &|_| None).expect_err(text);
-    assert_eq!(lines_of(text, &errors), [1, 4, 6, 8, 9, 10], "{errors:?}");
+    let errors = dotenv::parse(text, &|_| None, &|_| None).expect_err(text);
+    assert_eq!(lines_of(text, &errors), [1, 4, 6, 9, 10], "{errors:?}");
 }
 
 #[test]

@@ -33,6 +33,40 @@ fn compose_file_may_stand_in_dot_env() {
     assert_eq!(stage.load().expect("valid").project.name.as_str(), "p");
     let stage = stage.env("COMPOSE_DISABLE_ENV_FILE", "1");
     assert!(stage.wrong().contains("no compose file"), "{}", stage.wrong());
+    let stage = stage.env("COMPOSE_DISABLE_ENV_FILE", "F");
+    assert_eq!(stage.load().expect("valid").project.name.as_str(), "p");
+    let stage = stage.env("COMPOSE_DISABLE_ENV_FILE", "yes");
+    assert!(stage.wrong().contains("error[E0110]: `COMPOSE_DISABLE_ENV_FILE` cannot be `yes`"), "{}", stage.wrong());
+}
+
+#[test]
+fn compose_file_has_no_empty_entry() {
+    let stage = Stage::new(&[("a.yaml", "services: {s: {image: i}}\n"), ("docker-compose.yml", "services: {}\n")]);
+    for (value, told) in [("", "names no file"), ("a.yaml:", "is empty: `a.yaml:`"), (":a.yaml", "is empty")] {
+        let options =
+            LoadOptions { env: [("COMPOSE_FILE".to_owned(), value.to_owned())].into(), ..stage.options.clone() };
+        let wrong = load(&options).expect_err(value).to_string();
+        assert!(wrong.contains("error[E0110]") && wrong.contains(told), "{wrong}");
+    }
+}
+
+#[test]
+fn compose_files_may_be_utf_16() {
+    let text = "services: {s: {image: i, user: é🎉}}\n";
+    let stage = Stage::new(&[("compose.yaml", "")]);
+    let file = stage.options.cwd.join("compose.yaml");
+    let write = |mark: &[u8], bytes: &dyn Fn(u16) -> [u8; 2]| {
+        let text: Vec<u8> = text.encode_utf16().flat_map(bytes).collect();
+        std::fs::write(&file, [mark, &text].concat()).expect("files can be written");
+    };
+    write(&[0xff, 0xfe], &u16::to_le_bytes);
+    assert!(stage.config().contains("user: \"é\\U0001F389\""), "{}", stage.config());
+    write(&[0xfe, 0xff], &u16::to_be_bytes);
+    assert!(stage.config().contains("user: \"é"), "{}", stage.config());
+    write(&[0xff, 0xfe], &u16::to_be_bytes);
+    assert!(stage.wrong().contains("E0"), "{}", stage.wrong());
+    std::fs::write(&file, [0xff, 0xfe, b'a']).expect("files can be written");
+    assert!(stage.wrong().contains("it begins as UTF-16 text and is none"), "{}", stage.wrong());
 }
 
 #[test]

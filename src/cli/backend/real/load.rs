@@ -63,6 +63,8 @@ impl Real {
         options.no_path_resolution = wish.no_path_resolution;
         options.no_consistency = wish.no_consistency;
         options.untyped = true;
+        let named = matches!(wish.what, ConfigPart::Images | ConfigPart::Profiles | ConfigPart::Hash(_));
+        options.listing = whole || named;
         options.history = matches!(wish.what, ConfigPart::Explain(_));
         let wrong = |found| self.wrong(&options, LockUse::IfThere, found);
         let format = if wish.json { config::Format::Json } else { config::Format::Yaml };
@@ -209,7 +211,7 @@ fn part(loaded: &compose::Loaded, what: &ConfigPart, format: config::Format) -> 
         ConfigPart::Services => lines(config::services(loaded)),
         ConfigPart::Volumes => lines(config::section(loaded, "volumes")),
         ConfigPart::Networks => lines(config::section(loaded, "networks")),
-        ConfigPart::Models => lines(config::section(loaded, "models")),
+        ConfigPart::Models => lines(config::models(loaded)),
         ConfigPart::Images => lines(config::images(loaded)),
         ConfigPart::Profiles => lines(config::profiles(loaded)),
         ConfigPart::Environment => {
