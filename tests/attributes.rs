@@ -21,6 +21,9 @@ mod hooks;
 #[path = "attributes/lifecycle.rs"]
 mod lifecycle;
 
+#[path = "attributes/logging.rs"]
+mod logging;
+
 #[path = "attributes/network.rs"]
 mod network;
 

@@ -68,7 +68,10 @@ pub const FATES: &[(&str, Fate)] = &[
     ("version", NoEffect("there is one version of the format")),
     ("services.*.cpu_rt_period", But("done, but cgroup v2 has no real-time groups: there it is told")),
     ("services.*.cpu_rt_runtime", But("done, but cgroup v2 has no real-time groups: there it is told")),
-    ("services.*.logging.driver", But("done for `json-file`, `local` and `none` only; others are refused")),
+    (
+        "services.*.logging.driver",
+        But("done for `json-file`, `local`, `none` and `syslog` (without TLS); others are refused"),
+    ),
     ("networks.*.driver", But("done for `bridge`, `macvlan` and `ipvlan` only; others are refused")),
     ("networks.*.ipam.driver", But("done for `default` only; others are refused")),
     ("volumes.*.driver", But("done for `local` only; others are refused")),

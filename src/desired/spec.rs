@@ -1,5 +1,6 @@
 //! Complete specifications of containers, networks and volumes, in the kernel's words.
 
+mod log;
 mod network;
 mod slice;
 
@@ -12,6 +13,7 @@ use serde::{Deserialize, Serialize};
 use super::StopSpec;
 use crate::name::{ContainerName, Digest, ProjectName, ServiceName, VolumeName};
 
+pub use log::{Compression, ForwardSpec, LogFormat, LogReceiver, LogSpec, SyslogFormat, Tag};
 pub use network::{
     DnsSpec, Driver, EndpointSpec, IpvlanFlag, IpvlanMode, MacvlanMode, NetworkSpec, Parent, PortSpec, Protocol, Subnet,
 };
@@ -419,25 +421,6 @@ pub enum NsMode {
     Host,
     /// Another container's.
     Container(ContainerName),
-}
-
-/// Where the output of a container goes.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct LogSpec {
-    /// `json-file` and `local` (our files), or `none`.
-    pub driver: String,
-    /// Bytes of one file before the next is begun.
-    pub max_size: u64,
-    /// Files that are kept.
-    pub max_file: u32,
-    /// Files that are no longer written are compressed.
-    pub compress: bool,
-}
-
-impl Default for LogSpec {
-    fn default() -> Self {
-        Self { driver: "json-file".into(), max_size: 10 << 20, max_file: 3, compress: false }
-    }
 }
 
 /// A volume.

@@ -68,7 +68,7 @@ pub const SEEN: &[(&str, &str)] = &[
     ("services.*.labels", "labels_annotations_and_files_of_them"),
     ("services.*.label_file", "labels_annotations_and_files_of_them"),
     ("services.*.links", "names_that_only_the_container_knows"),
-    ("services.*.logging.driver", "health_is_found_out_at_its_own_pace_or_not_at_all"),
+    ("services.*.logging.driver", "lines_go_to_a_syslog_too"),
     ("services.*.logging.options", "a_log_is_kept_as_long_as_its_options_say"),
     ("services.*.mem_limit", "memory_processor_and_process_limits_stand_on_the_cgroup"),
     ("services.*.mem_reservation", "memory_processor_and_process_limits_stand_on_the_cgroup"),

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::desired::{ContainerSpec, FileSource, MountSource, NetMode, NsMode, SCHEMA, Secret};
 use crate::host::cgroup::Cgroup;
+use crate::host::logs::Forward;
 use crate::host::seccomp::{self, Program};
 use crate::name::{ContainerId, Digest, VolumeName};
 
@@ -57,6 +58,9 @@ pub struct Resolved {
     pub cgroup_path: PathBuf,
     /// Where the log goes; `None`: nowhere.
     pub log: Option<PathBuf>,
+    /// Who gets each line too.
+    #[serde(default)]
+    pub forward: Option<Box<Forward>>,
     /// Programs of the host that are run when the root is in place, before the program starts.
     #[serde(default)]
     pub hooks: Vec<OciHook>,

@@ -20,6 +20,7 @@
 mod compress;
 mod files;
 mod follow;
+pub(crate) mod forward;
 mod frame;
 mod merge;
 mod queue;
@@ -37,6 +38,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 pub use follow::{Follow, FollowAll};
+pub use forward::{Forward, Opened, Origin, Target};
 pub use merge::{Merge, merge};
 pub use reader::{Options, Reader};
 pub use time::{format as format_time, parse as parse_time};
@@ -83,6 +85,17 @@ pub enum Error {
     /// The thread that writes, or the descriptors that it needs.
     #[error("cannot start the log writer")]
     Start(#[source] std::io::Error),
+    /// The receiver of the lines.
+    #[error("cannot reach {receiver}: {source}")]
+    Receiver {
+        /// Which.
+        receiver: String,
+        /// What the kernel said.
+        source: std::io::Error,
+    },
+    /// There is no journal.
+    #[error("journald is not enabled on this host: {0}")]
+    NoJournal(std::io::Error),
 }
 
 impl Error {

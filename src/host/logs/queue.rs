@@ -56,6 +56,7 @@ struct State {
     batch: Batch,
     closed: bool,
     refused: bool,
+    woken: bool,
 }
 
 /// The queue.
@@ -101,7 +102,7 @@ impl Queue {
     /// Exchanges `batch`, which is cleared, for what has come. Waits for something, at most so long.
     pub fn take(&self, batch: &mut Batch, limit: Option<Duration>) -> Found {
         batch.clear();
-        let idle = |state: &mut State| state.batch.chunks.is_empty() && !state.closed;
+        let idle = |state: &mut State| state.batch.chunks.is_empty() && !state.closed && !state.woken;
         let mut state = self.lock();
         if idle(&mut state) {
             let large = batch.shrink() | state.batch.shrink();
@@ -116,6 +117,7 @@ impl Queue {
                 }
             };
         }
+        state.woken = false;
         std::mem::swap(batch, &mut state.batch);
         if std::mem::take(&mut state.refused) {
             // The counter can't overflow: it is read back to 0 at every refusal.
@@ -126,6 +128,12 @@ impl Queue {
             (true, true) => Found::Closed,
             (true, false) => Found::Nothing,
         }
+    }
+
+    /// Has [`Queue::take`] return, with nothing if there is nothing.
+    pub fn wake(&self) {
+        self.lock().woken = true;
+        self.came.notify_one();
     }
 
     /// Nothing more is put.

@@ -7,6 +7,7 @@ use std::sync::mpsc::{Receiver, channel};
 use std::thread;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use super::forward::{self, Backlog, Forwarder, Opened};
 use super::frame::Framer;
 use super::queue::{Batch, Found, Queue};
 use super::sink::Sink;
@@ -27,6 +28,8 @@ const STACK: usize = 128 << 10;
 #[derive(Debug)]
 pub struct Writer {
     queue: Arc<Queue>,
+    /// The lines that wait for a receiver.
+    backlog: Option<Arc<Backlog>>,
     done: Receiver<()>,
     thread: Option<thread::JoinHandle<()>>,
 }
@@ -38,17 +41,28 @@ impl Writer {
     /// # Errors
     /// When the folder or the file can't be made, or there is no thread to be had.
     pub fn start(dir: &Path, spec: &LogSpec) -> Result<Self, Error> {
+        Self::start_with(dir, spec, None)
+    }
+
+    /// As [`Writer::start`], with a receiver that gets each line too.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn start_with(dir: &Path, spec: &LogSpec, receiver: Option<Opened>) -> Result<Self, Error> {
         let sink = Sink::open(dir.to_owned(), spec.clone())?;
         let queue = Arc::new(Queue::new().map_err(Error::Start)?);
+        let start = |opened| Forwarder::start(opened, Arc::clone(&queue)).map_err(Error::Start);
+        let forward = receiver.map(start).transpose()?;
+        let backlog = forward.as_ref().map(Forwarder::backlog);
         let (ended, done) = channel();
         let other = Arc::clone(&queue);
         let work = move || {
-            run(&other, sink);
+            run(&other, Outlet { sink, forward });
             // Nobody may be waiting any more.
             let _ = ended.send(());
         };
         let thread = thread::Builder::new().name("log".into()).stack_size(STACK).spawn(work).map_err(Error::Start)?;
-        Ok(Self { queue, done, thread: Some(thread) })
+        Ok(Self { queue, backlog, done, thread: Some(thread) })
     }
 
     /// Takes bytes of a stream as they came, stamped with this moment; returns how many. Never waits. Where it takes less
@@ -72,7 +86,7 @@ impl Writer {
     /// Writes what is there and ends the last line; `false` if that takes longer than `limit`: then the thread goes on by
     /// itself until the process ends.
     pub fn finish(mut self, limit: Duration) -> bool {
-        self.queue.close();
+        self.close();
         if self.done.recv_timeout(limit).is_err() {
             return false;
         }
@@ -81,14 +95,42 @@ impl Writer {
     }
 }
 
-/// A writer that is forgotten must not keep its thread for ever.
-impl Drop for Writer {
-    fn drop(&mut self) {
+impl Writer {
+    fn close(&self) {
+        if let Some(backlog) = &self.backlog {
+            backlog.hurry(forward::LAST);
+        }
         self.queue.close();
     }
 }
 
-fn run(queue: &Queue, mut sink: Sink) {
+/// A writer that is forgotten must not keep its thread for ever.
+impl Drop for Writer {
+    fn drop(&mut self) {
+        self.close();
+    }
+}
+
+/// Where records go: the files, and whoever gets the lines too.
+struct Outlet {
+    sink: Sink,
+    forward: Option<Forwarder>,
+}
+
+impl Outlet {
+    /// Writes the records once there are so many bytes of them: into the files first, since a receiver may be slow.
+    fn write_from(&mut self, records: &mut Vec<u8>, least: usize) {
+        if records.len() >= least {
+            self.sink.write(records);
+            if let Some(forward) = &mut self.forward {
+                forward.take(records);
+            }
+            records.clear();
+        }
+    }
+}
+
+fn run(queue: &Queue, mut out: Outlet) {
     let (mut framer, mut batch, mut records) = (Framer::default(), Batch::default(), Vec::with_capacity(SMALL));
     loop {
         let found = queue.take(&mut batch, framer.is_waiting().then_some(PATIENCE));
@@ -97,7 +139,7 @@ fn run(queue: &Queue, mut sink: Sink) {
             let (bytes, later) = rest.split_at(chunk.length);
             for piece in bytes.chunks(PIECE) {
                 framer.add(&mut records, chunk.time, chunk.stream, piece);
-                write_from(&mut sink, &mut records, BLOCK);
+                out.write_from(&mut records, BLOCK);
             }
             rest = later;
         }
@@ -106,19 +148,18 @@ fn run(queue: &Queue, mut sink: Sink) {
             Found::Nothing => framer.flush(&mut records),
             Found::Closed => framer.finish(&mut records),
         }
-        write_from(&mut sink, &mut records, 1);
+        if let Some(forward) = &out.forward {
+            forward.notes(&mut records);
+        }
+        out.write_from(&mut records, 1);
         if found == Found::Closed {
+            if let Some(forward) = out.forward.take() {
+                forward.finish(&mut records);
+                out.write_from(&mut records, 1);
+            }
             return;
         }
         records.shrink_to(SMALL);
-    }
-}
-
-/// Writes the records once there are so many bytes of them.
-fn write_from(sink: &mut Sink, records: &mut Vec<u8>, least: usize) {
-    if records.len() >= least {
-        sink.write(records);
-        records.clear();
     }
 }
 

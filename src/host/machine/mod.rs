@@ -17,6 +17,7 @@ mod create;
 mod detach;
 mod error;
 pub mod etc;
+mod forward;
 mod hook;
 mod mend;
 mod names;

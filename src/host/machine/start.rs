@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use super::etc::{self, Surroundings};
 use super::sandbox::Live;
-use super::{Machine, MachineError, parts, share, stop};
+use super::{Machine, MachineError, forward, parts, share, stop};
 use crate::desired::{ContainerSpec, EndpointSpec, NetMode, NetworkSpec, NsMode};
 use crate::host::cdi;
 use crate::host::cgroup::{Cgroup, Devices};
@@ -51,7 +51,8 @@ impl Machine {
         let hooks = cdi::apply(&mut full, &cdi::FOLDERS.map(Path::new))?;
         let (cgroup, mut warnings) = self.cgroup(id, &full, live).await?;
         let names = self.names(id, spec).await?;
-        let host = Resolved { hooks, ..self.resolve(id, spec, cgroup, names)? };
+        let forward = forward::of(id, spec).await?.map(Box::new);
+        let host = Resolved { hooks, forward, ..self.resolve(id, spec, cgroup, names)? };
         let shared = self.shared(&full).await?;
         let bundle = Bundle::new(id.clone(), full, host)?;
         let running = live.shim.start(&bundle, shared).await?;

@@ -6,7 +6,7 @@ use std::time::Duration;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 use super::super::bundle::Bundle;
-use crate::host::logs::{Error, Stream, Writer};
+use crate::host::logs::{Error, Forward, Opened, Stream, Writer, forward};
 
 /// At the end of a process the log is waited for so long, so that who hears of the end finds the last lines; a disk that
 /// takes longer is left to the thread.
@@ -15,16 +15,24 @@ const LAST: Duration = Duration::from_millis(200);
 /// Where the output goes.
 pub(super) struct Log {
     writer: Option<Writer>,
+    /// At the end it is waited for so long.
+    last: Duration,
     /// What the writer had no room for.
     pending: Option<(Stream, Vec<u8>)>,
 }
 
 impl Log {
+    /// Reaches the receiver that gets the lines too, if there is one: before a clone, since without it nothing starts.
+    pub(super) fn reach(bundle: &Bundle) -> Result<Option<Opened>, Error> {
+        bundle.host.forward.as_deref().cloned().map(Forward::open).transpose()
+    }
+
     /// Begins or goes on with the log of `bundle`; starts a thread, so never before a clone.
-    pub(super) fn start(bundle: &Bundle) -> Result<Log, Error> {
+    pub(super) fn start(bundle: &Bundle, receiver: Option<Opened>) -> Result<Log, Error> {
         let folder = bundle.host.log.as_ref().filter(|_| bundle.spec.log.driver != "none");
-        let writer = folder.map(|folder| Writer::start(folder, &bundle.spec.log)).transpose()?;
-        Ok(Log { writer, pending: None })
+        let last = if receiver.is_some() { LAST + forward::LAST } else { LAST };
+        let writer = folder.map(|folder| Writer::start_with(folder, &bundle.spec.log, receiver)).transpose()?;
+        Ok(Log { writer, last, pending: None })
     }
 
     /// Takes a chunk of output; only while [`Log::has_room`].
@@ -69,7 +77,7 @@ impl Log {
     /// Writes what is there, as far as the disk allows it in time.
     pub(super) fn finish(self) {
         if let Some(writer) = self.writer {
-            let _ = writer.finish(LAST);
+            let _ = writer.finish(self.last);
         }
     }
 }

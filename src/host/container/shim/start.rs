@@ -41,6 +41,7 @@ impl Shim {
         require_one_thread()?;
         let at = |what: &'static str| move |cause: io::Error| StartError::new(what, cause);
         self.forget_last().map_err(at("records"))?;
+        let receiver = Log::reach(bundle).map_err(|cause| StartError::new("log", cause))?;
         let (mine, theirs) = Streams::make(&bundle.spec).map_err(at("standard streams"))?;
         let (status, report) = socketpair(AddressFamily::Unix, SockType::SeqPacket, None, SockFlag::SOCK_CLOEXEC)
             .map_err(|cause| StartError::new("shim", cause))?;
@@ -57,7 +58,7 @@ impl Shim {
         let (pid, pidfd) = match cloned {
             Cloned::Parent { pid, pidfd } => (pid, pidfd),
             Cloned::Child => {
-                drop(status);
+                drop((status, receiver));
                 let job = Job { bundle, entry, namespaces, shm, streams: theirs, size: self.size, status: report };
                 match &driven {
                     Some(driven) => driven.become_runtime(job),
@@ -71,7 +72,7 @@ impl Shim {
         }
         let ticks = sys::start_ticks(pid).map_err(at("shim"))?;
         // The log's thread must not be there while a clone is made, so it starts now.
-        let log = Log::start(bundle).map_err(|cause| StartError::new("log", cause))?;
+        let log = Log::start(bundle, receiver).map_err(|cause| StartError::new("log", cause))?;
         self.process = Some(Process {
             pid,
             ticks,
