@@ -70,7 +70,9 @@ pub const FATES: &[(&str, Fate)] = &[
     ("services.*.cpu_rt_runtime", But("done, but cgroup v2 has no real-time groups: there it is told")),
     (
         "services.*.logging.driver",
-        But("done for `json-file`, `local`, `none` and `syslog` (without TLS); others are refused"),
+        But(
+            "done for `json-file`, `local`, `none`, `syslog`, `journald`, `gelf` and `fluentd` (none with TLS); others are refused",
+        ),
     ),
     ("networks.*.driver", But("done for `bridge`, `macvlan` and `ipvlan` only; others are refused")),
     ("networks.*.ipam.driver", But("done for `default` only; others are refused")),

@@ -1,6 +1,6 @@
 //! Log drivers that send each line to a receiver outside, beside our own files.
 
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Read};
 use std::net::{TcpListener, TcpStream, UdpSocket};
 use std::os::unix::net::UnixDatagram;
 use std::time::Duration;
@@ -99,5 +99,100 @@ services:
     // A restart meets the receiver anew.
     stack.run(&["restart", "-t", "0", "a"]).ok();
     line_with(&mut accept(&listener), "tick 1.");
+    stack.down();
+}
+
+#[test]
+fn lines_go_to_the_journal_too() {
+    let stack = Stack::new(
+        r#"
+services:
+  a:
+    image: test
+    command: [sh, -c, "echo hello >&2"]
+    environment: { NOTE: noted }
+    labels: { com.example.kind: web }
+    logging: { driver: journald, options: { tag: t, labels: com.example.kind, env: NOTE } }
+"#,
+    );
+    // This world's own: whether the machine has a journal is no matter.
+    stack.world.sh("mkdir -p /run").ok();
+    nix::mount::mount(Some("tmpfs"), "/run", Some("tmpfs"), nix::mount::MsFlags::empty(), None::<&str>).unwrap();
+    stack.run(&["up", "-d"]).code(1).says("journald is not enabled on this host");
+    std::fs::create_dir_all("/run/systemd/journal").unwrap();
+    let journal = UnixDatagram::bind("/run/systemd/journal/socket").unwrap();
+    journal.set_read_timeout(Some(PATIENCE)).unwrap();
+    stack.run(&["up", "-d"]).ok();
+    let id = stack.run(&["ps", "-aq", "--no-trunc", "a"]).ok().stdout;
+    let mut buffer = [0; 4000];
+    let length = journal.recv(&mut buffer).unwrap();
+    let message = String::from_utf8_lossy(&buffer[..length]).into_owned();
+    let fields: Vec<&str> = message.lines().collect();
+    let full = format!("CONTAINER_ID_FULL={}", id.trim());
+    let short = format!("CONTAINER_ID={}", &id.trim()[..12]);
+    let expected = [
+        "MESSAGE=hello",
+        "PRIORITY=3",
+        &short,
+        &full,
+        "CONTAINER_NAME=app-a-1",
+        "CONTAINER_TAG=t",
+        "IMAGE_NAME=test",
+        "SYSLOG_IDENTIFIER=t",
+        "COM_EXAMPLE_KIND=web",
+        "NOTE=noted",
+    ];
+    assert!(expected.iter().all(|field| fields.contains(field)), "{message}");
+    stack.run(&["logs", "--no-log-prefix", "a"]).ok().says("hello");
+    stack.down();
+}
+
+#[test]
+fn lines_go_to_graylog_and_fluentd_too() {
+    let stack = Stack::new(
+        r#"
+services:
+  gelf:
+    image: test
+    command: [echo, hello]
+    logging: { driver: gelf, options: { gelf-address: "udp://127.0.0.1:12201" } }
+  gelf-tcp:
+    image: test
+    command: [echo, hello]
+    logging: { driver: gelf, options: { gelf-address: "tcp://127.0.0.1:12202" } }
+  fluentd:
+    image: test
+    command: [echo, hello]
+    logging: { driver: fluentd, options: { tag: "docker.{{.Name}}" } }
+  later:
+    image: test
+    command: [sh, -c, "echo early; exec sleep 1000"]
+    logging: { driver: fluentd, options: { fluentd-address: "127.0.0.1:24225", fluentd-async: "true" } }
+"#,
+    );
+    let udp = UdpSocket::bind("127.0.0.1:12201").unwrap();
+    udp.set_read_timeout(Some(PATIENCE)).unwrap();
+    let tcp = TcpListener::bind("127.0.0.1:12202").unwrap();
+    let fluentd = TcpListener::bind("127.0.0.1:24224").unwrap();
+    stack.run(&["up", "-d"]).ok();
+    let mut buffer = [0; 4000];
+    let length = udp.recv(&mut buffer).unwrap();
+    let message: serde_json::Value = serde_json::from_reader(flate2::read::GzDecoder::new(&buffer[..length])).unwrap();
+    assert_eq!(message["short_message"], "hello");
+    assert_eq!((&message["_container_name"], &message["_image_name"]), (&"app-gelf-1".into(), &"test".into()));
+    let mut bytes = Vec::new();
+    accept(&tcp).read_until(0, &mut bytes).unwrap();
+    let message: serde_json::Value = serde_json::from_slice(&bytes[..bytes.len() - 1]).unwrap();
+    assert_eq!(message["_container_name"], "app-gelf-tcp-1");
+    let mut bytes = Vec::new();
+    // The container has ended, so its connection has too.
+    accept(&fluentd).read_to_end(&mut bytes).unwrap();
+    assert!(bytes.starts_with(b"\x93\xb4docker.app-fluentd-1\xce"), "{bytes:?}");
+    assert!(bytes.windows(10).any(|window| window == b"\xa3log\xa5hello"), "{bytes:?}");
+    // One that may come later gets what was said before.
+    let mut bytes = Vec::new();
+    let listener = TcpListener::bind("127.0.0.1:24225").unwrap();
+    accept(&listener).read_until(b'y', &mut bytes).unwrap();
+    assert!(bytes.ends_with(b"early"), "{bytes:?}");
     stack.down();
 }

@@ -8,6 +8,7 @@ use crate::desired::*;
 
 mod addresses;
 mod containers;
+mod logs;
 mod requests;
 
 /// A canonical project, as the passes before leave it.

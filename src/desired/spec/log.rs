@@ -118,8 +118,8 @@ pub enum LogFormat {
     Gelf {
         /// Of datagrams.
         compression: Compression,
-        /// 0 to 9; `None`: what the method has by itself.
-        level: Option<u32>,
+        /// 0 to 9.
+        level: u32,
     },
     /// fluentd's forward protocol.
     Fluentd {

@@ -96,10 +96,15 @@ impl Writer {
 }
 
 impl Writer {
-    fn close(&self) {
+    /// The program has ended: a receiver that is slow gets a moment for what there still is.
+    pub fn hurry(&self) {
         if let Some(backlog) = &self.backlog {
             backlog.hurry(forward::LAST);
         }
+    }
+
+    fn close(&self) {
+        self.hurry();
         self.queue.close();
     }
 }

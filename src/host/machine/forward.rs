@@ -7,9 +7,9 @@ use std::path::PathBuf;
 use regex::Regex;
 
 use super::MachineError;
-use crate::desired::{ContainerSpec, ForwardSpec, LogReceiver, Tag};
+use crate::desired::{ContainerSpec, ForwardSpec, LogReceiver, Stamp, Tag};
 use crate::host::container::{ShimError, StartError};
-use crate::host::logs::{Forward, Origin, Target};
+use crate::host::logs::{self, Forward, Origin, Target};
 use crate::name::ContainerId;
 
 /// Where programs find this machine's syslog.
@@ -22,10 +22,10 @@ const JOURNAL: &str = "/run/systemd/journal/socket";
 ///
 /// # Errors
 /// Where its name has no address.
-pub async fn of(id: &ContainerId, spec: &ContainerSpec) -> Result<Option<Forward>, MachineError> {
+pub async fn of(id: &ContainerId, spec: &ContainerSpec, created: &Stamp) -> Result<Option<Forward>, MachineError> {
     let Some(forward) = spec.log.forward.as_deref() else { return Ok(None) };
     let failed = |message: String| MachineError::Shim(ShimError::Failed(StartError::new("log", message)));
-    let origin = origin(id, spec);
+    let origin = origin(id, spec, created);
     let host = nix::unistd::gethostname().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
     let tag = Tag(&forward.tag).render(|field| field_of(field, &origin, &host)).map_err(failed)?;
     let targets = targets(&forward.receiver).await.map_err(failed)?;
@@ -43,13 +43,14 @@ pub async fn of(id: &ContainerId, spec: &ContainerSpec) -> Result<Option<Forward
     }))
 }
 
-fn origin(id: &ContainerId, spec: &ContainerSpec) -> Origin {
+fn origin(id: &ContainerId, spec: &ContainerSpec, created: &Stamp) -> Origin {
     Origin {
         id: id.to_string(),
         name: spec.name.to_string(),
         image_id: spec.image.id.to_string(),
         image: spec.image.name.clone(),
         command: spec.argv.join(" "),
+        created: logs::format_time(created.wall),
     }
 }
 

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use super::etc::{self, Surroundings};
 use super::sandbox::Live;
 use super::{Machine, MachineError, forward, parts, share, stop};
-use crate::desired::{ContainerSpec, EndpointSpec, NetMode, NetworkSpec, NsMode};
+use crate::desired::{ContainerSpec, EndpointSpec, NetMode, NetworkSpec, NsMode, Stamp};
 use crate::host::cdi;
 use crate::host::cgroup::{Cgroup, Devices};
 use crate::host::container::{Bundle, Resolved};
@@ -30,7 +30,7 @@ impl Machine {
         fs::create_dir_all(&run).map_err(MachineError::file("make", &run))?;
         ledger::set_counters(&self.paths, id, &Counters { restarts, streak })?;
         let live = self.sandbox(id, &spec).await?;
-        let result = self.start_process(id, &spec, &live).await;
+        let result = self.start_process(id, &spec, &made.created, &live).await;
         if result.is_err() {
             self.release(id).await?;
         }
@@ -44,6 +44,7 @@ impl Machine {
         &self,
         id: &ContainerId,
         spec: &ContainerSpec,
+        created: &Stamp,
         live: &Arc<Live>,
     ) -> Result<Vec<String>, MachineError> {
         let mut full = spec.clone();
@@ -51,7 +52,7 @@ impl Machine {
         let hooks = cdi::apply(&mut full, &cdi::FOLDERS.map(Path::new))?;
         let (cgroup, mut warnings) = self.cgroup(id, &full, live).await?;
         let names = self.names(id, spec).await?;
-        let forward = forward::of(id, spec).await?.map(Box::new);
+        let forward = forward::of(id, spec, created).await?.map(Box::new);
         let host = Resolved { hooks, forward, ..self.resolve(id, spec, cgroup, names)? };
         let shared = self.shared(&full).await?;
         let bundle = Bundle::new(id.clone(), full, host)?;

@@ -28,6 +28,18 @@ pub fn syslog(text: &str) -> Result<LogReceiver, String> {
     parse(text, Some(514), &[Scheme::Udp, Scheme::Tcp, Scheme::Unix, Scheme::Unixgram])
 }
 
+/// The address of a receiver of GELF.
+pub fn gelf(text: &str) -> Result<LogReceiver, String> {
+    parse(text, None, &[Scheme::Udp, Scheme::Tcp])
+}
+
+/// The address of a fluentd, with or without a scheme; empty: on this machine.
+pub fn fluentd(text: &str) -> Result<LogReceiver, String> {
+    let usual = if text.is_empty() { "127.0.0.1" } else { text };
+    let text = if usual.contains("://") { usual.to_owned() } else { format!("tcp://{usual}") };
+    parse(&text, Some(24224), &[Scheme::Tcp, Scheme::Unix])
+}
+
 /// An address with one of these schemes; the port may be left out where there is a usual one.
 pub fn parse(text: &str, usual: Option<u16>, schemes: &[Scheme]) -> Result<LogReceiver, String> {
     let wrong = || {

@@ -30,7 +30,7 @@ impl Log {
     /// Begins or goes on with the log of `bundle`; starts a thread, so never before a clone.
     pub(super) fn start(bundle: &Bundle, receiver: Option<Opened>) -> Result<Log, Error> {
         let folder = bundle.host.log.as_ref().filter(|_| bundle.spec.log.driver != "none");
-        let last = if receiver.is_some() { LAST + forward::LAST } else { LAST };
+        let last = if receiver.is_some() { LAST + 3 * forward::LAST } else { LAST };
         let writer = folder.map(|folder| Writer::start_with(folder, &bundle.spec.log, receiver)).transpose()?;
         Ok(Log { writer, last, pending: None })
     }
@@ -66,8 +66,10 @@ impl Log {
 
     /// Waits a moment for room, for the last output; `false` if there is none.
     pub(super) fn make_room(&mut self) -> bool {
-        if let (Some(fd), false) = (self.wake(), self.has_room()) {
-            let limit = PollTimeout::try_from(LAST).unwrap_or(PollTimeout::ZERO);
+        if let (Some(writer), false) = (&self.writer, self.has_room()) {
+            // A receiver that is slow is waited for no longer than the end may take.
+            writer.hurry();
+            let (fd, limit) = (writer.room_fd(), PollTimeout::try_from(self.last).unwrap_or(PollTimeout::ZERO));
             let _ = poll(&mut [PollFd::new(fd, PollFlags::POLLIN)], limit);
             self.woken();
         }

@@ -1,7 +1,7 @@
 //! The shim: one small process a container. Parent and reaper of its process, holder of its sandbox, its standard
 //! streams and whatever descriptors must outlive a supervisor; writer of its log and of its exit record.
 //!
-//! One loop around poll(2), no async runtime, no thread but the log's writer, in the host's mounts.
+//! One loop around poll(2), no async runtime, no threads but the log's, in the host's mounts.
 //!
 //! ```text
 //!  poll ─┬ listener, peers   serve.rs    a request, an answer; peers.rs keeps what a slow reader has not taken

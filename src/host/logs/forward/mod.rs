@@ -11,7 +11,10 @@
 
 mod connection;
 mod encode;
+mod fluentd;
+mod gelf;
 mod join;
+mod journal;
 mod local_time;
 mod queue;
 mod sender;
@@ -93,6 +96,8 @@ pub struct Origin {
     pub image: String,
     /// Its program and arguments.
     pub command: String,
+    /// When it was made, as RFC 3339 has it.
+    pub created: String,
 }
 
 /// A line of a container's output, or a part of a long one.
@@ -116,6 +121,13 @@ pub(super) struct Part {
     ordinal: u32,
     /// No further one comes.
     last: bool,
+}
+
+impl Part {
+    /// The id as a text.
+    fn id(&self) -> String {
+        format!("{:016x}", self.id)
+    }
 }
 
 /// A receiver that was reached, if it can be; no thread yet.

@@ -118,7 +118,7 @@ impl Backlog {
     /// The program has ended: what is there, and what still comes, may be sent for so long.
     pub fn hurry(&self, limit: Duration) {
         self.lock().deadline.get_or_insert_with(|| Instant::now() + limit);
-        // It can't overflow: this is called twice at most.
+        // It can't overflow: this is called a few times at most.
         let _ = self.closing.write(1);
     }
 

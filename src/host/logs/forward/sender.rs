@@ -30,7 +30,7 @@ pub(super) struct Sender {
 impl Sender {
     pub fn new(opened: Opened, told: Arc<super::super::queue::Queue>) -> Self {
         let Opened { forward, queue, connection } = opened;
-        let encoder = Encoder::new(&forward);
+        let encoder = Encoder::new();
         Self { forward, queue, told, connection, encoder, outage: None, lost: 0 }
     }
 
@@ -39,6 +39,10 @@ impl Sender {
         let mut given_up = false;
         while let Some(line) = self.queue.take() {
             let messages = self.encoder.encode(&self.forward, &line);
+            let Some(messages) = messages else {
+                self.lost += 1;
+                continue;
+            };
             given_up = given_up || !self.deliver(&messages);
             if given_up {
                 // Nobody waits for room any more.
@@ -97,13 +101,15 @@ impl Sender {
         wait
     }
 
-    /// After a line went out: tells of the end of an outage, and of what was lost once there is time.
+    /// After a line went out: with the last that waited an outage ends, and what was lost is told. Not before: a receiver that
+    /// only lets itself be connected to must not stop the program again and again.
     fn tell(&mut self) {
+        if !self.queue.is_empty() {
+            return;
+        }
         let was_gone = self.outage.take().is_some();
         if was_gone {
             self.queue.set_broken(false);
-        } else if !self.queue.is_empty() {
-            return;
         }
         self.lost += self.queue.take_dropped();
         let (lost, receiver) = (std::mem::take(&mut self.lost), &self.forward.receiver);

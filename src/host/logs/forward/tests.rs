@@ -1,4 +1,4 @@
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Read};
 use std::net::{TcpListener, UdpSocket};
 use std::os::unix::net::UnixListener;
 use std::path::Path;
@@ -9,7 +9,7 @@ use super::encode::Encoder;
 use super::join::Joiner;
 use super::local_time::LocalTime;
 use super::{Forward, Line, Origin, Part, Target};
-use crate::desired::{LogFormat, LogSpec, SyslogFormat};
+use crate::desired::{Compression, LogFormat, LogSpec, SyslogFormat};
 
 /// 2026-11-04 07:08:54.123456789, an hour east of Greenwich.
 fn clock(_: u64) -> LocalTime {
@@ -32,6 +32,7 @@ fn forward(targets: Vec<Target>, format: LogFormat) -> Forward {
             image_id: "sha256:aa".to_owned(),
             image: "web:1".to_owned(),
             command: "sh -c x".to_owned(),
+            created: "2026-11-04T06:00:00Z".to_owned(),
         },
     }
 }
@@ -41,11 +42,15 @@ fn syslog(format: SyslogFormat) -> LogFormat {
 }
 
 fn line(stream: Stream, text: &str) -> Line {
-    Line { time: 1_793_776_134_123_456_789, stream, part: None, text: text.into() }
+    Line { time: 1_793_772_534_123_456_789, stream, part: None, text: text.into() }
 }
 
 fn messages(format: LogFormat, line: &Line) -> Vec<Vec<u8>> {
-    Encoder { pid: 7, clock }.encode(&forward(Vec::new(), format), line)
+    encoder().encode(&forward(Vec::new(), format), line).expect("there is room for it")
+}
+
+fn encoder() -> Encoder {
+    Encoder { pid: 7, clock, count: 0 }
 }
 
 fn text(bytes: &[u8]) -> String {
@@ -70,6 +75,91 @@ fn syslog_messages() {
     let west = LocalTime { offset: -210, ..clock(0) };
     assert_eq!(west.rfc3339(0), "2026-11-04T07:08:54-03:30");
     assert_eq!(LocalTime { offset: 0, ..west }.rfc3339(0), "2026-11-04T07:08:54Z");
+}
+
+#[test]
+fn journal_messages() {
+    let mut line = line(Stream::Stderr, "hello");
+    line.part = Some(Part { id: 10, ordinal: 1, last: false });
+    let message = messages(LogFormat::Journal, &line).concat();
+    let expected = [
+        "MESSAGE=hello\nPRIORITY=3\nCONTAINER_ID=0123456789ab\nCONTAINER_ID_FULL=",
+        &"0123456789abcdef".repeat(4),
+        "\nCONTAINER_NAME=app-web-1\nCONTAINER_TAG=tag\nIMAGE_NAME=web:1\nSYSLOG_IDENTIFIER=tag\n",
+        "SYSLOG_TIMESTAMP=2026-11-04T06:08:54.123456789Z\nCONTAINER_PARTIAL_ID=000000000000000a\n",
+        "CONTAINER_PARTIAL_ORDINAL=1\nCONTAINER_PARTIAL_LAST=false\nCONTAINER_PARTIAL_MESSAGE=true\n",
+        "B\n\u{3}\0\0\0\0\0\0\u{0}2\n3\nCOM_EXAMPLE_A=1\n",
+    ];
+    assert_eq!(text(&message), expected.concat());
+    line.part = None;
+    line.stream = Stream::Stdout;
+    let message = text(&messages(LogFormat::Journal, &line).concat());
+    assert!(message.contains("PRIORITY=6\n") && !message.contains("PARTIAL"), "{message}");
+}
+
+fn gelf(compression: Compression) -> LogFormat {
+    LogFormat::Gelf { compression, level: 1 }
+}
+
+#[test]
+fn gelf_messages() {
+    let expected = serde_json::json!({
+        "version": "1.1", "host": "machine", "short_message": "hello", "timestamp": 1_793_772_534.123, "level": 6,
+        "_container_id": "0123456789abcdef".repeat(4), "_container_name": "app-web-1", "_image_id": "sha256:aa",
+        "_image_name": "web:1", "_command": "sh -c x", "_tag": "tag", "_created": "2026-11-04T06:00:00Z",
+        "_com.example.a": "1", "_B": "2\n3",
+    });
+    let line = line(Stream::Stdout, "hello");
+    let parsed = |bytes: &[u8]| serde_json::from_slice::<serde_json::Value>(bytes).expect("JSON");
+    let unpacked = |reader: &mut dyn Read| {
+        let mut bytes = Vec::new();
+        reader.read_to_end(&mut bytes).expect("it is whole");
+        bytes
+    };
+    assert_eq!(parsed(&messages(gelf(Compression::None), &line).concat()), expected);
+    let packed = messages(gelf(Compression::Gzip), &line).concat();
+    assert_eq!(parsed(&unpacked(&mut flate2::read::GzDecoder::new(&packed[..]))), expected);
+    let packed = messages(gelf(Compression::Zlib), &line).concat();
+    assert_eq!(parsed(&unpacked(&mut flate2::read::ZlibDecoder::new(&packed[..]))), expected);
+    let connection = forward(vec![Target::Tcp(([127, 0, 0, 1], 1).into())], gelf(Compression::Gzip));
+    let message = encoder().encode(&connection, &line).expect("a message").concat();
+    assert_eq!(parsed(message.strip_suffix(b"\0").expect("the end of a message")), expected);
+}
+
+#[test]
+fn long_gelf_messages_go_in_chunks() {
+    let mut encoder = encoder();
+    let receiver = forward(Vec::new(), gelf(Compression::None));
+    let chunks = encoder.encode(&receiver, &line(Stream::Stdout, &"x".repeat(3000))).expect("chunks");
+    assert!(chunks.len() > 2 && chunks.iter().all(|chunk| chunk.len() <= 1420));
+    let mut whole = Vec::new();
+    for (number, chunk) in chunks.iter().enumerate() {
+        assert_eq!((&chunk[..2], &chunk[2..10]), (&[0x1e, 0x0f][..], &chunks[0][2..10]));
+        assert_eq!((usize::from(chunk[10]), usize::from(chunk[11])), (number, chunks.len()));
+        whole.extend_from_slice(&chunk[12..]);
+    }
+    assert!(text(&whole).contains(&"x".repeat(3000)) && whole.ends_with(b"}"));
+    let next = encoder.encode(&receiver, &line(Stream::Stdout, &"x".repeat(3000))).expect("chunks");
+    assert_ne!(next[0][2..10], chunks[0][2..10], "each message has its own id");
+    assert!(encoder.encode(&receiver, &line(Stream::Stdout, &"x".repeat(200_000))).is_none());
+}
+
+#[test]
+fn fluentd_messages() {
+    let mut line = line(Stream::Stdout, "hello");
+    let message = messages(LogFormat::Fluentd { nanoseconds: false }, &line).concat();
+    let mut expected = b"\x93\xa3tag\xce\x6a\xea\xcb\xf6\x86\xaccontainer_id\xd9\x40".to_vec();
+    expected.extend_from_slice("0123456789abcdef".repeat(4).as_bytes());
+    expected.extend_from_slice(b"\xaecontainer_name\xaa/app-web-1\xa6source\xa6stdout\xa3log\xa5hello");
+    expected.extend_from_slice(b"\xa2_B\xa32\n3\xadcom.example.a\xa11");
+    assert_eq!(text(&message), text(&expected));
+    assert_eq!(message, expected);
+    line.part = Some(Part { id: 1, ordinal: 2, last: true });
+    line.text = vec![b'x'; 300];
+    let message = messages(LogFormat::Fluentd { nanoseconds: true }, &line).concat();
+    assert!(message.starts_with(b"\x93\xa3tag\xd7\0\x6a\xea\xcb\xf6\x07\x5b\xcd\x15\x8a"));
+    let has = |bytes: &[u8]| message.windows(bytes.len()).any(|window| window == bytes);
+    assert!(has(b"\xa3log\xda\x01\x2cxxx") && has(b"\xafpartial_message\xa4true") && has(b"partial_ordinal\xa12"));
 }
 
 #[test]
