@@ -26,15 +26,17 @@ pub fn check(tree: &Node, disabled: &Map, wrong: &Wrong, diags: &mut Vec<Diagnos
         check.mounts();
         check.grants();
         check.platforms();
-        check.contexts();
-        check.mac_address();
+        check.build();
+        check.health();
         check.twice();
         check.watch();
     }
     circles(tree, diags);
     for (name, secret) in tree.get("secrets").and_then(Node::as_map).into_iter().flatten() {
         let has = |key| secret.get(key).is_some();
-        if has("driver") && !has("external") && !has("file") && !has("environment") {
+        // That all of them are missing may have been told.
+        let told = diags.iter().any(|diag| diag.code == Code::MissingKey && diag.span() == Some(secret.place()));
+        if !told && !has("external") && !has("file") && !has("environment") {
             let text = format!("the secret `{name}` has neither `file` nor `environment`");
             diags.push(Diagnostic::new(Code::MissingKey, text).at(secret.place(), ""));
         }
@@ -88,34 +90,37 @@ impl Check<'_> {
         self.diags.push(diag.help(help));
     }
 
-    /// A build context that is another service must be one that is built.
-    fn contexts(&mut self) {
-        let contexts = self.service.get("build").and_then(|build| build.get("additional_contexts"));
-        for node in contexts.and_then(Node::as_map).into_iter().flat_map(Map::values) {
-            if let Some(name) = node.as_str().and_then(|text| text.strip_prefix("service:"))
-                && self.tree.get("services").and_then(|s| s.get(name)).is_none()
-            {
-                self.unknown("services", "service", name, node);
+    /// There is one Dockerfile, and a build context that is another service must be one that is built.
+    fn build(&mut self) {
+        let Some(build) = self.service.get("build") else { return };
+        if let (Some(file), Some(inline)) = (build.get("dockerfile"), build.get("dockerfile_inline")) {
+            let text = format!("service `{}` has both `dockerfile` and `dockerfile_inline`", self.name);
+            let diag = Diagnostic::new(Code::Exclusive, text).at(inline.place(), "only one of them");
+            self.diags.push(diag.at(file.place(), "and this one"));
+        }
+        let contexts = build.get("additional_contexts");
+        for (key, node) in contexts.and_then(Node::as_map).into_iter().flatten() {
+            let Some(name) = node.as_str().and_then(|text| text.strip_prefix("service:")) else { continue };
+            match self.tree.get("services").and_then(|services| services.get(name)) {
+                None => self.unknown("services", "service", name, node),
+                Some(other) if other.get("build").is_none() => {
+                    let text = format!("service `{}` has `{name}` as the build context `{key}`", self.name);
+                    self.error(Code::NotBuilt, text, node, "this service has no `build`");
+                }
+                Some(_) => {}
             }
         }
     }
 
-    /// The address of the service is that of its primary network.
-    fn mac_address(&mut self) {
-        let (Some(own), Some(networks)) = (self.service.get("mac_address"), self.service.get("networks")) else {
-            return;
-        };
-        let priority = |node: &Node| match node.get("priority").map(|p| &p.kind) {
-            Some(Kind::Int(priority)) => *priority,
-            _ => 0,
-        };
-        let all = networks.as_map().into_iter().flatten();
-        let primary = all.min_by(|a, b| priority(b.1).cmp(&priority(a.1)).then_with(|| a.0.cmp(b.0)));
-        if let Some(other) = primary.and_then(|(_, node)| node.get("mac_address"))
-            && other != own
+    /// A list says first what the rest of it is.
+    fn health(&mut self) {
+        let test = self.service.get("healthcheck").map_or(&[][..], |check| items(check, "test"));
+        if let Some(first) = test.first().filter(|first| !matches!(first.as_str(), Some("CMD" | "CMD-SHELL" | "NONE")))
         {
-            let text = format!("service `{}` has two addresses on its primary network", self.name);
-            self.contradiction(text, own, other, "keep the one of the network, or make them equal");
+            let word = first.as_str().unwrap_or_default();
+            let text = format!("the health check of service `{}` begins with `{word}`", self.name);
+            let diag = Diagnostic::new(Code::HealthTest, text).at(first.span, "`CMD`, `CMD-SHELL` or `NONE` goes here");
+            self.diags.push(diag.help(format!("write `[\"CMD\", \"{word}\", …]`, or one text for a shell")));
         }
     }
 
@@ -187,7 +192,12 @@ impl Check<'_> {
     }
 
     fn mounts(&mut self) {
-        let mut targets: BTreeMap<String, &Node> = BTreeMap::new();
+        // Paths of `tmpfs` are as they are written: `/a/` is another than `/a`.
+        let mut targets: BTreeMap<&str, &Node> = BTreeMap::new();
+        for tmpfs in items(self.service, "tmpfs") {
+            let target = tmpfs.as_str().unwrap_or_default().split(':').next().unwrap_or_default();
+            self.mount(&mut targets, target, tmpfs);
+        }
         for mount in items(self.service, "volumes") {
             if let (Some("volume"), Some(source)) = (mount.get_str("type"), mount.get("source"))
                 && let Some(name) = source.as_str()
@@ -196,23 +206,15 @@ impl Check<'_> {
             {
                 self.unknown("volumes", "volume", name, source);
             }
-            if let Some(target) = mount.get_str("target") {
-                targets.insert(target.to_owned(), mount);
+            if let Some(target) = mount.get("target") {
+                self.mount(&mut targets, target.as_str().unwrap_or_default(), target);
             }
         }
-        for tmpfs in items(self.service, "tmpfs") {
-            let target =
-                super::paths::clean_target(tmpfs.as_str().unwrap_or_default().split(':').next().unwrap_or_default());
-            if let Some(volume) = targets.get(&target) {
-                let text = format!("service `{}` has two mounts on `{target}`", self.name);
-                self.diags.push(
-                    Diagnostic::new(Code::TwoMounts, text)
-                        .at(tmpfs.span, "here")
-                        .at(volume.get("target").map_or(volume.span, |target| target.span), "and here")
-                        .help("take one of them out: what is in memory hides the volume"),
-                );
-            }
-        }
+    }
+
+    fn mount<'a>(&mut self, targets: &mut BTreeMap<&'a str, &'a Node>, target: &'a str, node: &'a Node) {
+        let Some(first) = targets.insert(target, node) else { return };
+        self.diags.push(two_mounts(self.name, target, node, first));
     }
 
     /// One of the platforms that are built must be the one that is run.
@@ -236,11 +238,17 @@ impl Check<'_> {
             let what = section.trim_end_matches('s');
             let of_build = self.service.get("build").map_or(&[][..], |build| items(build, section));
             for grant in items(self.service, section).iter().chain(of_build) {
-                if let Some(source) = grant.get("source")
-                    && let Some(name) = source.as_str()
-                    && !self.known(section, name)
-                {
-                    self.unknown(section, what, name, source);
+                match grant.get("source") {
+                    None => {
+                        let text = format!("service `{}` uses a {what} without a name", self.name);
+                        self.error(Code::MissingKey, text, grant, "`source` is missing here");
+                    }
+                    Some(source) => {
+                        let name = source.as_str().unwrap_or_default();
+                        if !self.known(section, name) {
+                            self.unknown(section, what, name, source);
+                        }
+                    }
                 }
             }
         }
@@ -316,6 +324,14 @@ impl Check<'_> {
             }
         }
     }
+}
+
+/// Of two mounts at one place only one is seen.
+pub fn two_mounts(service: &str, target: &str, one: &Node, other: &Node) -> Diagnostic {
+    Diagnostic::new(Code::TwoMounts, format!("service `{service}` has two mounts on `{target}`"))
+        .at(one.span, "here")
+        .at(other.span, "and here")
+        .help("take one of them out: it would be hidden by the other")
 }
 
 fn items<'a>(node: &'a Node, key: &str) -> &'a [Node] {

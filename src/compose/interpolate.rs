@@ -156,7 +156,7 @@ impl Walk<'_, '_> {
     fn cast(&mut self, node: &mut Node, shape: &Shape) {
         let Kind::Str(text) = &node.kind else { return };
         // The short form of a mapping is text of its own, not a value to cast.
-        let cast = match (shape.cast, text.trim()) {
+        let cast = match (shape.cast, text.as_str()) {
             (Cast::No, _) => return,
             (Cast::Bool, text) => scalar::boolean(text).map(Kind::Bool),
             (Cast::Int, text) => text.parse().ok().map(Kind::Int),

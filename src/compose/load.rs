@@ -14,7 +14,8 @@ use super::paths::{self, Base};
 use super::remote::{Address, Checkouts, without_passwords};
 use super::stages::Stages;
 use super::{
-    LoadOptions, defaults, disk, forms, include, merge, reset, schema, source, syntax, template, unique, validate,
+    LoadOptions, defaults, disk, forms, include, looks, merge, reset, schema, source, syntax, template, unique,
+    validate,
 };
 use crate::diag::{Code, Diagnostic, Diagnostics, SourceMap, Span};
 
@@ -126,6 +127,19 @@ impl Loader {
         let kept: Vec<bool> = self.diags.iter().map(|diag| !follows(diag)).collect();
         let mut kept = kept.into_iter();
         self.diags.retain(|_| kept.next().unwrap_or(true));
+    }
+
+    /// All that was told of a finished tree. Whoever uses it would be refused next what `config` only prints, so that is
+    /// among it; it is more exact than what the typed project was not made for.
+    pub fn failure(mut self, tree: &Node, options: &LoadOptions) -> Diagnostics {
+        if !options.untyped {
+            let refused = looks::refused(tree);
+            let places: BTreeSet<Span> = refused.iter().filter_map(Diagnostic::span).collect();
+            let better = |diag: &Diagnostic| diag.span().is_some_and(|span| places.contains(&span));
+            self.diags.retain(|diag| diag.code != Code::BadValue || !better(diag));
+            self.diags.extend(refused);
+        }
+        self.diagnostics()
     }
 
     /// Is something wrong that makes references between the parts meaningless: files, YAML, merging?
@@ -290,17 +304,13 @@ impl Loader {
 
     fn file(&mut self, input: &Input, scope: &Scope, merged: &mut Node) {
         for document in self.documents(input) {
-            if document.root.is_null() {
-                continue;
-            }
             if document.root.as_map().is_none() {
-                self.diags.push(
-                    Diagnostic::new(
-                        Code::WrongKind,
-                        format!("`{}` must be a mapping, not {}", input.shown, document.root.kind_name()),
-                    )
-                    .at(document.root.span, ""),
-                );
+                let text = format!("`{}` must be a mapping, not {}", input.shown, document.root.kind_name());
+                let diag = Diagnostic::new(Code::WrongKind, text).at(document.root.span, "");
+                self.diags.push(match document.root.is_null() {
+                    true => diag.help("a document that says nothing is none: remove the `---` or `null`"),
+                    false => diag,
+                });
                 continue;
             }
             self.document(document, input, scope, merged);

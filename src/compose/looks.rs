@@ -1,8 +1,9 @@
 //! Values of the right kind that no machine can carry out: a hardware address that is none, a processor list that is no
 //! list, a port beyond the last one. docker compose prints them, and fails when it brings the project up; here they are told
-//! with everything else that is wrong. What is often left to a later file or a variable is only warned of.
+//! with everything else that is wrong. What a file may have that is only printed, or that a later file or a variable puts
+//! right, is warned of by `config`, and refused by whoever uses it.
 
-use super::attributes::{Keys, Shape};
+use super::attributes::{Keys, PROJECT, Shape};
 use super::node::{Kind, Node};
 use super::schema::Path;
 use super::units;
@@ -46,33 +47,67 @@ struct Wrong {
     message: String,
     label: String,
     help: String,
+    /// Only [`refused`] tells it as an error.
+    printed: bool,
 }
 
 impl Wrong {
     fn new(code: Code, message: impl Into<String>, help: impl Into<String>) -> Self {
-        Self { code, message: message.into(), label: String::new(), help: help.into() }
+        Self { code, message: message.into(), label: String::new(), help: help.into(), printed: false }
+    }
+
+    fn diagnostic(self, node: &Node) -> Diagnostic {
+        let diag = Diagnostic::new(self.code, self.message).at(node.span, self.label);
+        if self.help.is_empty() { diag } else { diag.help(self.help) }
+    }
+
+    /// `config` prints the value all the same.
+    fn printed(self) -> Self {
+        Self { printed: true, ..self }
     }
 }
 
 /// Looks at every value of a finished tree.
 pub fn check(node: &Node, shape: &Shape, path: &Path<'_>, diags: &mut Vec<Diagnostic>) {
+    walk(node, shape, path, &mut |node, wrong| {
+        let wrong = if wrong.printed {
+            let message = format!("{}; `plan` and `up` refuse it", wrong.message);
+            Wrong { code: Code::OnlyPrinted, message, ..wrong }
+        } else {
+            wrong
+        };
+        diags.push(wrong.diagnostic(node));
+    });
+}
+
+/// What [`check`] has only warned of: values that are printed, and refused by whoever uses them.
+pub fn refused(tree: &Node) -> Vec<Diagnostic> {
+    let mut found = Vec::new();
+    walk(tree, &PROJECT, &Path::Root, &mut |node, wrong| {
+        if wrong.printed {
+            found.push(wrong.diagnostic(node));
+        }
+    });
+    found
+}
+
+fn walk(node: &Node, shape: &Shape, path: &Path<'_>, tell: &mut dyn FnMut(&Node, Wrong)) {
     if shape.looks != Looks::Any
         && let Err(wrong) = judge(node, shape.looks, path)
     {
-        let diag = Diagnostic::new(wrong.code, wrong.message).at(node.span, wrong.label);
-        diags.push(if wrong.help.is_empty() { diag } else { diag.help(wrong.help) });
+        tell(node, wrong);
     }
     match &node.kind {
         Kind::Map(map) if !matches!(shape.keys, Keys::No) => {
             for (key, value) in map {
                 if let Some(row) = shape.field(key) {
-                    check(value, row, &Path::Key(path, key), diags);
+                    walk(value, row, &Path::Key(path, key), tell);
                 }
             }
         }
         Kind::List(list) => {
             let Some(row) = shape.items else { return };
-            list.iter().enumerate().for_each(|(at, item)| check(item, row, &Path::Item(path, at), diags));
+            list.iter().enumerate().for_each(|(at, item)| walk(item, row, &Path::Item(path, at), tell));
         }
         _ => {}
     }
@@ -84,7 +119,8 @@ fn judge(node: &Node, looks: Looks, path: &Path<'_>) -> Result<(), Wrong> {
         (Kind::Str(text), _) if text.is_empty() => return Ok(()),
         (Kind::Str(text), _) => text.as_str(),
         (Kind::Int(port), Looks::Target) if !(0..=65_535).contains(port) => {
-            return Err(Wrong::new(Code::OutOfRange, format!("`{path}` cannot be {port}"), "a port is 1 to 65535"));
+            let wrong = Wrong::new(Code::OutOfRange, format!("`{path}` cannot be {port}"), "a port is 1 to 65535");
+            return Err(wrong.printed());
         }
         (Kind::Int(number), Looks::Positive) if *number < 0 => return Err(negative(path, number)),
         (Kind::Float(number), Looks::Positive) if *number < 0.0 => return Err(negative(path, number)),
@@ -92,7 +128,7 @@ fn judge(node: &Node, looks: Looks, path: &Path<'_>) -> Result<(), Wrong> {
     };
     match looks {
         Looks::Any | Looks::Target | Looks::Positive => Ok(()),
-        Looks::Word(words) => word(text, words, path),
+        Looks::Word(words) => word(text, words, path).map_err(Wrong::printed),
         Looks::Hardware => match hardware(text) {
             Some(_) => Ok(()),
             None => Err(value(
@@ -110,7 +146,7 @@ fn judge(node: &Node, looks: Looks, path: &Path<'_>) -> Result<(), Wrong> {
         }),
         Looks::Exposed => exposed(text).map_err(|problem| {
             let help = "write the port inside, as `80`, `80/udp` or `8000-8010`";
-            Wrong::new(Code::BadPort, format!("`{text}` is no port: {problem}"), help)
+            Wrong::new(Code::BadPort, format!("`{text}` is no port: {problem}"), help).printed()
         }),
         Looks::Published => published(text, path),
         Looks::Inside if text.starts_with('/') || text.contains('$') => Ok(()),
@@ -120,7 +156,8 @@ fn judge(node: &Node, looks: Looks, path: &Path<'_>) -> Result<(), Wrong> {
             "a path inside a container begins with `/`; in `NAME:PATH` a name of one letter \
             is taken for a drive of Windows, so such a volume needs the long form",
         )),
-        Looks::PullPolicy => pull_policy(text, path),
+        Looks::PullPolicy if !has_policy(text) => Ok(()),
+        Looks::PullPolicy => pull_policy(text, path).map_err(Wrong::printed),
         Looks::Time => time(text).map_err(|problem| value(format!("`{path}`: {problem}"), "write a time, as `12h`")),
     }
 }
@@ -219,7 +256,7 @@ fn published(text: &str, path: &Path<'_>) -> Result<(), Wrong> {
     if !is_number(first) || !is_number(last) {
         return if text.contains('$') { Ok(()) } else { Err(odd(text, path, help)) };
     }
-    ports(text).map_err(|problem| Wrong::new(Code::BadPort, format!("`{path}`: {problem}"), help))
+    ports(text).map_err(|problem| Wrong::new(Code::BadPort, format!("`{path}`: {problem}"), help).printed())
 }
 
 /// `12h`, `1w2d`: whole numbers, each with one letter.
@@ -235,6 +272,23 @@ fn time(text: &str) -> Result<(), String> {
             Err(format!("`{text}` is no time above 0 of whole weeks, days, hours, minutes and seconds (`1w2d`, `12h`)"))
         }
     }
+}
+
+/// Is there a word of `pull_policy` anywhere in a text? That is all that the peer asks for.
+pub fn has_policy(text: &str) -> bool {
+    let every = |rest: &str| {
+        let digits = rest.bytes().take_while(u8::is_ascii_digit).count();
+        digits > 0 && rest[digits..].starts_with(['w', 'd', 'h', 'm', 's'])
+    };
+    POLICIES.iter().any(|word| text.contains(word)) || text.split("every_").skip(1).any(every)
+}
+
+/// What is told of a text that is no `pull_policy`.
+pub fn no_policy(node: &Node, text: &str, path: &Path<'_>) -> Diagnostic {
+    let found = pull_policy(text, path).err().filter(|_| !text.is_empty());
+    let wrong =
+        found.unwrap_or_else(|| Wrong::new(Code::UnknownWord, format!("`{path}` cannot be empty"), "remove it"));
+    wrong.diagnostic(node)
 }
 
 fn pull_policy(text: &str, path: &Path<'_>) -> Result<(), Wrong> {

@@ -218,7 +218,7 @@ pub fn load(options: &LoadOptions) -> Result<Loaded, Diagnostics> {
     loader.stages.tell();
     let project = project.map_err(|diag| loader.diags.push(diag)).unwrap_or_default();
     if loader.failed() {
-        return Err(loader.diagnostics());
+        return Err(loader.failure(&root, options));
     }
     let (traces, history) = (std::mem::take(&mut loader.traces), std::mem::take(&mut loader.history));
     let included_env_files = std::mem::take(&mut loader.env_files);

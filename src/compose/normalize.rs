@@ -1,9 +1,10 @@
 //! What a project implies: its default network, names, dependencies, build defaults (spec.md section 1, step 7).
 
+use std::path::Path;
+
 use super::env::Environment;
-use super::forms;
 use super::node::{Kind, Map, Node};
-use super::scalar;
+use super::{forms, paths, scalar};
 
 /// Writes down what a checked tree implies. Variables without a value get the one of `environment`.
 pub fn normalize(tree: &mut Node, project: &str, environment: &Environment) {
@@ -74,7 +75,17 @@ fn service(node: &mut Node, environment: &Environment) {
     if let Some(own) = node.get_mut("environment") {
         inherit(own, environment);
     }
+    targets(node);
     depend(node);
+}
+
+/// Cleans the paths that volumes are mounted on.
+fn targets(service: &mut Node) {
+    for mount in service.get_mut("volumes").and_then(Node::as_list_mut).into_iter().flatten() {
+        if let Some(Kind::Str(target)) = mount.get_mut("target").map(|target| &mut target.kind) {
+            *target = paths::clean(Path::new(target.as_str()));
+        }
+    }
 }
 
 /// Gives keys without a value the value of the same variable here.
@@ -107,7 +118,9 @@ fn depend(service: &mut Node) {
     let mut implied: Vec<(String, Node, bool)> = Vec::new();
     let texts = |key: &str| service.get(key).and_then(Node::as_list).unwrap_or_default();
     for link in texts("links") {
-        let name = link.as_str().unwrap_or_default().split(':').next().unwrap_or_default();
+        let text = link.as_str().unwrap_or_default();
+        // Of anything but `service:alias` all is a name to the peer, which no service has.
+        let name = text.split_once(':').filter(|(_, alias)| !alias.contains(':')).map_or(text, |(name, _)| name);
         implied.push((name.to_owned(), link.clone(), true));
     }
     for key in ["network_mode", "ipc", "pid", "uts", "cgroup"] {

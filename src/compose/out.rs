@@ -1,17 +1,17 @@
 //! Gives every value its final type and drops what says nothing: the tree that `config` prints and the model is made of.
 
-use super::attributes::{Form, Keys, Out, Shape};
+use super::attributes::{Form, Keys, Out, Shape, takes};
 use super::node::{Kind, Map, Node};
 use super::{scalar, units, words};
 use crate::diag::{Code, Diagnostic};
 
 /// Types a tree along the table.
 pub fn finish(node: &mut Node, shape: &Shape, diags: &mut Vec<Diagnostic>) {
-    if shape.out == Out::Hidden {
-        return;
-    }
     if shape.out == Out::Command {
         warn_of_shell(node, diags);
+    }
+    if shape.out == Out::Bytes {
+        drop_fraction(node, shape, diags);
     }
     if let Err(problem) = convert(node, shape.out) {
         diags.push(Diagnostic::new(Code::BadValue, problem).at(node.span, ""));
@@ -57,6 +57,26 @@ fn warn_of_shell(node: &Node, diags: &mut Vec<Diagnostic>) {
     }
 }
 
+/// A size that is a number with a point is none to the peer: no limit is left of it.
+fn drop_fraction(node: &mut Node, shape: &Shape, diags: &mut Vec<Diagnostic>) {
+    let Kind::Float(number) = node.kind else { return };
+    // Where only whole numbers are taken it has been told.
+    if shape.scalars & takes::NUM == 0 && number.fract() != 0.0 {
+        return;
+    }
+    let text = scalar::float_text(number);
+    let help = match number.fract() == 0.0 {
+        true => format!("write it without the point: {text}"),
+        false => format!("give it a unit, as `{text}m`, or write whole bytes"),
+    };
+    diags.push(
+        Diagnostic::new(Code::LeftOut, format!("the size {text} is left out: a number without a unit has no point"))
+            .at(node.span, "")
+            .help(help),
+    );
+    node.kind = Kind::Int(0);
+}
+
 fn fields(map: &mut Map, shape: &Shape, diags: &mut Vec<Diagnostic>) {
     for (key, value) in map.iter_mut() {
         if let Some(row) = shape.field(key) {
@@ -64,10 +84,24 @@ fn fields(map: &mut Map, shape: &Shape, diags: &mut Vec<Diagnostic>) {
         }
     }
     map.retain(|key, value| match shape.field(key) {
-        _ if key.starts_with("x-") => true,
+        _ if key.starts_with("x-") => !shape.open,
         Some(row) => !(value.is_null() || !row.keep && is_empty(value)),
-        None => true,
+        None => !shape.open,
     });
+    if let (Keys::Fields(fields), true) = (shape.keys, shape.filled) {
+        for (key, row) in fields {
+            map.entry((*key).to_owned()).or_insert_with(|| Node { kind: nothing(row.out), ..Node::default() });
+        }
+    }
+}
+
+/// What stands for a field that nobody wrote.
+fn nothing(out: Out) -> Kind {
+    match out {
+        Out::Int | Out::Count => Kind::Int(0),
+        Out::Bytes => Kind::Str("0".to_owned()),
+        _ => Kind::Str(String::new()),
+    }
 }
 
 fn is_empty(node: &Node) -> bool {
@@ -82,12 +116,11 @@ fn is_empty(node: &Node) -> bool {
 }
 
 fn convert(node: &mut Node, out: Out) -> Result<(), String> {
-    if node.is_null() {
-        return Ok(());
-    }
     match out {
+        Out::Text if node.is_null() => node.kind = Kind::Str(String::new()),
+        _ if node.is_null() => {}
         Out::As | Out::Hidden => {}
-        Out::Text => to_text(node),
+        Out::Text => plain_text(node)?,
         Out::Bool => {
             if let Kind::Str(text) = &node.kind {
                 node.kind = Kind::Bool(scalar::boolean(text).ok_or_else(|| format!("`{text}` is not true or false"))?);
@@ -95,6 +128,7 @@ fn convert(node: &mut Node, out: Out) -> Result<(), String> {
         }
         Out::Int => int(node)?,
         Out::Count => count(node)?,
+        Out::CountOrAll => count_or_all(node)?,
         Out::Float => float(node)?,
         Out::Bytes => bytes(node)?,
         Out::Duration => {
@@ -127,6 +161,8 @@ fn convert(node: &mut Node, out: Out) -> Result<(), String> {
                 map.values_mut().for_each(text_list);
             }
         }
+        // Numbers with a point are the items' to refuse.
+        Out::TextList if has_fraction(node) => {}
         Out::TextList => text_list(node),
         Out::Hosts => hosts(node)?,
         Out::Ssh => {
@@ -173,6 +209,32 @@ fn to_text(node: &mut Node) {
     }
 }
 
+/// Text, where numbers with a point are none.
+fn plain_text(node: &mut Node) -> Result<(), String> {
+    if let Kind::Float(number) = node.kind {
+        let text = scalar::float_text(number);
+        return Err(format!("the number {text} is no text here; put it in quotes: \"{text}\""));
+    }
+    to_text(node);
+    Ok(())
+}
+
+fn has_fraction(node: &Node) -> bool {
+    node.as_list().is_some_and(|list| list.iter().any(|item| matches!(item.kind, Kind::Float(_))))
+}
+
+/// A whole number from 0 on. Text is none: where it stands for a number it has been cast.
+fn count(node: &mut Node) -> Result<(), String> {
+    if let Kind::Str(text) = &node.kind {
+        return Err(format!("the text `{text}` is no number here; write it without quotes and variables"));
+    }
+    int(node)?;
+    match node.kind {
+        Kind::Int(number) if number < 0 => Err(format!("`{number}` is below 0, the least that is taken here")),
+        _ => Ok(()),
+    }
+}
+
 fn int(node: &mut Node) -> Result<(), String> {
     match &node.kind {
         Kind::Float(f) => node.kind = Kind::Int(*f as i64),
@@ -186,7 +248,7 @@ fn int(node: &mut Node) -> Result<(), String> {
 }
 
 /// A number of devices; `all` is -1.
-fn count(node: &mut Node) -> Result<(), String> {
+fn count_or_all(node: &mut Node) -> Result<(), String> {
     match node.as_str() {
         Some(text) if text.eq_ignore_ascii_case("all") => node.kind = Kind::Int(-1),
         Some(text) if text.parse::<i64>().is_err() => return Err(format!("`{text}` is neither `all` nor a number")),
@@ -296,12 +358,20 @@ fn hosts(node: &mut Node) -> Result<(), String> {
         Kind::List(list) => {
             for item in list {
                 let text = item.as_str().unwrap_or_default();
-                let (host, address) =
-                    text.split_once(['=', ':']).ok_or_else(|| format!("`{text}` is no `host=address`"))?;
+                let cut = text.split_once('=').or_else(|| text.split_once(':'));
+                let (host, address) = cut.ok_or_else(|| format!("`{text}` is no `host=address`"))?;
                 address.split(',').for_each(|address| add(host, address, item));
             }
         }
         _ => return Ok(()),
+    }
+    // The empty key of a mapping has been told.
+    let empty = matches!(node.kind, Kind::List(_)) && pairs.iter().any(|(host, ..)| host.is_empty());
+    if empty {
+        return Err("an entry has no name of a host before its address".to_owned());
+    }
+    if let Some((host, ..)) = pairs.iter().find(|(host, ..)| host.contains([':', '='])) {
+        return Err(format!("`{host}` is no name of a host"));
     }
     pairs.sort_by(|a, b| a.0.cmp(&b.0));
     let lines = pairs.into_iter().map(|(host, address, place)| Node::text_like(&place, format!("{host}={address}")));

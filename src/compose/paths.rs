@@ -46,18 +46,7 @@ pub fn resolve(node: &mut Node, shape: &Shape, base: &Base, diags: &mut Vec<Diag
             }
             return;
         }
-        Paths::Local => {
-            match &mut node.kind {
-                Kind::Str(text) if !text.is_empty() => *text = base.join(text),
-                Kind::List(list) => list.iter_mut().for_each(|item| {
-                    if let Kind::Str(text) = &mut item.kind {
-                        *text = base.join(text);
-                    }
-                }),
-                _ => {}
-            }
-            return;
-        }
+        Paths::Local | Paths::Source => return local(node, base, shape.paths == Paths::Source),
     }
     match &mut node.kind {
         Kind::Map(map) if !matches!(shape.keys, Keys::No) => {
@@ -76,6 +65,19 @@ pub fn resolve(node: &mut Node, shape: &Shape, base: &Base, diags: &mut Vec<Diag
     }
 }
 
+/// A path, or a list of them; `empty` text is the folder itself, or stays.
+fn local(node: &mut Node, base: &Base, empty: bool) {
+    match &mut node.kind {
+        Kind::Str(text) if empty || !text.is_empty() => *text = base.join(text),
+        Kind::List(list) => list.iter_mut().for_each(|item| {
+            if let Kind::Str(text) = &mut item.kind {
+                *text = base.join(text);
+            }
+        }),
+        _ => {}
+    }
+}
+
 impl Base {
     /// A relative path against this base, cleaned; absolute ones stay as they are written.
     pub fn join(&self, text: &str) -> String {
@@ -88,8 +90,9 @@ impl Base {
 
     fn expand(&self, text: &str) -> String {
         match text.strip_prefix('~') {
-            Some(rest) if rest.is_empty() || rest.starts_with('/') => format!("{}{rest}", self.home.display()),
-            _ => text.to_owned(),
+            // `~name` is no other's home to the peer, but a path below one's own.
+            Some(rest) => format!("{}/{rest}", self.home.display()),
+            None => text.to_owned(),
         }
     }
 }
@@ -139,6 +142,7 @@ fn is_remote(text: &str) -> bool {
 
 fn context(node: &mut Node, base: &Base) {
     if let Kind::Str(text) = &mut node.kind
+        && !text.is_empty()
         && !is_remote(text)
     {
         *text = base.join(text);
@@ -159,7 +163,7 @@ fn mount(node: &mut Node, base: &Base, diags: &mut Vec<Diagnostic>) {
     }
     let place = node.span;
     match node.get_mut("source").map(|source| &mut source.kind) {
-        Some(Kind::Str(text)) if !text.is_empty() => *text = base.join(text),
+        Some(Kind::Str(text)) => *text = base.join(text),
         _ => diags.push(Diagnostic::new(Code::MissingKey, "a bind needs a `source`").at(place, "")),
     }
 }

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt::{self, Write};
 
 use super::attributes::{Keys, Out, Shape, takes};
+use super::looks::{self, Looks};
 use super::node::{Kind, Map, Node};
 use super::scalar;
 use crate::diag::{Code, Diagnostic};
@@ -119,6 +120,10 @@ fn mapping(node: &Node, map: &Map, shape: &Shape, path: &Path<'_>, diags: &mut V
     for (key, value) in map {
         match shape.field(key) {
             Some(row) => {
+                if key.is_empty() && !shape.names && matches!(shape.keys, Keys::Own(_)) {
+                    let text = format!("an entry of `{path}` has no name");
+                    diags.push(Diagnostic::new(Code::EntryName, text).at(value.place(), "write it before the `:`"));
+                }
                 if shape.names && !is_name(key) {
                     diags.push(
                         Diagnostic::new(Code::EntryName, format!("`{key}` is no name for an entry of `{}`", path))
@@ -128,6 +133,7 @@ fn mapping(node: &Node, map: &Map, shape: &Shape, path: &Path<'_>, diags: &mut V
                 }
                 check(value, row, &Path::Key(path, key), diags);
             }
+            None if shape.open => diags.push(left_out(key, value, shape, path)),
             None => diags.push(unknown(key, value, shape, path)),
         }
     }
@@ -157,6 +163,14 @@ fn unknown(key: &str, value: &Node, shape: &Shape, path: &Path<'_>) -> Diagnosti
         return diag.help("services stand under the key `services`");
     }
     diag
+}
+
+/// A key that the peer leaves out without a word.
+fn left_out(key: &str, value: &Node, shape: &Shape, path: &Path<'_>) -> Diagnostic {
+    let Keys::Fields(fields) = shape.keys else { return unknown(key, value, shape, path) };
+    Diagnostic::new(Code::LeftOut, format!("the key `{key}` in `{path}` is left out: there is no such attribute"))
+        .at(value.place(), "")
+        .did_you_mean(key, fields.iter().map(|(name, _)| *name))
 }
 
 fn items(list: &[Node], shape: &Shape, path: &Path<'_>, diags: &mut Vec<Diagnostic>) {
@@ -209,6 +223,9 @@ fn written(node: &Node, out: &mut String) {
 }
 
 fn value(node: &Node, text: &str, shape: &Shape, path: &Path<'_>, diags: &mut Vec<Diagnostic>) {
+    if shape.looks == Looks::PullPolicy && !looks::has_policy(text) {
+        diags.push(looks::no_policy(node, text, path));
+    }
     if !shape.values.is_empty() && !shape.values.contains(&text) {
         let diag = Diagnostic::new(Code::UnknownWord, format!("`{}` cannot be `{text}`", path))
             .at(node.span, format!("one of {}", shape.values.join(", ")));

@@ -125,6 +125,8 @@ pub fn unsupported(loaded: &Loaded) -> Vec<Diagnostic> {
     }
     restart(loaded, &mut found);
     idle_ports(loaded, &mut found);
+    found.extend(super::looks::refused(&loaded.tree));
+    no_context(loaded, &mut found);
     found.sort_by_key(|diag| (diag.severity(), diag.span().unwrap_or_default()));
     found
 }
@@ -204,6 +206,15 @@ fn idle_ports(loaded: &Loaded, found: &mut Vec<Diagnostic>) {
         };
         let message = format!("`services.{name}.ports` has no effect: {why}");
         found.push(Diagnostic::new(Code::NoEffect, message).at(ports.place(), "no effect"));
+    }
+}
+
+/// `build: ""` is a build of nothing, which `config` prints.
+fn no_context(loaded: &Loaded, found: &mut Vec<Diagnostic>) {
+    for (name, service) in super::bind::services(&loaded.tree) {
+        let Some(build) = service.get("build").filter(|build| build.get("context").is_none()) else { continue };
+        let diag = Diagnostic::new(Code::Unusable, format!("`services.{name}.build` has no context"));
+        found.push(diag.at(build.place(), "").help("name a folder, or leave `build` out"));
     }
 }
 

@@ -77,5 +77,9 @@ fn port(item: &Node) -> Option<String> {
     let Some(_) = item.as_map() else { return scalar::text(&item.kind) };
     let text = |key: &str| item.get(key).and_then(|value| scalar::text(&value.kind));
     let or = |key: &str, default: &str| text(key).unwrap_or_else(|| default.to_owned());
-    Some(format!("{}:{}:{}/{}", or("host_ip", "0.0.0.0"), or("published", ""), text("target")?, or("protocol", "tcp")))
+    // The peer takes a published port that is a number for another than the same one as text.
+    let number = item.get("published").is_some_and(|value| matches!(value.kind, Kind::Int(_)));
+    let mark = if number { "#" } else { "" };
+    let published = or("published", "");
+    Some(format!("{}:{mark}{published}:{}/{}", or("host_ip", "0.0.0.0"), text("target")?, or("protocol", "tcp")))
 }

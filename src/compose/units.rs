@@ -5,13 +5,14 @@ use std::fmt::Write;
 /// Bytes of a text such as `64m`, `1.5 GiB` or `1024`: binary multiples, any case. Errors say what is wrong with it.
 pub fn bytes(text: &str) -> Result<i64, String> {
     let bad = || format!("`{text}` is not a size (as `512m` or `1.5gb`)");
-    let (minus, rest) = match text.strip_prefix('-') {
-        Some(rest) => (true, rest),
-        None => (false, text),
-    };
-    let split = rest.find(|c: char| !(c.is_ascii_digit() || c == '.')).unwrap_or(rest.len());
-    let (number, unit) = rest.split_at(split);
-    let unit = unit.strip_prefix(' ').unwrap_or(unit).to_ascii_lowercase();
+    if text == "-1" {
+        return Ok(-1);
+    }
+    // The number is all up to the last digit, so that it may be one such as `1e3`.
+    let end = text.rfind(|c: char| c.is_ascii_digit() || ". ".contains(c)).ok_or_else(bad)? + 1;
+    let (number, unit) = text.split_at(end);
+    let number = number.strip_suffix(' ').unwrap_or(number);
+    let unit = unit.to_ascii_lowercase();
     let power = match unit.strip_suffix("ib").or_else(|| unit.strip_suffix('b')).unwrap_or(&unit) {
         "" if unit == "ib" => return Err(bad()),
         "" => 0,
@@ -23,15 +24,23 @@ pub fn bytes(text: &str) -> Result<i64, String> {
         _ => return Err(bad()),
     };
     let scale = 1024_i64.pow(power);
-    let value = match number.parse::<i64>() {
-        Ok(whole) => whole.checked_mul(scale).ok_or_else(bad)?,
-        // A fraction of a multiple is rounded down, as docker's units package does.
-        Err(_) => (number.parse::<f64>().map_err(|_| bad())? * scale as f64) as i64,
-    };
-    if minus && value != 1 {
-        return Err(bad());
+    if let Ok(whole) = number.parse::<i64>().map(|whole| whole.checked_mul(scale)) {
+        return whole.filter(|whole| *whole >= 0).ok_or_else(bad);
     }
-    Ok(if minus { -value } else { value })
+    // A fraction of a multiple is rounded down, as docker's units package does.
+    let value = real(number).ok_or_else(bad)? * scale as f64;
+    if (0.0..9.2e18).contains(&value) { Ok(value as i64) } else { Err(bad()) }
+}
+
+/// A number as Go writes them, with a fraction, an exponent and `_` between digits; no `inf`, and none of base 16.
+fn real(text: &str) -> Option<f64> {
+    let between = |at: usize| {
+        let digit = |at: Option<usize>| at.and_then(|at| text.as_bytes().get(at)).is_some_and(u8::is_ascii_digit);
+        digit(at.checked_sub(1)) && digit(Some(at + 1))
+    };
+    let known = |c: char| c.is_ascii_digit() || "+-._eE".contains(c);
+    let fits = text.chars().all(known) && text.match_indices('_').all(|(at, _)| between(at));
+    fits.then(|| text.replace('_', "").parse().ok()).flatten()
 }
 
 const UNITS: [(&str, f64); 9] = [

@@ -173,6 +173,9 @@ codes! {
     OnlyPrinted "W0610" "a value that is only printed"
         "`config` prints the value, as docker compose does, but no container can be made with it: `plan` and `up` refuse it."
         "The message says what it must be.";
+    LeftOut "W0611" "a value that is left out"
+        "docker compose takes the value and drops it without a word: a size with a point and no unit, a key that a device request does not have. `config` prints as much, and what is brought up has none of it."
+        "Write it as the message says, or remove it.";
     UnknownReference "E0701" "a name that nothing has"
         "A service uses a service, network, volume, secret, config or model that is not declared."
         "Correct the name, or declare it at the top level.";
@@ -198,7 +201,7 @@ codes! {
         "Two services have the same `container_name`, or one with a fixed name has several replicas."
         "Remove `container_name`, or choose another.";
     TwoMounts "E0709" "two mounts at one place"
-        "`tmpfs` and `volumes` have the same target."
+        "Two entries of `tmpfs` and `volumes` have the same target."
         "Remove one of them.";
     ExternalDescribed "E0710" "something external is described"
         "What exists already is used as it is, so it takes nothing but `name`."
@@ -209,6 +212,12 @@ codes! {
     NothingThere "E0712" "nothing stands at a path"
         "`config --explain` takes a path of the loaded project, as `config` prints it: `services.web.ports[0]`."
         "See `windlass config` for what is there.";
+    HealthTest "E0713" "a health check does not say what it runs"
+        "The `test` of a health check is a list, and its first entry is not `CMD` (a program), `CMD-SHELL` (a shell) or `NONE`."
+        "Put `CMD` before the program, or write the whole as one text for a shell.";
+    NotBuilt "E0714" "a build context that nothing builds"
+        "`additional_contexts` names a service with `service:NAME`, and that service has no `build`."
+        "Give that service a `build`, or name its image with `docker-image://IMAGE`.";
     Refused "E0801" "an attribute that cannot be carried out"
         "The attribute is valid, but this program or one Linux host cannot do it. `config` prints it, `plan` and `up` refuse it; docs/compose-support.md lists all."
         "Remove it, or use what the message names in its place.";

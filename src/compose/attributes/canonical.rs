@@ -34,7 +34,7 @@ fn convert(shape: &Shape) -> Value {
     match shape.out {
         Out::Text | Out::Bytes | Out::Duration | Out::Mode => text(),
         Out::Bool => json!({ "type": "boolean" }),
-        Out::Int | Out::Count => json!({ "type": "integer" }),
+        Out::Int | Out::Count | Out::CountOrAll => json!({ "type": "integer" }),
         Out::Float => json!({ "type": "number" }),
         Out::Command => json!({ "type": ["array", "null"], "items": text() }),
         Out::HealthTest | Out::TextList | Out::Hosts | Out::Ssh => list(),

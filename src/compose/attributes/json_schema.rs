@@ -77,7 +77,7 @@ fn mapping(shape: &Shape) -> Option<Value> {
             let properties: Map<String, Value> =
                 fields.iter().map(|(name, row)| ((*name).to_owned(), convert(row))).collect();
             map["properties"] = Value::Object(properties);
-            map["additionalProperties"] = json!(false);
+            map["additionalProperties"] = json!(shape.open);
             if shape.extensions {
                 map["patternProperties"] = json!({ "^x-": {} });
             }

@@ -134,8 +134,10 @@ pub enum Form {
 pub enum Paths {
     /// None.
     No,
-    /// A path of this machine.
+    /// A path of this machine; empty text is none.
     Local,
+    /// A path of this machine; empty text is the folder itself.
+    Source,
     /// A compose file: a path or an address of one.
     File,
     /// A path or an address.
@@ -164,6 +166,8 @@ pub enum Out {
     /// A whole number.
     Int,
     /// A whole number, or `all`.
+    CountOrAll,
+    /// A whole number from 0 on; text is none.
     Count,
     /// A number of 32 bits.
     Float,
@@ -227,6 +231,10 @@ pub struct Shape {
     pub distinct: bool,
     /// `x-*` keys are allowed beside the fields.
     pub extensions: bool,
+    /// Other keys are left out, and not refused.
+    pub open: bool,
+    /// All fields are printed, also those that nobody wrote.
+    pub filled: bool,
     /// The user's keys must look like names.
     pub names: bool,
     /// See [`Cast`].
@@ -258,6 +266,8 @@ impl Shape {
             looks: Looks::Any,
             distinct: false,
             extensions: true,
+            open: false,
+            filled: false,
             names: false,
             cast: Cast::No,
             merge: Merge::Plain,
@@ -322,6 +332,16 @@ impl Shape {
     /// No `x-*`.
     pub const fn strict(self) -> Self {
         Self { extensions: false, ..self }
+    }
+
+    /// Other keys are left out.
+    pub const fn open(self) -> Self {
+        Self { open: true, ..self }
+    }
+
+    /// All fields are printed.
+    pub const fn filled(self) -> Self {
+        Self { filled: true, ..self }
     }
 
     /// The user's keys are names.

@@ -2,12 +2,15 @@
 
 use super::service::{OPTIONS, PAIRS, SERVICE, SWITCH, TEXT, TEXTS};
 use super::takes::{BOOL, INT, NULL, STR};
-use super::{Cast, Form, Merge, Out, Paths, Shape};
+use super::{Cast, Form, Merge, Out, Paths, Shape, Unique};
 
 type Fields = &'static [(&'static str, &'static Shape)];
 
 const EXTERNAL: Shape = Shape::fields(&[("name", &TEXT)]).or(BOOL | STR).cast(Cast::Bool).out(Out::Bool).drop_empty();
 const LABELS: Shape = PAIRS;
+/// Only where the peer makes labels unique may one key stand twice in a list.
+const VOLUME_LABELS: Shape = PAIRS.unique(Unique::No);
+const FILE_LABELS: Shape = VOLUME_LABELS.merge(Merge::Plain);
 const FIXED: Shape = Shape::own(&TEXT).out(Out::TextMap);
 
 static NETWORK: Shape = Shape::fields(&[
@@ -41,7 +44,7 @@ static VOLUME: Shape = Shape::fields(&[
     ("driver", &TEXT),
     ("driver_opts", &OPTIONS),
     ("external", &EXTERNAL),
-    ("labels", &LABELS),
+    ("labels", &VOLUME_LABELS),
 ])
 .or(NULL)
 .form(Form::External)
@@ -49,10 +52,10 @@ static VOLUME: Shape = Shape::fields(&[
 
 static SECRET: Shape = Shape::fields(&[
     ("name", &TEXT),
-    ("file", &TEXT.paths(Paths::Local)),
+    ("file", &TEXT.paths(Paths::Source)),
     ("environment", &TEXT),
     ("external", &EXTERNAL),
-    ("labels", &LABELS),
+    ("labels", &FILE_LABELS),
     ("driver", &TEXT),
     ("driver_opts", &OPTIONS),
     ("template_driver", &TEXT),
@@ -61,11 +64,11 @@ static SECRET: Shape = Shape::fields(&[
 
 static CONFIG: Shape = Shape::fields(&[
     ("name", &TEXT),
-    ("file", &TEXT.paths(Paths::Local)),
+    ("file", &TEXT.paths(Paths::Source)),
     ("environment", &TEXT),
     ("content", &TEXT),
     ("external", &EXTERNAL),
-    ("labels", &LABELS),
+    ("labels", &FILE_LABELS),
     ("template_driver", &TEXT),
 ])
 .form(Form::External);

@@ -51,6 +51,13 @@ const ULIMIT: Shape = Shape::fields(&[("soft", &LIMIT_VALUE.keep()), ("hard", &L
     .form(Form::Ulimit)
     .out(Out::Ulimit);
 const ULIMITS: Shape = Shape::own(&ULIMIT);
+/// Those of a build take numbers only: no text is cast there.
+const BUILD_ULIMIT: Shape = Shape::fields(&[("soft", &BUILD_LIMIT), ("hard", &BUILD_LIMIT)])
+    .required(&["soft", "hard"])
+    .or(INT)
+    .merge(Merge::Replace)
+    .out(Out::Ulimit);
+const BUILD_LIMIT: Shape = Shape::scalar(INT).out(Out::Int);
 
 static BUILD_FIELDS: Fields = &[
     ("context", &TEXT.paths(Paths::Context)),
@@ -75,7 +82,7 @@ static BUILD_FIELDS: Fields = &[
     ("secrets", &FILES),
     ("shm_size", &Shape::scalar(INT | STR).out(Out::Bytes)),
     ("tags", &TEXTS.unique(Unique::Key)),
-    ("ulimits", &ULIMITS),
+    ("ulimits", &Shape::own(&BUILD_ULIMIT)),
     ("platforms", &TEXTS),
     ("privileged", &BOOLEAN),
 ];
@@ -110,11 +117,13 @@ static WATCH: Shape = Shape::fields(&[
 ])
 .required(&["path", "action"]);
 
-static WEIGHT: Shape = Shape::fields(&[("path", &TEXT), ("weight", &WHOLE)]).strict();
-static RATE: Shape = Shape::fields(&[("path", &TEXT), ("rate", &Shape::scalar(INT | STR).out(Out::Bytes))]).strict();
+const WEIGHT_VALUE: Shape = Shape::scalar(INT | STR).out(Out::Count);
+static WEIGHT: Shape = Shape::fields(&[("path", &TEXT), ("weight", &WEIGHT_VALUE)]).strict().filled();
+static RATE: Shape =
+    Shape::fields(&[("path", &TEXT), ("rate", &Shape::scalar(INT | STR).out(Out::Bytes))]).strict().filled();
 static RATES: Shape = Shape::list(&RATE);
 static BLKIO: Shape = Shape::fields(&[
-    ("weight", &WHOLE),
+    ("weight", &WEIGHT_VALUE),
     ("weight_device", &Shape::list(&WEIGHT)),
     ("device_read_bps", &RATES),
     ("device_read_iops", &RATES),
@@ -126,13 +135,13 @@ static BLKIO: Shape = Shape::fields(&[
 static DEVICE_REQUEST: Fields = &[
     ("capabilities", &NAMES),
     ("driver", &TEXT),
-    ("count", &Shape::scalar(STR | INT).out(Out::Count)),
+    ("count", &Shape::scalar(STR | INT).out(Out::CountOrAll)),
     ("device_ids", &NAMES),
     ("options", &PAIRS.merge(Merge::Plain).unique(Unique::No)),
 ];
 
 static UPDATE: Shape = Shape::fields(&[
-    ("parallelism", &WHOLE.keep()),
+    ("parallelism", &WHOLE.out(Out::Count).keep()),
     ("delay", &DURATION.keep()),
     ("failure_action", &TEXT),
     ("monitor", &DURATION),
@@ -142,7 +151,7 @@ static UPDATE: Shape = Shape::fields(&[
 
 static GENERIC_RESOURCE: Shape = Shape::fields(&[(
     "discrete_resource_spec",
-    &Shape::fields(&[("kind", &TEXT), ("value", &Shape::scalar(NUM | STR).out(Out::Int))]),
+    &Shape::fields(&[("kind", &TEXT), ("value", &Shape::scalar(NUM | STR).out(Out::Int))]).filled(),
 )]);
 
 static RESOURCES: Shape = Shape::fields(&[
@@ -171,7 +180,7 @@ static DEPLOY: Shape = Shape::fields(&[
         &Shape::fields(&[
             ("condition", &TEXT),
             ("delay", &DURATION),
-            ("max_attempts", &WHOLE.keep()),
+            ("max_attempts", &WHOLE.out(Out::Count).keep()),
             ("window", &DURATION),
         ]),
     ),
@@ -180,7 +189,7 @@ static DEPLOY: Shape = Shape::fields(&[
         &Shape::fields(&[
             ("constraints", &TEXTS),
             ("preferences", &Shape::list(&Shape::fields(&[("spread", &TEXT)]))),
-            ("max_replicas_per_node", &WHOLE),
+            ("max_replicas_per_node", &WHOLE.out(Out::Count)),
         ])
         .drop_empty(),
     ),
@@ -199,7 +208,7 @@ static HEALTHCHECK: Shape = Shape::fields(&[
     ("test", &Shape::list(&TEXT).or(STR).merge(Merge::Replace).out(Out::HealthTest)),
     ("timeout", &DURATION),
     ("interval", &DURATION),
-    ("retries", &NUMBER.keep()),
+    ("retries", &NUMBER.out(Out::Count).keep()),
     ("start_period", &DURATION),
     ("start_interval", &DURATION),
     ("disable", &SWITCH),
@@ -222,11 +231,12 @@ static PORT: Shape = Shape::fields(&[
     ("name", &TEXT),
     ("mode", &TEXT),
     ("host_ip", &TEXT),
-    ("target", &Shape::scalar(INT | STR).cast(Cast::Int).looks(Looks::Target).out(Out::Int)),
+    ("target", &Shape::scalar(INT | STR).cast(Cast::Int).looks(Looks::Target).out(Out::Count)),
     ("published", &Shape::scalar(STR | INT).looks(Looks::Published).out(Out::Text)),
     ("protocol", &TEXT),
     ("app_protocol", &TEXT),
 ])
+.required(&["target"])
 .or(NUM | STR);
 
 const PROPAGATIONS: [&str; 6] = ["private", "rprivate", "shared", "rshared", "slave", "rslave"];
@@ -251,18 +261,18 @@ static VOLUME: Shape = Shape::fields(&[
         "tmpfs",
         &Shape::fields(&[
             ("size", &Shape::scalar(INT | STR).at_least(0).out(Out::Bytes)),
-            ("mode", &Shape::scalar(NUM | STR).out(Out::Int)),
+            ("mode", &Shape::scalar(NUM | STR).out(Out::Count)),
         ]),
     ),
     ("image", &Shape::fields(&[("subpath", &TEXT)])),
 ])
-.required(&["type"])
+.required(&["type", "target"])
 .or(STR)
 .form(Form::Volume)
 .paths(Paths::Mount);
 
 static ENV_FILE: Shape =
-    Shape::fields(&[("path", &TEXT.paths(Paths::Local)), ("required", &BOOLEAN), ("format", &TEXT)])
+    Shape::fields(&[("path", &TEXT.paths(Paths::Local).keep()), ("required", &BOOLEAN.keep()), ("format", &TEXT)])
         .required(&["path"])
         .strict()
         .or(STR);
@@ -301,7 +311,7 @@ static SERVICE_FIELDS: Fields = &[
         "devices",
         &Shape::list(
             &Shape::fields(&[("source", &TEXT), ("target", &TEXT), ("permissions", &TEXT)])
-                .required(&["source"])
+                .required(&["source", "target"])
                 .or(STR)
                 .form(Form::Device),
         )
@@ -327,7 +337,13 @@ static SERVICE_FIELDS: Fields = &[
             .form(Form::EnvFile)
             .out(Out::Hidden),
     ),
-    ("expose", &Shape::list(&TEXT_OR_NUMBER.looks(Looks::Exposed)).distinct().unique(Unique::Text).out(Out::TextList)),
+    (
+        "expose",
+        &Shape::list(&TEXT_OR_NUMBER.looks(Looks::Exposed).out(Out::Text))
+            .distinct()
+            .unique(Unique::Text)
+            .out(Out::TextList),
+    ),
     (
         "extends",
         &Shape::fields(&[("file", &TEXT.paths(Paths::File)), ("service", &TEXT)])
@@ -338,8 +354,8 @@ static SERVICE_FIELDS: Fields = &[
     ),
     ("external_links", &NAMES),
     ("extra_hosts", &HOSTS),
-    ("group_add", &Shape::list(&TEXT_OR_NUMBER).distinct().out(Out::TextList)),
-    ("gpus", &Shape::list(&Shape::fields(DEVICE_REQUEST)).or(STR).values(&["all"]).form(Form::Gpus)),
+    ("group_add", &Shape::list(&TEXT_OR_NUMBER.out(Out::Text)).distinct().out(Out::TextList)),
+    ("gpus", &Shape::list(&Shape::fields(DEVICE_REQUEST).open()).or(STR).values(&["all"]).form(Form::Gpus)),
     ("hostname", &TEXT),
     ("healthcheck", &HEALTHCHECK),
     ("image", &TEXT),
@@ -384,7 +400,7 @@ static SERVICE_FIELDS: Fields = &[
     ("stdin_open", &SWITCH),
     ("stop_grace_period", &DURATION),
     ("stop_signal", &TEXT),
-    ("storage_opt", &Shape::own(&super::ANY).out(Out::TextMap)),
+    ("storage_opt", &Shape::own(&STORAGE_OPTION)),
     ("sysctls", &PAIRS),
     ("tmpfs", &TEXT_OR_TEXTS.merge(Merge::KeyValue).unique(Unique::Key)),
     ("tty", &SWITCH),
@@ -401,6 +417,8 @@ static SERVICE_FIELDS: Fields = &[
     ("pre_stop", &Shape::list(&HOOK)),
 ];
 
+/// Unlike other options these are plain texts to the peer: it takes a whole number for one, no other.
+static STORAGE_OPTION: Shape = TEXT_OR_NUMBER.or(NULL).out(Out::Text);
 const PROVIDER_VALUE: Shape = Shape::scalar(STR | NUM | BOOL);
 static PROVIDER_OPTION: Shape = PROVIDER_VALUE.or_list(&PROVIDER_VALUE);
 static MODEL_GRANT: Shape = Shape::fields(&[("endpoint_var", &TEXT), ("model_var", &TEXT)]).or(NULL);

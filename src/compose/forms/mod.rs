@@ -55,7 +55,7 @@ fn long(node: &mut Node, shape: &Shape, lenient: bool, diags: &mut Vec<Diagnosti
         Form::Ports => ports::expand(node, lenient, diags),
         Form::Volume => volume::long(node, lenient, diags),
         Form::Pairs | Form::Ssh => pairs_to_map(node),
-        Form::External => external(node),
+        Form::External => external(node, diags),
         Form::Text => {
             if let Some(text) = scalar::text(&node.kind) {
                 node.kind = Kind::Str(text);
@@ -128,24 +128,11 @@ fn ulimit(node: &Node, diags: &mut Vec<Diagnostic>) {
 }
 
 fn device(node: &mut Node, diags: &mut Vec<Diagnostic>) {
-    let Kind::Str(text) = &node.kind else {
-        let source = node.get("source").cloned();
-        if let (Some(map), Some(source)) = (node.as_map_mut(), source) {
-            let permissions = Node::text_like(&source, "rwm");
-            map.entry("target".to_owned()).or_insert(source);
-            map.entry("permissions".to_owned()).or_insert(permissions);
-        }
-        return;
-    };
+    let Kind::Str(text) = &node.kind else { return };
     let mut parts = text.split(':');
     let source = parts.next().unwrap_or_default();
-    let target = parts.next().unwrap_or(source);
-    let permissions = parts.next().filter(|text| !text.is_empty()).unwrap_or("rwm");
-    if source.is_empty() || target.is_empty() {
-        let text = format!("`{text}` is no device: a part of it is empty");
-        diags.push(Diagnostic::new(Code::BadDevice, text).at(node.span, ""));
-        return;
-    }
+    let target = parts.next().filter(|text| !text.is_empty()).unwrap_or(source);
+    let permissions = parts.next().unwrap_or("rwm");
     if parts.next().is_some() {
         diags.push(
             Diagnostic::new(
@@ -176,14 +163,23 @@ fn pairs_to_map(node: &mut Node) {
 }
 
 /// `external: {name: x}` is the old way to say `external: true` and `name: x`.
-fn external(node: &mut Node) {
+fn external(node: &mut Node, diags: &mut Vec<Diagnostic>) {
     let Some(map) = node.as_map_mut() else { return };
     let Some(external) = map.get_mut("external") else { return };
-    if let Kind::Map(inner) = &mut external.kind {
-        let name = inner.remove("name");
-        external.kind = Kind::Bool(true);
-        if let Some(name) = name {
-            map.entry("name".to_owned()).or_insert(name);
+    let Kind::Map(inner) = &mut external.kind else { return };
+    let old = inner.remove("name");
+    external.kind = Kind::Bool(true);
+    let Some(old) = old else { return };
+    match map.get("name") {
+        None => {
+            map.insert("name".to_owned(), old);
         }
+        Some(name) if name.kind != old.kind => diags.push(
+            Diagnostic::new(Code::Contradiction, "`name` and `external.name` differ")
+                .at(old.span, "this one is the old way to say it")
+                .at(name.span, "here")
+                .help("give the name once, as `name`, and say `external: true`"),
+        ),
+        Some(_) => {}
     }
 }

@@ -12,30 +12,27 @@ pub fn expand(node: &mut Node, lenient: bool, diags: &mut Vec<Diagnostic>) {
     let mut long = Vec::with_capacity(list.len());
     for item in list {
         if item.as_map().is_some() {
-            long.push(if lenient { item.clone() } else { published_as_text(item.clone()) });
+            long.push(item.clone());
             continue;
         }
         let Some(text) = scalar::text(&item.kind) else { continue };
         match parse(&text) {
+            // Nobody would know which port is meant: to the peer it is missing.
+            Ok(ports) if ports.iter().any(|port| port.target == 0) => {
+                diags.push(wrong(item, &text, "the container's port cannot be 0"));
+            }
             Ok(ports) => long.extend(ports.into_iter().map(|port| port.node(item))),
             Err(_) if lenient => return,
-            Err(problem) => diags.push(
-                Diagnostic::new(Code::BadPort, format!("`{text}` is no port: {problem}"))
-                    .at(item.span, "")
-                    .help("write [[ADDRESS:]HOST:]CONTAINER[/PROTOCOL], as `127.0.0.1:8080:80/tcp`"),
-            ),
+            Err(problem) => diags.push(wrong(item, &text, &problem)),
         }
     }
     node.kind = Kind::List(long);
 }
 
-fn published_as_text(mut item: Node) -> Node {
-    if let Some(published) = item.get_mut("published")
-        && let Kind::Int(number) = published.kind
-    {
-        published.kind = Kind::Str(number.to_string());
-    }
-    item
+fn wrong(item: &Node, text: &str, problem: &str) -> Diagnostic {
+    Diagnostic::new(Code::BadPort, format!("`{text}` is no port: {problem}"))
+        .at(item.span, "")
+        .help("write [[ADDRESS:]HOST:]CONTAINER[/PROTOCOL], as `127.0.0.1:8080:80/tcp`")
 }
 
 struct Port {
@@ -64,7 +61,8 @@ impl Port {
 
 fn parse(text: &str) -> Result<Vec<Port>, String> {
     let (rest, protocol) = text.split_once('/').map_or((text, "tcp"), |(rest, protocol)| (rest, protocol));
-    let protocol = protocol.to_ascii_lowercase();
+    // A slash with nothing behind it is as good as none.
+    let protocol = if protocol.is_empty() { "tcp".to_owned() } else { protocol.to_ascii_lowercase() };
     if !["tcp", "udp", "sctp"].contains(&protocol.as_str()) {
         return Err(format!("`{protocol}` is no protocol (tcp, udp, sctp)"));
     }
@@ -116,7 +114,9 @@ fn range(text: &str) -> Result<(u16, u16), String> {
     if text.parse::<IpAddr>().is_ok() {
         return Err(format!("a port of the host belongs between the address {text} and the port inside"));
     }
-    let port = |t: &str| t.parse::<u16>().map_err(|_| format!("`{t}` is no port (0 to 65535)"));
+    // `+80` is a number elsewhere, and no port.
+    let digits = |t: &str| t.bytes().all(|byte| byte.is_ascii_digit()).then(|| t.parse::<u16>().ok()).flatten();
+    let port = |t: &str| digits(t).ok_or_else(|| format!("`{t}` is no port (0 to 65535)"));
     let (first, last) = match text.split_once('-') {
         Some((first, last)) => (port(first)?, port(last)?),
         None => (port(text)?, port(text)?),

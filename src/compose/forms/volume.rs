@@ -147,26 +147,17 @@ fn ignored(text: &str, option: &str, node: &Node) -> Diagnostic {
 
 /// Writes one entry long; what cannot be read stays as it is when `lenient`.
 pub fn long(node: &mut Node, lenient: bool, diags: &mut Vec<Diagnostic>) {
-    match &node.kind {
-        Kind::Str(text) => match parse(text) {
-            Ok(short) => {
-                diags.extend(short.unknown.iter().filter(|_| !lenient).map(|option| ignored(text, option, node)));
-                node.kind = short.node(node);
-            }
-            Err(_) if lenient => {}
-            Err(problem) => diags.push(
-                Diagnostic::new(Code::BadMount, format!("`{text}` is no volume: {problem}"))
-                    .at(node.span, "")
-                    .help("write [SOURCE:]TARGET[:OPTIONS], as `./data:/data:ro`"),
-            ),
-        },
-        Kind::Map(_) => {
-            if let Some(target) = node.get_mut("target")
-                && let Kind::Str(text) = &mut target.kind
-            {
-                *text = paths::clean_target(text);
-            }
+    let Kind::Str(text) = &node.kind else { return };
+    match parse(text) {
+        Ok(short) => {
+            diags.extend(short.unknown.iter().filter(|_| !lenient).map(|option| ignored(text, option, node)));
+            node.kind = short.node(node);
         }
-        _ => {}
+        Err(_) if lenient => {}
+        Err(problem) => diags.push(
+            Diagnostic::new(Code::BadMount, format!("`{text}` is no volume: {problem}"))
+                .at(node.span, "")
+                .help("write [SOURCE:]TARGET[:OPTIONS], as `./data:/data:ro`"),
+        ),
     }
 }

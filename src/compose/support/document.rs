@@ -76,6 +76,22 @@ const DEPARTURES: &[(&str, &str)] = &[
         "numbers of 64 bits and more",
         "docker compose takes them for negative ones where a number counts. Here they are refused; as text they stay what they are.",
     ),
+    (
+        "a size that is a number with a point, `mem_limit: 1.5`",
+        "docker compose leaves it out without a word. So do we, with a warning.",
+    ),
+    (
+        "a key of an entry of `gpus` that is none",
+        "docker compose leaves it out without a word. So do we, with a warning.",
+    ),
+    (
+        "`command: !override null`",
+        "docker compose makes the word `null` of it. Here it is nothing: the command is the image's.",
+    ),
+    (
+        "a negative `mode` of a secret or config",
+        "docker compose prints `0-1`. Here its bits are printed, and `plan` and `up` refuse it.",
+    ),
 ];
 
 /// docs/compose-support.md.

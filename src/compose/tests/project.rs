@@ -240,6 +240,13 @@ fn values_that_nobody_carries_out() {
         support::refused(&stage.load().expect("config passes it")).len()
     };
     for (line, count) in [
+        ("expose: [80, '80/udp']", 0),
+        ("expose: [http, '70000']", 2),
+        ("deploy: {mode: global}", 0),
+        ("deploy: {mode: bogus}", 1),
+        ("pull_policy: xalways", 1),
+        ("build: ''", 1),
+        ("build: .", 0),
         ("userns_mode: host", 0),
         ("userns_mode: x", 1),
         ("isolation: default", 0),
@@ -248,6 +255,28 @@ fn values_that_nobody_carries_out() {
         ("volumes: [/b]", 0),
     ] {
         assert_eq!(refused(line), count, "{line}");
+    }
+}
+
+#[test]
+fn what_config_prints_and_nobody_uses() {
+    let text = "services:\n  a:\n    image: i\n    ports: [{target: 70000}]\n    deploy: {mode: bogus}\n    expose: [http]\n    gpus: [{x: 1}]\n";
+    let stage = Stage::new(&[("compose.yaml", text)]);
+    let printed = super::super::load(&LoadOptions { untyped: true, ..stage.options.clone() }).expect("printed");
+    let told: Vec<String> =
+        printed.warnings.iter().map(|diag| format!("{} {}", diag.code.number(), diag.message)).collect();
+    assert_eq!(
+        told,
+        [
+            "W0610 `services.a.ports[0].target` cannot be 70000; `plan` and `up` refuse it",
+            "W0610 `services.a.deploy.mode` cannot be `bogus`; `plan` and `up` refuse it",
+            "W0610 `http` is no port: `http` is no number; `plan` and `up` refuse it",
+            "W0611 the key `x` in `services.a.gpus[0]` is left out: there is no such attribute",
+        ]
+    );
+    let refused = stage.load().expect_err("no port").to_string();
+    for code in ["E0505", "E0504", "E0602", "W0611"] {
+        assert_eq!(refused.matches(code).count(), 1, "{code}: {refused}");
     }
 }
 

@@ -90,6 +90,12 @@ pub fn endpoints(
         let interface = interface(&path, index, place, problems);
         let sysctls = options(&path, place, &interface, problems);
         let primary = service.mac_address.as_ref().filter(|_| index == 0);
+        if let (Some(own), Some(other)) = (primary, &place.mac_address)
+            && own != other
+        {
+            let text = format!("`{own}` is not what the primary network says (`{other}`): keep one of them");
+            problems.add(format!("{at}.mac_address"), text);
+        }
         let mac = place.mac_address.as_ref().or(primary).filter(|mac| !mac.is_empty());
         list.push(EndpointSpec {
             network: attachment.network.clone(),

@@ -252,6 +252,19 @@ fn networks_on_a_link_of_the_machine() {
 }
 
 #[test]
+fn a_service_has_one_hardware_address_on_its_primary_network() {
+    let of = |own: &str, other: &str| {
+        format!(
+            "services: {{web: {{mac_address: '{own}', networks: {{n: {{mac_address: '{other}'}}}}}}}}\nnetworks: {{n: {{}}}}"
+        )
+    };
+    let (one, other) = ("02:42:ac:11:00:02", "02:42:ac:11:00:03");
+    assert_eq!(up(&of(one, one)).containers["shop-web-1"].spec.endpoints[0].mac.as_deref(), Some(one));
+    let errors = errors(&of(one, other));
+    assert!(errors[0].starts_with("services.web.mac_address: "), "{errors:?}");
+}
+
+#[test]
 fn options_of_an_endpoint() {
     let of = |options: &str| {
         format!("services: {{web: {{networks: {{n: {{driver_opts: {{{options}}}}}}}}}}}\nnetworks: {{n: {{}}}}")
