@@ -186,9 +186,11 @@ impl Client {
         if send(&mut self.writer, &Request::Watch).is_err() {
             return;
         }
-        while let Ok(Reply::Progress { progress }) = self.reply() {
-            if matches!(*progress, Progress::Began { .. }) {
-                return;
+        loop {
+            match self.reply() {
+                Ok(Reply::Alive) => {}
+                Ok(Reply::Progress { progress }) if !matches!(*progress, Progress::Began { .. }) => {}
+                _ => return,
             }
         }
     }

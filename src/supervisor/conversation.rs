@@ -151,6 +151,8 @@ impl Conversation {
                     Ok(next) => self.hold_and_report(Desired { made_by, ..next }, wait).await?,
                     Err(error) => Some(Refusal::Error { message: error.to_string() }),
                 },
+                // It was let go of between the client's look and now: what is to go has gone.
+                None if matches!(wanted, Edit::Down { .. }) => None,
                 None => Some(Refusal::Error { message: "nothing of this project was ever brought up".into() }),
             };
             // `down` goes on when something did not stop as it should: it is killed and removed then.
@@ -201,6 +203,7 @@ impl Conversation {
 
     async fn watch(&mut self) -> io::Result<()> {
         let mut progress = self.shared.engine.subscribe();
+        self.say(&Reply::Alive).await?;
         loop {
             let told = tokio::select! {
                 told = next(&mut progress) => told,

@@ -23,7 +23,7 @@ use crate::engine::progress::Progress;
 use crate::name::ContainerName;
 
 /// The version of this protocol. It only grows; a supervisor that speaks another is replaced.
-pub const VERSION: u32 = 1;
+pub const VERSION: u32 = 2;
 
 /// The first line of either side.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -103,7 +103,8 @@ pub enum Reply {
         /// Who made it.
         holder: Holder,
     },
-    /// Nothing happened for a while, and the supervisor lives.
+    /// Nothing happened for a while, and the supervisor lives. To [`Request::Watch`] the first answer: whatever happens from then
+    /// on is told.
     Alive,
     /// Something happened.
     Progress {

@@ -79,3 +79,53 @@ fn log_lines_have_the_name_that_a_container_was_given() {
     world.windlass(&folder, &["down", "-t", "0"]).ok();
     world.assert_clean();
 }
+
+#[test]
+fn a_tmpfs_runs_programs_where_it_is_told_to_and_keeps_the_mode_of_its_folder() {
+    let world = world();
+    let text = "services:\n  a:\n    image: test\n    read_only: true\n    tmpfs: ['/tmp:exec', /new, /etc]\n";
+    let folder = project(&world, "m", text);
+    world.windlass(&folder, &["up", "-d"]).ok();
+    let look = "stat -c %a /new /etc; grep ' /tmp ' /proc/mounts | grep -c noexec; grep ' /new ' /proc/mounts | grep -c noexec";
+    for round in 0..2 {
+        let seen = world.windlass(&folder, &["exec", "-T", "a", "sh", "-c", look]);
+        assert_eq!(seen.stdout, "1777\n755\n0\n1\n", "{round}: {}", seen.stderr);
+        world.windlass(&folder, &["restart", "-t", "0"]).ok();
+    }
+    let refused = world.windlass(&folder, &["exec", "-T", "a", "sh", "-c", "echo x >> /etc/hosts"]);
+    assert_ne!(refused.code, 0);
+    world.windlass(&folder, &["down", "-t", "0"]).ok();
+    world.assert_clean();
+}
+
+#[test]
+fn a_service_of_a_profile_is_reached_after_an_up_without_it() {
+    let world = world();
+    let folder = project(&world, "m", "services: {a: {image: test}, d: {image: test, profiles: [d]}}\n");
+    let up = || {
+        world.windlass(&folder, &["--profile", "d", "up", "-d"]).ok();
+        world.windlass(&folder, &["up", "-d"]).ok();
+    };
+    let running = || world.windlass(&folder, &["-p", "m", "ps", "--services"]).ok().stdout;
+    up();
+    world.windlass(&folder, &["--profile", "d", "stop", "-t", "0", "d"]).ok();
+    assert!(!running().contains('d'));
+    world.windlass(&folder, &["--profile", "d", "restart", "-t", "0", "d"]).ok();
+    assert!(running().contains('d'));
+    world.windlass(&folder, &["--profile", "d", "down", "-t", "0"]).ok();
+    world.assert_clean();
+}
+
+#[test]
+fn verbs_of_a_whole_project_pass_over_what_was_never_made() {
+    let world = world();
+    let text = "services: {a: {image: test}, b: {image: test}, tool: {image: test, profiles: [t]}}\n";
+    let folder = project(&world, "m", text);
+    world.windlass(&folder, &["--profile", "t", "up", "-d", "a", "tool"]).ok();
+    for verb in [&["restart", "-t", "0"][..], &["pause"], &["unpause"], &["start"], &["restart", "-t", "0", "a", "b"]] {
+        world.windlass(&folder, verb).ok();
+    }
+    world.windlass(&folder, &["restart", "b"]).says("has no container");
+    world.windlass(&folder, &["--profile", "t", "down", "-t", "0"]).ok();
+    world.assert_clean();
+}

@@ -301,6 +301,5 @@ fn tmpfs_options(written: &[&str]) -> Vec<String> {
     let defaults = ["noexec", "nosuid", "nodev"];
     let undone = |default: &&str| !default.strip_prefix("no").is_some_and(|word| written.contains(&word));
     let kept = defaults.iter().copied().filter(undone).filter(|default| !written.contains(default));
-    let words = written.iter().copied().filter(|word| !matches!(*word, "exec" | "suid" | "dev"));
-    kept.chain(words).map(str::to_owned).collect()
+    kept.chain(written.iter().copied()).map(str::to_owned).collect()
 }

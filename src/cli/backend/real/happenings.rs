@@ -41,8 +41,10 @@ enum Next {
 impl Stream {
     fn listen(paths: &Paths, project: &ProjectName, mut client: Client) -> io::Result<Self> {
         client.request(&Request::Watch)?;
+        // Once it has answered, it misses nothing. One that is gone by now has a successor.
+        let client = client.reply().is_ok().then_some(client);
         let (paths, project) = (paths.clone(), project.clone());
-        Ok(Self { paths, project, client: Some(client), span: Span::WhileUp })
+        Ok(Self { paths, project, client, span: Span::WhileUp })
     }
 
     /// One that goes on for ever.

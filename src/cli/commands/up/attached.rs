@@ -131,7 +131,8 @@ impl<'a, B: Backend> Attached<'a, B> {
             stage,
             interrupts,
             early: None,
-            begun,
+            // Of ends before this one nobody tells.
+            begun: cx.backend.now(),
             heard: BTreeMap::new(),
             counted: BTreeSet::new(),
             watching: None,

@@ -188,7 +188,7 @@ volumes: {data: {}}
     assert_eq!(targets, ["/app", "/run", "/x", "/app/src", "/var/lib", "/app/src/cache"]);
     let MountSource::Tmpfs { size, mode, options } = &spec.mounts[1].source else { panic!("{:?}", spec.mounts[1]) };
     assert_eq!((*size, *mode), (1 << 20, Some(0o700)));
-    assert_eq!(options, &["nosuid", "nodev", "uid=5"]);
+    assert_eq!(options, &["nosuid", "nodev", "uid=5", "exec"]);
     let MountSource::Bind { create, recursive_read_only, .. } = &spec.mounts[2].source else { panic!() };
     assert!(!create && *recursive_read_only);
     let volumes: Vec<(usize, bool)> =

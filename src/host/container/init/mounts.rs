@@ -1,9 +1,11 @@
 //! The container's own mounts, in their order: binds, volumes, tmpfs, images.
 
 use std::fmt::Write as _;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
+use rustix::fs::OFlags;
 use rustix::mount::MountAttrFlags;
 
 use super::super::bundle::Resolved;
@@ -24,12 +26,20 @@ pub(crate) fn mount(root: &OwnedFd, mounts: &[MountSpec], sources: Vec<Option<So
         if let Some(source) = &source {
             take_over(image.as_ref().unwrap_or(root), mount, source, host)?;
         }
+        // A tmpfs on a folder of the image has the folder's mode, as docker's has.
+        let mode_there = match &mount.source {
+            MountSource::Tmpfs { mode: None, .. } => mode_of(root, &mount.target),
+            _ => None,
+        };
         let target = inroot::mount_point(root.as_fd(), Path::new(&mount.target), is_folder)
             .map_err(doing(at("make the mount point")))?;
         match (&mount.source, source) {
             (_, Some(source)) => tree::attach(&source.tree, &target).map_err(doing(at("mount on")))?,
             (MountSource::Tmpfs { size, mode, options }, None) => {
-                let tree = tmpfs(mount, *size, *mode, options)?;
+                if mode.or(mode_there).is_none() {
+                    open_up(&target).map_err(doing(at("open up the mount point")))?;
+                }
+                let tree = tmpfs(mount, *size, mode.or(mode_there), options)?;
                 tree::attach(&tree, &target).map_err(doing(at("mount on")))?;
             }
             (MountSource::Image { image, subpath }, None) => {
@@ -74,6 +84,17 @@ fn pristine(root: &OwnedFd, mounts: &[MountSpec]) -> Step<Option<OwnedFd>> {
         return Ok(None);
     }
     tree::copy(root, false).map(Some).map_err(doing("take the root without its mounts"))
+}
+
+/// So that the next start finds what this one has made as open as it leaves it.
+fn open_up(folder: &OwnedFd) -> std::io::Result<()> {
+    let path = format!("/proc/self/fd/{}", folder.as_raw_fd());
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o1777))
+}
+
+fn mode_of(root: &OwnedFd, path: &str) -> Option<u32> {
+    let folder = inroot::open(root.as_fd(), Path::new(path), OFlags::PATH).ok()?;
+    Some(rustix::fs::fstat(&folder).ok()?.st_mode & 0o7777)
 }
 
 /// A tmpfs with docker's defaults (nosuid, nodev, noexec), each of which an option can turn round.
