@@ -34,7 +34,7 @@ services:
   udp:
     image: test
     command: [sh, -c, "echo out; sleep 0.3; echo err >&2; exec sleep 1000"]
-    logging: { driver: syslog, options: { syslog-address: "udp://127.0.0.1:5141", syslog-facility: local0, syslog-format: rfc3164 } }
+    logging: { driver: syslog, options: { syslog-address: "udp://localhost:5141", syslog-facility: local0, syslog-format: rfc3164 } }
   unix:
     image: test
     command: [echo, hello]

@@ -90,7 +90,11 @@ async fn addresses(
     port: u16,
 ) -> Result<impl Iterator<Item = SocketAddr> + use<>, String> {
     let found = tokio::net::lookup_host((host, port)).await;
-    let found: Vec<SocketAddr> = found.map_err(|error| format!("cannot find {receiver}: {error}"))?.collect();
+    let mut found: Vec<SocketAddr> = found.map_err(|error| format!("cannot find {receiver}: {error}"))?.collect();
+    if matches!(receiver, LogReceiver::Udp { .. }) {
+        // Nobody answers datagrams, so the first address is the one: most receivers of them listen on IPv4.
+        found.sort_by_key(SocketAddr::is_ipv6);
+    }
     if found.is_empty() {
         return Err(format!("cannot find {receiver}: the name has no address"));
     }

@@ -22,7 +22,7 @@ const FACILITIES: [&str; 12] =
 /// The first of `local0` to `local7`.
 const LOCAL: u8 = 16;
 
-/// Of a receiver of GELF: how it is compressed, and of how often and when it is tried again, which we do by ourselves.
+/// Options of GELF. How often and how soon a receiver that is gone is tried again is checked, and otherwise left to the sender.
 const GELF: [&str; 5] = [
     "gelf-address",
     "gelf-compression-type",
@@ -31,6 +31,7 @@ const GELF: [&str; 5] = [
     "gelf-tcp-reconnect-delay",
 ];
 
+/// Options of fluentd. Of attempts the same is true, and of the time that a write may take.
 const FLUENTD: [&str; 9] = [
     "fluentd-address",
     "fluentd-async",

@@ -264,6 +264,38 @@ fn what_waits_is_bounded_and_what_is_lost_is_counted() {
 }
 
 #[test]
+fn a_slow_receiver_is_waited_for_and_gets_everything() {
+    const LINES: usize = 30_000;
+    let dir = tempfile::tempdir().expect("a folder");
+    let listener = UnixListener::bind(dir.path().join("slow")).expect("a socket");
+    let forward = forward(vec![Target::Unix(dir.path().join("slow"))], syslog(SyslogFormat::Local));
+    let writer = start(&dir.path().join("log"), forward);
+    let (begin, begun) = std::sync::mpsc::channel();
+    let reader = std::thread::spawn(move || {
+        begun.recv().expect("the word");
+        BufReader::new(listener.accept().expect("a connection").0).lines().take(LINES).count()
+    });
+    let line = [b"x".repeat(99), b"\n".to_vec()].concat();
+    for _ in 0..LINES {
+        let mut rest = &line[..];
+        while !rest.is_empty() {
+            let taken = writer.write(Stream::Stdout, rest);
+            rest = &rest[taken..];
+            if taken == 0 {
+                // All is full: the program waits, as it would in its pipe.
+                let _ = begin.send(());
+                std::thread::sleep(Duration::from_millis(1));
+            }
+        }
+    }
+    // It may have read all of it by now.
+    let _ = begin.send(());
+    assert_eq!(reader.join().expect("the reader"), LINES);
+    assert!(writer.finish(Duration::from_secs(20)));
+    assert_eq!(notes(&dir.path().join("log")), [""; 0]);
+}
+
+#[test]
 fn a_receiver_that_takes_nothing_does_not_hold_the_end_up() {
     let dir = tempfile::tempdir().expect("a folder");
     let listener = UnixListener::bind(dir.path().join("deaf")).expect("a socket");
