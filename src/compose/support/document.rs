@@ -18,6 +18,10 @@ const DEPARTURES: &[(&str, &str)] = &[
          `bind`.",
     ),
     (
+        "an empty `command` beside no `entrypoint`",
+        "The specification has no command then; docker takes the image's. So do we.",
+    ),
+    (
         "`env_file` in the output of `config`",
         "It is not printed, as its values stand under `environment`, also with `--no-env-resolution`.",
     ),

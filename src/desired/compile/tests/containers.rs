@@ -7,11 +7,12 @@ fn entrypoint_and_command_follow_dockers_rules() {
     let argv = |yaml: &str| one(yaml, |_| {}).spec.argv.join(" ");
     assert_eq!(argv("    image: x"), "/entry serve");
     assert_eq!(argv("    command: [a, b]"), "/entry a b");
-    assert_eq!(argv("    command: []"), "/entry");
+    assert_eq!(argv("    command: []"), "/entry serve", "docker departs from the specification");
+    assert_eq!(argv("    entrypoint: []"), "serve");
     assert_eq!(argv("    entrypoint: [/bin/sh]"), "/bin/sh");
     assert_eq!(argv("    entrypoint: [/bin/sh]\n    command: [-c, x]"), "/bin/sh -c x");
     assert_eq!(argv("    entrypoint: ['']\n    command: [x]"), "x");
-    assert_eq!(error("    entrypoint: []"), "command: no command is given, neither here nor by the image");
+    assert_eq!(error("    entrypoint: ['']"), "command: no command is given, neither here nor by the image");
 }
 
 #[test]
