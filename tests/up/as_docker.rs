@@ -8,8 +8,10 @@ fn a_container_is_marked_and_its_primary_group_is_a_supplementary_one() {
     let world = world();
     let folder = project(&world, "m", "services: {a: {image: test, user: '12:34', group_add: ['56']}}\n");
     world.windlass(&folder, &["up", "-d"]).ok();
-    let seen = world.windlass(&folder, &["exec", "-T", "a", "sh", "-c", "stat -c '%a %s' /.dockerenv; id -G"]).ok();
-    assert_eq!(seen.stdout, "755 0\n34 56\n");
+    let seen = world
+        .windlass(&folder, &["exec", "-T", "a", "sh", "-c", "stat -c '%a %s' /.dockerenv; id -G; readlink /etc/mtab"])
+        .ok();
+    assert_eq!(seen.stdout, "755 0\n34 56\n/proc/mounts\n");
     let groups = "grep Groups: /proc/1/status | tr '\\t' ' '";
     assert_eq!(world.windlass(&folder, &["exec", "-T", "a", "sh", "-c", groups]).ok().stdout.trim(), "Groups: 34 56");
     world.windlass(&folder, &["down", "-t", "0"]).ok();

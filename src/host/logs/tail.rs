@@ -72,10 +72,10 @@ fn cut(bytes: &[u8], whole: bool, lines: u64, options: &Options) -> (u64, u64) {
     while at < bytes.len() {
         let next = next_line(bytes, at);
         let text = &bytes[at..next];
-        if let Some(record) = parse(text.strip_suffix(b"\n").unwrap_or(text)).filter(|record| options.wants(record)) {
-            if record.end != End::Partial {
-                ends.push(next);
-            }
+        if let Some(record) = parse(text.strip_suffix(b"\n").unwrap_or(text)).filter(|record| options.wants(record))
+            && record.end != End::Partial
+        {
+            ends.push(next);
         }
         at = next;
     }

@@ -43,7 +43,10 @@ pub fn hosts(spec: &ContainerSpec, around: &Surroundings) -> String {
     }
     let own = match &spec.domainname {
         Some(domain) if !domain.is_empty() => format!("{0}.{domain} {0}", around.hostname),
-        _ => around.hostname.clone(),
+        _ => match around.hostname.split_once('.') {
+            Some((short, _)) => format!("{} {short}", around.hostname),
+            None => around.hostname.clone(),
+        },
     };
     for address in &around.addresses {
         line(&mut text, &address.to_string(), &own);
@@ -151,6 +154,8 @@ mod tests {
         let text = hosts(&spec, &around());
         let end = "10.0.0.9\tdb\n172.18.0.1\tup\n172.18.0.2\tweb.example.org web\n";
         assert!(text.starts_with("127.0.0.1\tlocalhost\n") && text.ends_with(end), "{text}");
+        let dotted = Surroundings { hostname: "my.host".into(), ..around() };
+        assert!(hosts(&on_a_network(), &dotted).ends_with("172.18.0.2\tmy.host my\n"), "its first part alone, too");
     }
 
     #[test]

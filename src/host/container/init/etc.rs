@@ -61,5 +61,14 @@ pub(crate) fn mount(root: &OwnedFd, files: Vec<Ready>) -> Step {
             inroot::mount_point(root.as_fd(), Path::new(target), false).map_err(doing(format!("make {target}")))?;
         tree::attach(&tree, &point).map_err(doing(format!("mount {target}")))?;
     }
+    link_mtab(root);
     Ok(())
+}
+
+/// Old programs look for mounts in /etc/mtab, which docker makes where the image has none. No container is worse off for one
+/// that can't be made.
+fn link_mtab(root: &OwnedFd) {
+    if let Ok(etc) = inroot::open(root.as_fd(), Path::new("/etc"), OFlags::PATH | OFlags::DIRECTORY) {
+        let _ = rustix::fs::symlinkat("/proc/mounts", etc, "mtab");
+    }
 }
