@@ -165,7 +165,7 @@ fn what_a_container_lacks_is_told_at_its_start() {
         ("command: [/etc/passwd]", "/etc/passwd"),
         ("user: nobody-here", "nobody-here"),
         ("working_dir: /etc/passwd", "/etc/passwd"),
-        ("volumes: [{type: bind, source: ./missing, target: /x}]", "missing"),
+        ("volumes: [{type: bind, source: ./missing, target: /x, bind: {propagation: rslave}}]", "missing"),
         ("secrets: [s]", "missing-secret"),
         ("env_file: [missing.env]", "missing.env"),
         ("devices: [/dev/not-there]", "/dev/not-there"),

@@ -129,7 +129,10 @@ proptest! {
     #[test]
     fn hosts_devices_and_limits(text in "(a|=|:|[\\[]|[\\]]|1[.]2[.]3[.]4|::1|/dev/x|rwm| ){0,8}") {
         round_trip("extra_hosts: [@]", &text)?;
-        round_trip("devices: [@]", &text)?;
+        // As docker compose, a device without a path is printed as one, and not read again.
+        if text.split(':').take(2).all(|part| !part.is_empty()) {
+            round_trip("devices: [@]", &text)?;
+        }
         round_trip("tmpfs: [@]", &text)?;
         round_trip("links: [@]", &text)?;
     }

@@ -101,6 +101,7 @@ fn a_repository_is_named_by_each_way_that_a_file_is() {
     ] {
         let folder = forge.project(&include);
         fs::write(folder.join("over.yaml"), "services: {app: {user: me}}\n").unwrap();
+        fs::create_dir_all(folder.join("here")).unwrap();
         forge.config(&folder).ok().says(&source).says("name: shop\n");
     }
     let folder = forge.project("include: ['git://127.0.0.1:9418/app.git#${REF:-main}:deploy']\n");

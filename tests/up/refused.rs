@@ -16,7 +16,10 @@ fn bad_input_is_told_where_it_stands_and_loses_nothing() {
         ("services:\n  web: {image: test, command: [no-such-program]}\n", "no-such-program"),
         ("services:\n  web: {image: test, user: nobody-here}\n", "nobody-here"),
         ("services:\n  web: {image: test, secrets: [s]}\nsecrets: {s: {file: ./missing}}\n", "missing"),
-        ("services:\n  web: {image: test, volumes: [{type: bind, source: ./missing, target: /x}]}\n", "missing"),
+        (
+            "services:\n  web: {image: test, volumes: [{type: bind, source: ./missing, target: /x, bind: {propagation: rslave}}]}\n",
+            "missing",
+        ),
     ] {
         fs::write(folder.join("compose.yaml"), text).unwrap();
         world.windlass(&folder, &["up", "-d"]).code(1).says(says);
@@ -79,7 +82,7 @@ fn what_no_image_is_needed_for_is_told_before_one_is_looked_for() {
 #[test]
 fn what_this_machine_lacks_is_told_at_once_and_before_anything_is_made() {
     let world = world();
-    let text = "services:\n  a:\n    image: test\n    cpuset: '4000'\n    devices: [/dev/nosuch]\n    secrets: [s]\n    volumes: [{type: bind, source: /nosuch, target: /d}]\nsecrets: {s: {file: ./nosuch}}\n";
+    let text = "services:\n  a:\n    image: test\n    cpuset: '4000'\n    devices: [/dev/nosuch]\n    secrets: [s]\n    volumes: [{type: bind, source: /nosuch, target: /d, bind: {propagation: rslave}}]\nsecrets: {s: {file: ./nosuch}}\n";
     let folder = project(&world, "lacking", text);
     let ran = world.windlass(&folder, &["up", "-d"]).code(1);
     for said in [

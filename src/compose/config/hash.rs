@@ -28,6 +28,13 @@ pub fn hash(service: &Node) -> String {
             limit.retain(|_, number| number.kind != Kind::Int(0));
         }
     }
+    for file in counted.get_mut("env_file").and_then(Node::as_list_mut).into_iter().flatten() {
+        // One that is required is its path there.
+        let required = file.get("required").is_none_or(|required| required.kind != Kind::Bool(false));
+        if let Some(path) = file.get_str("path").filter(|_| required).map(str::to_owned) {
+            file.kind = Kind::Str(path);
+        }
+    }
     let node = Node { kind: Kind::Map(counted), ..Node::default() };
     let mut json = String::new();
     write(&mut json, &View { node: &node, shape: &SERVICE });

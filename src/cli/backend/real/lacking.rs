@@ -66,6 +66,7 @@ fn lacks(wanted: &str, online: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::compose::model::BindOptions;
 
     #[test]
     fn all_that_is_lacking_is_told_at_once() {
@@ -76,6 +77,7 @@ mod tests {
                     kind: MountKind::Bind,
                     source: Some("/no/such".into()),
                     target: "/a".into(),
+                    bind: Some(BindOptions::default()),
                     ..Mount::default()
                 },
                 Mount { kind: MountKind::Bind, source: Some("/proc".into()), target: "/b".into(), ..Mount::default() },
