@@ -1,5 +1,7 @@
 //! What programs and scripts expect of a container because docker has it.
 
+use std::os::unix::fs::PermissionsExt;
+
 use crate::support::image::project;
 use crate::world;
 
@@ -85,15 +87,18 @@ fn log_lines_have_the_name_that_a_container_was_given() {
 #[test]
 fn a_tmpfs_runs_programs_where_it_is_told_to_and_keeps_the_mode_of_its_folder() {
     let world = world();
-    let text = "services:\n  a:\n    image: test\n    read_only: true\n    tmpfs: ['/tmp:exec', /new, /etc]\n";
+    let text = "services:\n  a:\n    image: test\n    read_only: true\n    tmpfs: ['/tmp:exec', /new, /etc, /b/in]\n    \
+                volumes: ['./b:/b']\n";
     let folder = project(&world, "m", text);
     world.windlass(&folder, &["up", "-d"]).ok();
-    let look = "stat -c %a /new /etc; grep ' /tmp ' /proc/mounts | grep -c noexec; grep ' /new ' /proc/mounts | grep -c noexec";
+    let look = "stat -c %a /new /etc /b/in; grep ' /tmp ' /proc/mounts | grep -c noexec; grep ' /new ' /proc/mounts | grep -c noexec";
     for round in 0..2 {
         let seen = world.windlass(&folder, &["exec", "-T", "a", "sh", "-c", look]);
-        assert_eq!(seen.stdout, "1777\n755\n0\n1\n", "{round}: {}", seen.stderr);
+        assert_eq!(seen.stdout, "1777\n755\n1777\n0\n1\n", "{round}: {}", seen.stderr);
         world.windlass(&folder, &["restart", "-t", "0"]).ok();
     }
+    let mode = std::fs::metadata(folder.join("b/in")).unwrap().permissions().mode();
+    assert_eq!(mode & 0o7777, 0o755, "what is made on a bind is not opened up");
     let refused = world.windlass(&folder, &["exec", "-T", "a", "sh", "-c", "echo x >> /etc/hosts"]);
     assert_ne!(refused.code, 0);
     world.windlass(&folder, &["down", "-t", "0"]).ok();

@@ -28,7 +28,9 @@ pub(crate) fn mount(root: &OwnedFd, mounts: &[MountSpec], sources: Vec<Option<So
         }
         // A tmpfs on a folder of the image has the folder's mode, as docker's has.
         let mode_there = match &mount.source {
-            MountSource::Tmpfs { mode: None, .. } => mode_of(root, &mount.target),
+            MountSource::Tmpfs { mode: None, .. } => inroot::open(root.as_fd(), Path::new(&mount.target), OFlags::PATH)
+                .ok()
+                .and_then(|folder| layer_mode(root, &folder)),
             _ => None,
         };
         let target = inroot::mount_point(root.as_fd(), Path::new(&mount.target), is_folder)
@@ -36,7 +38,7 @@ pub(crate) fn mount(root: &OwnedFd, mounts: &[MountSpec], sources: Vec<Option<So
         match (&mount.source, source) {
             (_, Some(source)) => tree::attach(&source.tree, &target).map_err(doing(at("mount on")))?,
             (MountSource::Tmpfs { size, mode, options }, None) => {
-                if mode.or(mode_there).is_none() {
+                if mode.or(mode_there).is_none() && layer_mode(root, &target).is_some() {
                     open_up(&target).map_err(doing(at("open up the mount point")))?;
                 }
                 let tree = tmpfs(mount, *size, mode.or(mode_there), options)?;
@@ -92,9 +94,11 @@ fn open_up(folder: &OwnedFd) -> std::io::Result<()> {
     std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o1777))
 }
 
-fn mode_of(root: &OwnedFd, path: &str) -> Option<u32> {
-    let folder = inroot::open(root.as_fd(), Path::new(path), OFlags::PATH).ok()?;
-    Some(rustix::fs::fstat(&folder).ok()?.st_mode & 0o7777)
+/// The mode of a folder of the image or the container's own layer. What lies on a bind or a volume is the user's: its mode says
+/// nothing of what the program needs, and is not ours to change.
+fn layer_mode(root: &OwnedFd, folder: &OwnedFd) -> Option<u32> {
+    let (root, folder) = (rustix::fs::fstat(root).ok()?, rustix::fs::fstat(folder).ok()?);
+    (root.st_dev == folder.st_dev).then_some(folder.st_mode & 0o7777)
 }
 
 /// A tmpfs with docker's defaults (nosuid, nodev, noexec), each of which an option can turn round.

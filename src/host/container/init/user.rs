@@ -27,8 +27,8 @@ pub(crate) struct Identity {
     pub uid: u32,
     /// Group id.
     pub gid: u32,
-    /// Supplementary groups. The primary one is among them, as docker has it: what a set-group-id program leaves behind could
-    /// otherwise be regained, and a group that is denied access be dropped (CVE-2022-36109).
+    /// Supplementary groups. The primary one is among them, as docker has it: whoever is denied access by his group could drop
+    /// that group otherwise (CVE-2022-36109).
     pub groups: Vec<u32>,
     /// Home directory.
     pub home: String,
