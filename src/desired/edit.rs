@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Desired, DesiredContainer, MountSource, Stamp, StopSpec, Target};
+use super::{Desired, DesiredContainer, Leaving, MountSource, Stamp, StopSpec, Target};
 use crate::name::{ContainerName, ServiceName, VolumeName};
 
 /// One verb, as it travels over the control socket. An empty set of services means all.
@@ -117,15 +117,6 @@ pub enum EditError {
 }
 
 impl Edit {
-    /// What must be reached before this edit is applied: `down` stops everything first, so that order, signals and grace
-    /// times are still known while it does.
-    pub fn before(&self) -> Option<Edit> {
-        match self {
-            Edit::Down { services, timeout, .. } => Some(Edit::Stop { services: services.clone(), timeout: *timeout }),
-            _ => None,
-        }
-    }
-
     /// The services that it names.
     pub fn services(&self) -> &BTreeSet<ServiceName> {
         match self {
@@ -173,8 +164,11 @@ pub fn edit(desired: &Desired, edit: &Edit, now: &Stamp) -> Result<Desired, Edit
         }
     }
     drop_preparations(&mut next);
-    let goes = desired.containers.keys().filter(|name| !next.containers.contains_key(*name));
-    next.remove_containers.extend(goes.cloned());
+    for (name, container) in desired.containers.iter().filter(|(name, _)| !next.containers.contains_key(*name)) {
+        next.remove_containers.insert(name.clone());
+        let leaving = Leaving { depends_on: container.depends_on.clone(), grace: container.spec.stop.grace };
+        next.leaving.insert(name.clone(), leaving);
+    }
     next.asked = asked(desired, &next, edit);
     Ok(next)
 }

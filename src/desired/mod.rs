@@ -106,6 +106,9 @@ pub struct Desired {
     /// Containers that must not exist although nothing removes orphans: somebody asked for their removal (`rm`, `down`).
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub remove_containers: BTreeSet<ContainerName>,
+    /// What was declared last of containers that go.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub leaving: BTreeMap<ContainerName, Leaving>,
     /// Containers by name: those of the services, and what exists beside them ([`Desired::is_undeclared`]).
     pub containers: BTreeMap<ContainerName, DesiredContainer>,
     /// Services that programs outside provide: no part of any plan, kept so that `down` knows of them.
@@ -115,6 +118,15 @@ pub struct Desired {
     /// others lack fails no command.
     #[serde(default)]
     pub asked: Option<BTreeSet<ContainerName>>,
+}
+
+/// What a container that is no longer declared is stopped by. It may be newer than what the container was made of.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Leaving {
+    /// What it is stopped before.
+    pub depends_on: Vec<Dependency>,
+    /// The time from its signal until it is killed.
+    pub grace: Duration,
 }
 
 /// A service that a program outside provides.

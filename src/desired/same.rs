@@ -22,6 +22,7 @@ impl Desired {
             volumes,
             remove_volumes,
             remove_containers,
+            leaving,
             containers,
             providers,
             asked,
@@ -34,7 +35,7 @@ impl Desired {
             && (services, off) == (&held.services, &held.off)
             && (*remove_orphans, *ignore_orphans, grace) == (held.remove_orphans, held.ignore_orphans, &held.grace)
             && (networks, volumes, remove_volumes) == (&held.networks, &held.volumes, &held.remove_volumes)
-            && *remove_containers == held.remove_containers
+            && (remove_containers, leaving) == (&held.remove_containers, &held.leaving)
             && (providers, asked) == (&held.providers, &held.asked)
             && same_containers()
     }

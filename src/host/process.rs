@@ -3,13 +3,14 @@
 use std::ffi::OsStr;
 use std::fs::OpenOptions;
 use std::io;
-use std::os::fd::BorrowedFd;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::time::{Duration, Instant};
 
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, SigmaskHow, Signal, sigaction, sigprocmask};
 use nix::unistd::{ForkResult, dup2_stderr, dup2_stdin, dup2_stdout, fork, setsid};
 
-use super::container::sys::{Cloned, clone3};
+use super::container::sys::{Cloned, clone3, pidfd_open};
 
 /// Which process a call of [`detach`] returned in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,6 +49,32 @@ pub fn detach(home: Option<BorrowedFd<'_>>) -> io::Result<Side> {
     }
 }
 
+/// Goes on in a child that is born in the v2 control group `home`, and returns there when this process has ended: so a process
+/// leaves its group without a grace period. Descriptors and locks go along.
+///
+/// # Errors
+/// When this process has other threads, or the kernel refuses: then it is still this one.
+pub fn go_on_in(home: BorrowedFd<'_>) -> io::Result<()> {
+    if threads() != 1 {
+        return Err(io::Error::other("there are other threads"));
+    }
+    let this = pidfd_open(nix::unistd::getpid().as_raw())?;
+    // SAFETY: there is one thread.
+    match unsafe { clone3(0, Some(home)) }? {
+        Cloned::Parent { .. } => std::process::exit(0),
+        Cloned::Child => {
+            let mut ended = [PollFd::new(this.as_fd(), PollFlags::POLLIN)];
+            while poll(&mut ended, PollTimeout::NONE) == Err(nix::errno::Errno::EINTR) {}
+            Ok(())
+        }
+    }
+}
+
+/// So many threads has this process.
+pub fn threads() -> usize {
+    std::fs::read_dir("/proc/self/task").map_or(0, Iterator::count)
+}
+
 /// Default dispositions, no blocked signals, umask 022, the root folder.
 ///
 /// # Errors
@@ -69,7 +96,7 @@ pub fn clean_slate() -> io::Result<()> {
 /// Waits until this process has one thread, at most so long: one that was joined is gone a moment later.
 pub fn await_one_thread(limit: Duration) {
     let end = Instant::now() + limit;
-    while std::fs::read_dir("/proc/self/task").is_ok_and(|tasks| tasks.count() > 1) && Instant::now() < end {
+    while threads() > 1 && Instant::now() < end {
         std::thread::sleep(Duration::from_micros(200));
     }
 }

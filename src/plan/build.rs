@@ -156,7 +156,10 @@ impl<'a> Builder<'a> {
         match self.desired.containers.get(&container.spec.name) {
             Some(declared) if declared.stop.kill => declared.stop.clone(),
             Some(declared) => StopSpec { signal: made.signal, ..declared.stop.clone() },
-            None => StopSpec { grace: self.desired.grace.unwrap_or(made.grace), ..made },
+            None => {
+                let declared = self.desired.leaving.get(&container.spec.name).map(|leaving| leaving.grace);
+                StopSpec { grace: self.desired.grace.or(declared).unwrap_or(made.grace), ..made }
+            }
         }
     }
 

@@ -59,10 +59,12 @@ impl Dependents {
     }
 }
 
-/// The services that a container depends on: as declared, else as its label tells.
+/// The services that a container depends on: as declared, or as it was when it still was, else as its label tells.
 fn dependencies(desired: &Desired, container: &ObservedContainer) -> BTreeSet<ServiceName> {
-    if let Some(declared) = desired.containers.get(&container.spec.name) {
-        return declared.depends_on.iter().map(|d| d.service.clone()).collect();
+    let name = &container.spec.name;
+    let declared = desired.containers.get(name).map(|declared| &declared.depends_on);
+    if let Some(declared) = declared.or_else(|| desired.leaving.get(name).map(|leaving| &leaving.depends_on)) {
+        return declared.iter().map(|d| d.service.clone()).collect();
     }
     let label = container.spec.labels.get(DEPENDS_ON).map_or("", String::as_str);
     label.split(',').filter_map(|one| one.split(':').next()).filter(|s| !s.is_empty()).map(Into::into).collect()

@@ -79,6 +79,7 @@ fn desired(containers: impl IntoIterator<Item = DesiredContainer>) -> Desired {
         volumes: BTreeMap::new(),
         remove_volumes: Default::default(),
         remove_containers: Default::default(),
+        leaving: Default::default(),
         containers,
         providers: Default::default(),
         asked: None,
@@ -303,6 +304,25 @@ fn down_stops_dependents_first_and_removes_the_network_when_nothing_is_on_it_any
     assert!(step("stop container", "p-db-1").after.contains(&step("stop container", "p-web-1").id));
     let stops = [step("stop container", "p-db-1").id, step("stop container", "p-web-1").id];
     assert!(stops.iter().all(|id| step("remove network", "p_default").after.contains(id)));
+}
+
+#[test]
+fn what_goes_is_stopped_as_it_was_declared_last() {
+    let mut up = web_and_db();
+    change(&mut up, "web", |spec| {
+        spec.labels.insert("com.docker.compose.depends_on".into(), "db:service_healthy:false".into());
+    });
+    let observed = reached(&up);
+    let mut gone = down(&up);
+    let on_web = Dependency { service: "web".into(), ..up.containers["p-web-1"].depends_on[0].clone() };
+    let leaving = |depends_on| Leaving { depends_on, grace: Duration::from_secs(33) };
+    gone.leaving = [("p-web-1".into(), leaving(vec![])), ("p-db-1".into(), leaving(vec![on_web]))].into();
+    let plan = plan(&gone, &observed, &at(100));
+    let stop = |name: &str| {
+        plan.steps.iter().find(|s| s.action.verb() == "stop container" && s.action.object() == name).unwrap()
+    };
+    assert!(stop("p-web-1").after.contains(&stop("p-db-1").id), "not as its label has it");
+    assert!(matches!(stop("p-web-1").action, Action::StopContainer { grace, .. } if grace == Duration::from_secs(33)));
 }
 
 #[test]

@@ -143,24 +143,16 @@ impl Conversation {
     }
 
     async fn edit_held(&mut self, wanted: &Edit, wait: bool, id: &str) -> io::Result<Option<Refusal>> {
-        let before = wanted.before().map(|step| (step, String::new()));
-        let mut refusal = None;
-        for (step, made_by) in before.into_iter().chain([(wanted.clone(), id.to_owned())]) {
-            refusal = match self.shared.engine.desired() {
-                Some(current) => match edit(&current, &step, &now()) {
-                    Ok(next) => self.hold_and_report(Desired { made_by, ..next }, wait).await?,
-                    Err(error) => Some(Refusal::Error { message: error.to_string() }),
-                },
-                // It was let go of between the client's look and now: what is to go has gone.
-                None if matches!(wanted, Edit::Down { .. }) => None,
-                None => Some(Refusal::Error { message: "nothing of this project was ever brought up".into() }),
-            };
-            // `down` goes on when something did not stop as it should: it is killed and removed then.
-            if matches!(refusal, Some(Refusal::Error { .. } | Refusal::Conflict { .. })) {
-                break;
-            }
+        let Some(current) = self.shared.engine.desired() else {
+            // It was let go of between the client's look and now: what is to go has gone.
+            let is_down = matches!(wanted, Edit::Down { .. });
+            let message = "nothing of this project was ever brought up".to_owned();
+            return Ok((!is_down).then_some(Refusal::Error { message }));
+        };
+        match edit(&current, wanted, &now()) {
+            Ok(next) => self.hold_and_report(Desired { made_by: id.to_owned(), ..next }, wait).await,
+            Err(error) => Ok(Some(Refusal::Error { message: error.to_string() })),
         }
-        Ok(refusal)
     }
 
     async fn answer(&mut self, refusal: Option<Refusal>) -> io::Result<()> {

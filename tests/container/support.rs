@@ -59,6 +59,8 @@ impl Drop for World {
             // Ours until it is waited for, which only the runtime of this thread does, and that stands still now.
             let _ = kill(Pid::from_raw(*shim), Signal::SIGKILL);
         }
+        // The folder that is removed next would be busy.
+        let _ = nix::mount::umount2(&self.state(), nix::mount::MntFlags::MNT_DETACH);
     }
 }
 

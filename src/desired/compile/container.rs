@@ -42,21 +42,18 @@ pub fn drafts(compiler: &Compiler<'_>, name: &ServiceName, service: &Service, pr
         draft.container.restart = RestartPolicy::No;
         draft.container.auto_remove = run.remove;
         draft.container.spec.oneoff = true;
-        let hash = draft.container.spec.hash();
-        label::oneoff(&mut draft.container.spec.labels, run, &hash);
+        label::oneoff(&mut draft.container.spec.labels, run);
         return vec![draft];
     }
     let replicas = replicas(compiler, &at, name, service, problems);
     let mut list = Vec::new();
-    let mut hash = None;
     for number in 1..=replicas {
         let container = compiler.container_name(name, service, number);
         // What is wrong with the first replica is wrong with all.
         let mut later = Problems::default();
         let problems = if number == 1 { &mut *problems } else { &mut later };
         let mut draft = draft(compiler, name, service, image, (container, number), problems);
-        let hash = hash.get_or_insert_with(|| draft.container.spec.hash());
-        label::numbered(&mut draft.container.spec.labels, number, hash);
+        label::numbered(&mut draft.container.spec.labels, number);
         list.push(draft);
     }
     if replicas == 0 {

@@ -122,8 +122,7 @@ fn preparing(
     }
     (made.restart, made.health, made.prepares) = (RestartPolicy::No, None, true);
     made.spec.oneoff = true;
-    let hash = made.spec.hash();
-    label::preparing(&mut made.spec.labels, index, &hash);
+    label::preparing(&mut made.spec.labels, index);
     Some(draft)
 }
 

@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use super::address::{AddressError, Pool};
 use super::container::Draft;
 use super::network::{self, Networks};
-use super::{Compiler, Problems, Recreate, Verb, volume};
+use super::{Compiler, Problems, Recreate, Verb, label, volume};
 use crate::desired::changes::port;
 use crate::desired::{
     Condition, Dependency, Desired, DesiredContainer, Driver, MountSource, NetworkSpec, PortSpec, Protocol, SCHEMA,
@@ -28,6 +28,7 @@ pub fn join(
     bind_ports(&mut drafts, &networks.specs);
     without_bridge(&mut drafts, &networks.specs, problems);
     desired.networks.append(&mut networks.specs);
+    let mut of_service = BTreeMap::new();
     for Draft { mut container, anonymous, .. } in drafts {
         for volume in volume::volumes(compiler, &container.spec, problems) {
             desired.volumes.entry(volume.name.clone()).or_insert(volume);
@@ -36,6 +37,7 @@ pub fn join(
             desired.volumes.insert(volume.name.clone(), volume);
         }
         container.hash = container.spec.hash();
+        hash_label(&mut container, &mut of_service);
         decide(compiler, &mut container);
         if moved.contains(&container.spec.name) {
             // Its address is part of no hash, but somebody else has it now.
@@ -85,6 +87,7 @@ fn empty(compiler: &Compiler<'_>) -> Desired {
         volumes: BTreeMap::new(),
         remove_volumes: BTreeSet::new(),
         remove_containers: BTreeSet::new(),
+        leaving: BTreeMap::new(),
         containers: BTreeMap::new(),
         providers: Default::default(),
         asked: None,
@@ -251,6 +254,16 @@ fn without_bridge(drafts: &mut [Draft], networks: &BTreeMap<NetworkName, Network
             }
         }
     }
+}
+
+/// The label with the hash, which is the same for all replicas of a service: the first one's.
+fn hash_label(container: &mut DesiredContainer, of_service: &mut BTreeMap<ServiceName, String>) {
+    let own = &container.hash;
+    let hash = match container.spec.oneoff {
+        true => own,
+        false => of_service.entry(container.spec.service.clone()).or_insert_with(|| own.clone()),
+    };
+    label::hashed(&mut container.spec.labels, hash);
 }
 
 /// What the verb says of a container: its target, and whether it is made anew.

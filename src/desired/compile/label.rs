@@ -11,7 +11,7 @@ use crate::name::{ProjectName, ServiceName};
 /// What `com.docker.compose.version` says: tools compare it with versions of docker compose.
 pub const COMPOSE_VERSION: &str = "2.40.3";
 
-/// Labels of a container but for its number and hash ([`numbered`]): the image's, then the file's, then compose's own.
+/// Labels of a container but for its number and hash ([`numbered`], [`hashed`]): the image's, then the file's, then compose's own.
 pub fn container(compiler: &Compiler<'_>, name: &ServiceName, service: &Service) -> BTreeMap<String, String> {
     let image = compiler.images.get(name);
     let mut labels: BTreeMap<String, String> = BTreeMap::new();
@@ -40,25 +40,27 @@ pub fn container(compiler: &Compiler<'_>, name: &ServiceName, service: &Service)
     labels
 }
 
-/// Adds what only one replica has. The hash is the same for all replicas of a service.
-pub fn numbered(labels: &mut BTreeMap<String, String>, number: u32, hash: &str) {
+/// Adds what only one replica has.
+pub fn numbered(labels: &mut BTreeMap<String, String>, number: u32) {
     labels.insert(format!("{COMPOSE_LABELS}container-number"), number.to_string());
+}
+
+/// Adds the hash of what it is made of.
+pub fn hashed(labels: &mut BTreeMap<String, String>, hash: &str) {
     labels.insert(format!("{COMPOSE_LABELS}config-hash"), hash.to_owned());
 }
 
 /// Adds what a container of `run` has in place of a number.
-pub fn oneoff(labels: &mut BTreeMap<String, String>, run: &Run, hash: &str) {
+pub fn oneoff(labels: &mut BTreeMap<String, String>, run: &Run) {
     labels.insert(format!("{COMPOSE_LABELS}oneoff"), "True".to_owned());
     labels.insert(format!("{COMPOSE_LABELS}slug"), run.slug.clone());
-    labels.insert(format!("{COMPOSE_LABELS}config-hash"), hash.to_owned());
 }
 
 /// Adds what a container has that prepares others, in place of a number.
-pub fn preparing(labels: &mut BTreeMap<String, String>, index: usize, hash: &str) {
+pub fn preparing(labels: &mut BTreeMap<String, String>, index: usize) {
     labels.insert(format!("{COMPOSE_LABELS}hook"), "pre_start".to_owned());
     labels.insert(format!("{COMPOSE_LABELS}hook.index"), index.to_string());
     labels.insert(format!("{COMPOSE_LABELS}oneoff"), "True".to_owned());
-    labels.insert(format!("{COMPOSE_LABELS}config-hash"), hash.to_owned());
 }
 
 /// Labels of a network or a volume: the file's, then compose's own. `kind` is `network` or `volume`.

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::compose::model::{self, MountKind, Project};
@@ -16,7 +17,7 @@ pub struct Request {
     /// The files, for labels.
     pub source: Source,
     /// The state that was applied last; what is not touched is carried over from it.
-    pub previous: Option<Desired>,
+    pub previous: Option<Arc<Desired>>,
     /// What is done.
     pub verb: Verb,
     /// The services that were named; none: all.

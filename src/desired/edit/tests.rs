@@ -85,6 +85,7 @@ fn desired() -> Desired {
         volumes: volumes.into_iter().map(|volume| (volume.name.clone(), volume)).collect(),
         remove_volumes: BTreeSet::new(),
         remove_containers: BTreeSet::new(),
+        leaving: BTreeMap::new(),
         containers: list.into_iter().map(|one| (one.spec.name.clone(), one)).collect(),
         providers: Default::default(),
         asked: None,
@@ -224,7 +225,8 @@ fn down_leaves_nothing_and_volumes_only_go_when_asked() {
     let next = edit(&desired(), &down(&[], true), &now()).unwrap();
     let expected = ["anon", "p_data", "p_never", "shared"].map(VolumeName::from);
     assert_eq!(next.remove_volumes, BTreeSet::from(expected), "not the external one");
-    assert_eq!(down(&["db"], true).before(), Some(Edit::Stop { services: set(&["db"]), timeout: None }));
+    let order: Vec<_> = next.leaving["p-web-1"].depends_on.iter().map(|one| one.service.as_str()).collect();
+    assert_eq!(order, ["api"], "as it was declared last");
 }
 
 #[test]

@@ -33,6 +33,7 @@ pub fn project() -> Desired {
         volumes: BTreeMap::new(),
         remove_volumes: Default::default(),
         remove_containers: Default::default(),
+        leaving: Default::default(),
         containers: BTreeMap::new(),
         providers: Default::default(),
         asked: None,

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::mounts::{Controller, Version};
 use super::{Error, Result, files, freeze, parent};
+use crate::host::process;
 
 /// How long [`Cgroup::remove`] waits for the last processes to be gone.
 const REMOVE_WAIT: Duration = Duration::from_secs(5);
@@ -120,7 +121,7 @@ impl Cgroup {
     /// # Errors
     /// When the kernel refuses.
     pub fn join_self(&self) -> Result<()> {
-        let threads = fs::read_dir("/proc/self/task").map_or(0, Iterator::count);
+        let threads = process::threads();
         for place in &self.places {
             // v1 `tasks` moves one thread and takes no lock; `cgroup.procs` moves all and waits for RCU.
             let file = if place.version == Version::V1 && threads == 1 { "tasks" } else { "cgroup.procs" };

@@ -11,6 +11,7 @@ use super::parent::{self, Elsewhere};
 use super::scope::{self, Scope};
 use super::{Cgroup, Devices, Entry, Error, Place, Result, device, files, limits, systemd};
 use crate::desired::{Resources, Slice};
+use crate::host::process;
 
 /// A leaf that is not a container's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -271,14 +272,19 @@ impl Layout {
     }
 
     /// Moves the calling process out of the project's groups, so that [`Layout::remove`] finds them empty: the last
-    /// act of a supervisor.
+    /// act of a supervisor. With one thread it is another process that returns, and the caller has ended.
     ///
     /// # Errors
     /// When the kernel refuses.
     pub fn leave_self(&self) -> Result<()> {
         // v2 last: when the scope is empty there, systemd removes it everywhere, once.
         let tops = self.hierarchies().rev().map(|hierarchy| self.place(hierarchy, hierarchy.top.clone()));
-        Cgroup::new(tops.collect()).join_self()
+        let tops = Cgroup::new(tops.collect());
+        let entry = tops.entry()?;
+        match entry.v2().map(process::go_on_in) {
+            Some(Ok(())) => entry.join_v1().map_err(|source| Error::file("enter the groups above", &self.path, source)),
+            _ => tops.join_self(),
+        }
     }
 
     /// The name of the project's scope, where systemd runs the machine.

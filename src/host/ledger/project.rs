@@ -5,6 +5,7 @@ use std::fs::{self, File};
 use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
@@ -27,6 +28,42 @@ pub fn desired(paths: &Paths, project: &ProjectName) -> Result<Option<Desired>, 
         secret::fill(&secrets, &mut container.spec);
     }
     Ok(desired)
+}
+
+/// A desired state that was read, and the record that it was read of.
+#[derive(Debug, Default)]
+pub struct Read(Option<(Identity, Arc<Desired>)>);
+
+/// A record is replaced by a new file, written while the old one is still there, so that two that follow each other differ.
+#[derive(Debug, PartialEq, Eq)]
+struct Identity {
+    project: ProjectName,
+    device: u64,
+    inode: u64,
+    changed: (i64, i64),
+}
+
+impl Read {
+    /// What [`desired`] gives; read only where the record is not the one that was read last.
+    ///
+    /// # Errors
+    /// As [`desired`].
+    pub fn desired(&mut self, paths: &Paths, project: &ProjectName) -> Result<Option<Arc<Desired>>, RecordError> {
+        let identity = fs::metadata(paths.project(project).join("desired.json")).ok().map(|file| Identity {
+            project: project.clone(),
+            device: file.dev(),
+            inode: file.ino(),
+            changed: (file.ctime(), file.ctime_nsec()),
+        });
+        if let Some((known, desired)) = &self.0
+            && identity.as_ref() == Some(known)
+        {
+            return Ok(Some(desired.clone()));
+        }
+        let desired = desired(paths, project)?.map(Arc::new);
+        self.0 = identity.zip(desired.clone());
+        Ok(desired)
+    }
 }
 
 /// Records a desired state: from here on it is what the supervisor holds. The bytes of secrets lie beside it.

@@ -32,8 +32,7 @@ impl Real {
         let desired = match change {
             Change::Declare(desired) => Cow::Borrowed(&**desired),
             Change::Edit(wanted) => {
-                let applied = ledger::desired(&self.paths, project).map_err(|e| failed(&e))?;
-                let Some(applied) = applied else {
+                let Some(applied) = self.held(project)? else {
                     let warnings = nothing_or_orphans(project, change)?.warnings;
                     let plan = Plan { warnings, ..Plan::default() };
                     return Ok(Planned { text: plan.to_string(), plan, ..Planned::default() });
@@ -50,6 +49,16 @@ impl Real {
         let providers = self.provider_calls(project, change)?;
         let calls: String = providers.iter().map(line).collect();
         Ok(Planned { text: format!("{calls}{plan}"), plan, notes: observed.notes, providers })
+    }
+
+    /// Whether a supervisor of this very program holds a state that asks for the same, on behalf of a caller like this one.
+    pub(super) fn holds_the_same(&self, project: &ProjectName, desired: &Desired) -> Result<bool, CliError> {
+        if !self.held(project)?.is_some_and(|held| desired.asks_the_same(&held)) {
+            return Ok(false);
+        }
+        let same_caller = ledger::caller(&self.paths, project).is_ok_and(|caller| caller == ledger::Caller::own());
+        let supervisor = || Client::connect(&self.paths, project);
+        Ok(same_caller && supervisor().is_ok_and(|client| client.is_some_and(|one| one.is_current())))
     }
 }
 
@@ -135,16 +144,6 @@ fn hear(client: &mut Client, first: io::Result<Reply>, sender: &UnboundedSender<
             return;
         }
     }
-}
-
-/// Whether a supervisor of this very program holds a state that asks for the same, on behalf of a caller like this one.
-pub fn holds(paths: &Paths, project: &ProjectName, desired: &Desired) -> Result<bool, CliError> {
-    let held = ledger::desired(paths, project).map_err(|e| failed(&e))?;
-    if !held.is_some_and(|held| desired.asks_the_same(&held)) {
-        return Ok(false);
-    }
-    let same_caller = ledger::caller(paths, project).is_ok_and(|caller| caller == ledger::Caller::own());
-    Ok(same_caller && Client::connect(paths, project).is_ok_and(|client| client.is_some_and(|one| one.is_current())))
 }
 
 /// Hands a change over and waits until it is carried out.

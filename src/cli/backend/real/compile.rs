@@ -80,10 +80,7 @@ impl Real {
         images: &BTreeMap<ServiceName, ResolvedImage>,
         request: &Request,
     ) -> Result<Desired, CliError> {
-        let mut leases = self.leases()?;
-        if let Some(previous) = &request.previous {
-            leases = leases.with_previous(previous);
-        }
+        let leases = self.leases()?;
         let lacking = lacking::of(project, touched);
         match compile(project, images, &leases, request) {
             Ok(desired) if lacking.is_empty() => Ok(desired),
@@ -120,7 +117,7 @@ impl Real {
         };
         Ok(Request {
             now: clock::now(),
-            previous: super::ledger::desired(&self.paths, &project.name).map_err(|e| failed(&e))?,
+            previous: self.held(&project.name)?,
             verb,
             services: wish.services.iter().cloned().collect(),
             no_deps: wish.no_deps,

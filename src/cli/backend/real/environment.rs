@@ -8,7 +8,7 @@ use serde_json::Value;
 use super::super::super::error::CliError;
 use super::super::super::settings::ProjectFiles;
 use super::super::{Environment, LockUse, Side};
-use super::{Real, context, failed, ledger, locking};
+use super::{Real, context, failed, locking};
 use crate::compose::config;
 use crate::compose::model::Project;
 use crate::host::image::Platform;
@@ -49,8 +49,7 @@ impl Real {
     /// The files' canonical form as it was applied, with what is seen of it: the services that have containers, how many,
     /// and of which images.
     fn running(&self, project: &ProjectName) -> Result<Value, CliError> {
-        let applied = ledger::desired(&self.paths, project).map_err(|e| failed(&e))?;
-        let applied = applied.ok_or_else(|| super::apply::nothing_up(project))?;
+        let applied = self.held(project)?.ok_or_else(|| super::apply::nothing_up(project))?;
         let mut model = config::value_of(&applied.source.model);
         if model.is_null() {
             return Err(CliError::with_help(

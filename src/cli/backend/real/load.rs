@@ -8,7 +8,7 @@ use super::super::super::error::CliError;
 use super::super::super::settings::ProjectFiles;
 use super::super::config::Digests;
 use super::super::{ConfigOutput, ConfigPart, ConfigWish, Loaded, LockUse, Named};
-use super::{Real, digests, failed, ledger};
+use super::{Real, digests, failed};
 use crate::compose::model::Project;
 use crate::compose::{self, LoadOptions, config};
 use crate::desired::compile::{CompileError, wanted_files};
@@ -34,9 +34,9 @@ impl Real {
         let rendered = loaded.warnings.iter().map(|warning| (warning.once, render(warning, &loaded.sources)));
         let mut rendered: Vec<(bool, String)> = rendered.collect();
         if rendered.iter().any(|(once, _)| *once) {
-            match ledger::desired(&self.paths, &project.name) {
+            match self.cache.desired(&self.paths, &project.name) {
                 Ok(applied) => {
-                    let told = applied.map_or_else(Vec::new, |applied| applied.source.told);
+                    let told = applied.map_or_else(Vec::new, |applied| applied.source.told.clone());
                     rendered.retain(|(once, text)| !once || !told.contains(text));
                 }
                 Err(error @ RecordError::Damaged { .. }) => rendered.push((false, failed(&error).to_string())),

@@ -23,6 +23,7 @@ use std::cell::{Cell, OnceCell, RefCell};
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
+use std::sync::Arc;
 
 use tokio::sync::mpsc::UnboundedReceiver;
 
@@ -100,6 +101,11 @@ impl Real {
         observe::containers(&self.paths, project, None, &self.cache).map_err(|e| failed(&e))
     }
 
+    /// The desired state that was last applied; `None` for a project that was never up.
+    fn held(&self, project: &ProjectName) -> Result<Option<Arc<Desired>>, CliError> {
+        self.cache.desired(&self.paths, project).map_err(|e| failed(&e))
+    }
+
     /// Compiles what was compiled last, on what is applied now.
     async fn compile_again(&self, tell: &Tell) -> Result<Desired, CliError> {
         let wished = self.wished.borrow().clone();
@@ -148,7 +154,7 @@ impl Backend for Real {
     }
 
     fn applied(&self, project: &ProjectName) -> Result<Option<Desired>, CliError> {
-        ledger::desired(&self.paths, project).map_err(|e| failed(&e))
+        Ok(self.held(project)?.map(Arc::unwrap_or_clone))
     }
 
     fn observe(&self, project: &ProjectName) -> Result<Observed, CliError> {
@@ -168,7 +174,7 @@ impl Backend for Real {
     }
 
     fn holds(&self, project: &ProjectName, desired: &Desired) -> Result<bool, CliError> {
-        apply::holds(&self.paths, project, desired)
+        self.holds_the_same(project, desired)
     }
 
     async fn apply(

@@ -78,8 +78,7 @@ impl Real {
     }
 
     fn provided_before(&self, project: &ProjectName) -> Result<Provided, CliError> {
-        let before = super::ledger::desired(&self.paths, project).map_err(|e| super::failed(&e))?;
-        Ok(before.map(|desired| desired.providers).unwrap_or_default())
+        Ok(self.held(project)?.map(|desired| desired.providers.clone()).unwrap_or_default())
     }
 
     /// The project with what providers and models told in the environment of those who depend on them.

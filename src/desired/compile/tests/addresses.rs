@@ -1,5 +1,7 @@
 //! Networks, subnets and addresses.
 
+use std::sync::Arc;
+
 use proptest::prelude::*;
 
 use super::*;
@@ -43,7 +45,7 @@ fn a_network_that_outgrew_its_subnet_gets_a_wider_one() {
     let project = project("services: {web: {}}");
     let first = compile(&project, &images(&project), &Leases::default(), &request()).unwrap();
     let scale = BTreeMap::from([("web".into(), 300)]);
-    let many = Request { previous: Some(first.clone()), scale, ..request() };
+    let many = Request { previous: Some(Arc::new(first.clone())), scale, ..request() };
     let second = compile(&project, &images(&project), &applied(&first), &many).unwrap();
     let subnet = &second.networks["shop_default"].subnets[0];
     assert_eq!((second.containers.len(), subnet.prefix), (300, 23));
@@ -339,7 +341,7 @@ proptest! {
     fn addresses_are_unique_and_stable(first in shape(), second in shape()) {
         let (one, two) = (described(&first), described(&second));
         let before = compile(&one, &images(&one), &Leases::default(), &request()).unwrap();
-        let again = Request { previous: Some(before.clone()), ..request() };
+        let again = Request { previous: Some(Arc::new(before.clone())), ..request() };
         let after = compile(&two, &images(&two), &applied(&before), &again).unwrap();
         prop_assert_eq!(&compile(&two, &images(&two), &applied(&before), &again).unwrap(), &after);
         let mut seen = BTreeSet::new();

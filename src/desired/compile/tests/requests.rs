@@ -1,5 +1,7 @@
 //! What a verb asks for.
 
+use std::sync::Arc;
+
 use super::*;
 
 const STACK: &str = "
@@ -13,7 +15,7 @@ volumes: {data: {}}
 
 fn with(previous: &Desired, change: impl FnOnce(&mut Request)) -> Result<Desired, Vec<CompileError>> {
     let project = project(STACK);
-    let mut request = Request { now: stamp(200), previous: Some(previous.clone()), ..request() };
+    let mut request = Request { now: stamp(200), previous: Some(Arc::new(previous.clone())), ..request() };
     request.nonce = "another".into();
     change(&mut request);
     compile(&project, &images(&project), &Leases::default(), &request)
@@ -137,7 +139,8 @@ fn what_the_files_no_longer_have_is_carried_over_unless_it_is_to_go() {
     let other = project("services: {new: {container_name: shop-api-1}}");
     let with = |remove_orphans, off: &[&str]| {
         let off = off.iter().map(|name| ServiceName::from(*name)).collect();
-        let request = Request { now: stamp(200), previous: Some(first.clone()), remove_orphans, off, ..request() };
+        let request =
+            Request { now: stamp(200), previous: Some(Arc::new(first.clone())), remove_orphans, off, ..request() };
         compile(&other, &images(&other), &Leases::default(), &request).unwrap()
     };
     let held = with(false, &["web"]);
@@ -225,7 +228,7 @@ fn run_that_publishes_a_port_of_its_service_is_told_what_to_leave_out() {
     let project = project(yaml);
     let first = compile(&project, &images(&project), &Leases::default(), &request()).unwrap();
     let again = Run { service_ports: true, ..run() };
-    let request = Request { verb: Verb::Run(Box::new(again)), previous: Some(first), ..request() };
+    let request = Request { verb: Verb::Run(Box::new(again)), previous: Some(Arc::new(first)), ..request() };
     let errors = compile(&project, &images(&project), &Leases::default(), &request).unwrap_err();
     assert_eq!(errors[0].to_string(), "services.api.ports[0]: host port 80:80 is published by shop-api-1 already");
     assert!(errors[0].help.as_deref().unwrap().starts_with("leave `-P`"), "{errors:?}");
@@ -273,7 +276,7 @@ fn a_project_of_only_what_was_named_makes_no_orphans_of_the_others() {
     let mut reduced = project(STACK);
     reduced.services.retain(|name, _| matches!(name.as_str(), "api" | "db"));
     let services = BTreeSet::from(["api".into()]);
-    let request = Request { now: stamp(200), previous: Some(first.clone()), services, ..request() };
+    let request = Request { now: stamp(200), previous: Some(Arc::new(first.clone())), services, ..request() };
     let second = compile(&reduced, &images(&reduced), &Leases::default(), &request).unwrap();
     assert_eq!(second.services, first.services);
     assert_eq!(second.containers["shop-web-1"], first.containers["shop-web-1"]);

@@ -4,12 +4,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::super::with_causes;
-use crate::desired::ContainerSpec;
+use crate::desired::{ContainerSpec, Desired};
 use crate::host::ledger::container::{self as ledger, Made};
+use crate::host::ledger::project;
 use crate::host::net::{Kept, Survey, Unheard};
 use crate::host::paths::Paths;
 use crate::host::record::RecordError;
-use crate::name::ContainerId;
+use crate::name::{ContainerId, ProjectName};
 use crate::observed::{ObservedContainer, State};
 
 /// What was read before and still holds.
@@ -17,6 +18,8 @@ use crate::observed::{ObservedContainer, State};
 pub struct Cache {
     /// What containers are made of never changes: read once.
     made: Mutex<BTreeMap<ContainerId, Arc<Made>>>,
+    /// The desired state: read anew when it was recorded anew.
+    desired: Mutex<project::Read>,
     /// What is kept by one who is told of changes; `None` for those who only look.
     told: Option<Told>,
 }
@@ -131,6 +134,14 @@ impl Cache {
         Ok(made)
     }
 
+    /// The desired state that was last applied; `None` for a project that was never up.
+    ///
+    /// # Errors
+    /// When the record is damaged, newer, or can't be read.
+    pub fn desired(&self, paths: &Paths, project: &ProjectName) -> Result<Option<Arc<Desired>>, RecordError> {
+        lock(&self.desired).desired(paths, project)
+    }
+
     /// A container as it was seen last, else by a `look`.
     pub(super) fn seen<E>(
         &self,
@@ -164,7 +175,6 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::name::ProjectName;
 
     #[test]
     fn a_container_is_read_anew_when_it_changed_or_nobody_tells_of_it() {
