@@ -7,6 +7,8 @@
     reason = "a test fails by panicking; each binary uses its own part of what is shared"
 )]
 
+#[path = "recovery/adopted.rs"]
+mod adopted;
 mod support;
 
 use std::fs;

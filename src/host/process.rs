@@ -7,6 +7,7 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::time::{Duration, Instant};
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, SigmaskHow, Signal, sigaction, sigprocmask};
 use nix::unistd::{ForkResult, dup2_stderr, dup2_stdin, dup2_stdout, fork, setsid};
 
@@ -75,7 +76,7 @@ pub fn threads() -> usize {
     std::fs::read_dir("/proc/self/task").map_or(0, Iterator::count)
 }
 
-/// Default dispositions, no blocked signals, umask 022, the root folder.
+/// Default dispositions, no blocked signals, no limits of a shell's, umask 022, the root folder.
 ///
 /// # Errors
 /// When the kernel refuses one of them.
@@ -89,8 +90,43 @@ pub fn clean_slate() -> io::Result<()> {
         unsafe { sigaction(signal, &default) }?;
     }
     sigprocmask(SigmaskHow::SIG_SETMASK, Some(&SigSet::empty()), None)?;
+    lift_limits();
     nix::sys::stat::umask(nix::sys::stat::Mode::from_bits_truncate(0o022));
     std::env::set_current_dir("/")
+}
+
+/// Stack of a process, as every service manager gives it: more changes where the kernel places a program's memory.
+const STACK: u64 = 8 << 20;
+/// Open files at most, as the kernel allows them by default.
+const FILES: u64 = 1 << 20;
+
+/// Takes off what the shell that a caller came from had limited: what is started goes on as if a service manager had
+/// started it, by docker's unit, whoever came first. What needs CAP_SYS_RESOURCE and may not be is as high as it may be.
+pub fn lift_limits() {
+    let most = [
+        (Resource::RLIMIT_AS, u64::MAX),
+        (Resource::RLIMIT_CORE, u64::MAX),
+        (Resource::RLIMIT_CPU, u64::MAX),
+        (Resource::RLIMIT_DATA, u64::MAX),
+        (Resource::RLIMIT_FSIZE, u64::MAX),
+        (Resource::RLIMIT_NOFILE, FILES),
+        (Resource::RLIMIT_NPROC, u64::MAX),
+        (Resource::RLIMIT_RSS, u64::MAX),
+    ];
+    for (resource, wanted) in most {
+        let Ok((_, hard)) = getrlimit(resource) else { continue };
+        let wanted = wanted.max(hard);
+        if setrlimit(resource, wanted, wanted).is_err() {
+            // Up to the hard limit it is always allowed.
+            let _ = setrlimit(resource, hard, hard);
+        }
+    }
+    if let Ok((_, hard)) = getrlimit(Resource::RLIMIT_STACK) {
+        let (soft, infinite) = (STACK.min(hard), setrlimit(Resource::RLIMIT_STACK, STACK, u64::MAX));
+        if infinite.is_err() {
+            let _ = setrlimit(Resource::RLIMIT_STACK, soft, hard);
+        }
+    }
 }
 
 /// Waits until this process has one thread, at most so long: one that was joined is gone a moment later.

@@ -12,6 +12,7 @@ use tokio::sync::OwnedMutexGuard;
 use tokio::sync::broadcast::Receiver;
 use tokio::sync::broadcast::error::RecvError;
 
+use super::client::is_over;
 use super::lease::Lease;
 use super::protocol::{Hello, Refusal, Reply, Request, VERSION};
 use super::server::{Shared, Talk};
@@ -37,7 +38,7 @@ struct Conversation {
 /// Holds a conversation to its end. A client that goes away ends it, and nothing else.
 pub async fn hold(stream: UnixStream, shared: Arc<Shared>, talk: Talk) {
     if let Err(error) = begin(stream, shared, talk).await
-        && !matches!(error.kind(), io::ErrorKind::UnexpectedEof | io::ErrorKind::BrokenPipe)
+        && !is_over(&error)
     {
         tracing::warn!(%error, "a conversation was cut short");
     }

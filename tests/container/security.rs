@@ -94,6 +94,27 @@ fn cve_2024_21626_no_descriptor_of_the_host_becomes_the_working_directory() {
 }
 
 #[test]
+fn pid_1_of_init_holds_no_descriptor_but_its_streams() {
+    isolated(|| async {
+        let world = World::new();
+        let script = "ls /proc/1/fd | tr '\\n' ' '; for f in /proc/1/fd/*; do readlink $f; done | grep -v '^pipe:'";
+        for tty in [false, true] {
+            let done = world
+                .sh(
+                    |spec| {
+                        (spec.init, spec.tty) = (true, tty);
+                        spec.security.capabilities.push("SYS_PTRACE".into());
+                    },
+                    script,
+                )
+                .await;
+            let streams = if tty { "/dev/pts/0\r\n".repeat(3) } else { "/dev/null\n".into() };
+            assert_eq!(done.stdout, format!("0 1 2 {streams}"), "{}", done.stderr);
+        }
+    });
+}
+
+#[test]
 fn cve_2025_31133_masks_are_made_of_the_hosts_null_device() {
     isolated(|| async {
         let world = World::new();

@@ -3,6 +3,7 @@
 use std::os::unix::fs::PermissionsExt;
 
 use crate::support::image::project;
+use crate::support::world::WINDLASS;
 use crate::world;
 
 #[test]
@@ -134,5 +135,38 @@ fn verbs_of_a_whole_project_pass_over_what_was_never_made() {
     }
     world.windlass(&folder, &["restart", "b"]).says("has no container");
     world.windlass(&folder, &["--profile", "t", "down", "-t", "0"]).ok();
+    world.assert_clean();
+}
+
+#[test]
+fn limits_and_signals_of_the_callers_shell_reach_no_container() {
+    let world = world();
+    let folder = project(&world, "m", "services: {a: {image: test}}\n");
+    let show = |process: &str| {
+        let what = "file size|open files|cpu time|address|processes|SigIgn";
+        ["grep", "-hE", what]
+            .map(str::to_owned)
+            .into_iter()
+            .chain(["limits", "status"].map(|f| format!("/proc/{process}/{f}")))
+    };
+    let mut run: Vec<String> = ["run", "--rm", "-T", "a"].map(str::to_owned).into();
+    run.extend(show("self"));
+    let plainly = world.windlass(&folder, &run.iter().map(String::as_str).collect::<Vec<_>>()).ok().stdout;
+    let limited = |script: &str| {
+        let limits = "ulimit -f 10; ulimit -t 999; ulimit -Sn 60; ulimit -Su 400; trap '' QUIT HUP";
+        let mut command = world.command("sh", &folder);
+        command.args(["-c", &format!("{limits}; {script}"), WINDLASS]);
+        let output = command.output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).unwrap()
+    };
+    limited("exec $0 up -d --scale a=8");
+    assert!(plainly.contains("SigIgn:\t0000000000000000") && !plainly.contains(" 999 "), "{plainly}");
+    for p in ["1", "self"] {
+        let words: Vec<String> = show(p).map(|word| format!("'{word}'")).collect();
+        let script = format!("exec $0 exec -T a {}", words.join(" "));
+        assert_eq!(limited(&script), plainly, "{p}");
+    }
+    world.windlass(&folder, &["down", "-t", "0"]).ok();
     world.assert_clean();
 }

@@ -48,6 +48,10 @@ enum Event {
     Restart(usize),
     Pause(usize),
     Orphan(bool),
+    /// `down`, of one service or of all.
+    Down(Option<usize>),
+    /// The files lose a service, and nobody asks for the removal of its containers.
+    Forget(usize),
 }
 
 fn drawn() -> impl Strategy<Value = Drawn> {
@@ -88,6 +92,8 @@ fn event() -> impl Strategy<Value = Event> {
         1 => which().prop_map(Event::Restart),
         1 => which().prop_map(Event::Pause),
         1 => any::<bool>().prop_map(Event::Orphan),
+        1 => prop::option::of(which()).prop_map(Event::Down),
+        1 => which().prop_map(Event::Forget),
     ]
 }
 
@@ -186,6 +192,22 @@ impl Run {
         self.set(desired);
     }
 
+    fn down(&mut self, service: Option<usize>) {
+        let Some(desired) = self.rig.engine.desired() else { return };
+        let services = service.iter().map(|one| ServiceName::from(NAMES[*one])).collect();
+        let down = Edit::Down { services, timeout: None, volumes: false, declared: None, remove_orphans: false };
+        let next = edit(&desired, &down, &self.rig.clock.now()).expect("`down` is never refused");
+        self.set(next);
+    }
+
+    fn forget(&mut self, service: usize) {
+        let Some(desired) = self.rig.engine.desired() else { return };
+        let mut next = (*desired).clone();
+        next.services.remove(NAMES[service]);
+        next.applied = self.rig.clock.now();
+        self.set(next);
+    }
+
     fn change(&mut self, service: usize, verb: impl Fn(BTreeSet<ServiceName>) -> Edit) {
         let Some(desired) = self.rig.engine.desired() else { return };
         let services = [ServiceName::from(NAMES[service])].into();
@@ -210,6 +232,8 @@ impl Run {
             }
             Event::Pause(one) => self.change(one, |services| Edit::Pause { services }),
             Event::Orphan(networked) => orphan(&self.rig, networked),
+            Event::Down(one) => self.down(one),
+            Event::Forget(one) => self.forget(one),
         }
         self
     }
@@ -237,6 +261,8 @@ async fn run(first: Vec<Drawn>, events: Vec<Event>, faults: Vec<Fault>, latency:
         run = run.happen(event).await;
     }
     run.rig.host.calm();
+    // What ends under `restart: no` after the last `up` stays down, rightly: what was killed before has ended.
+    run.rig.wait(10).await;
     run.declare(&last, false);
     run.rig.wait(90_000).await;
     is_reached(&run.rig);

@@ -113,6 +113,25 @@ pub(crate) fn mount_setattr(fd: BorrowedFd<'_>, recursive: bool, attr: MountAttr
     .map(drop)
 }
 
+/// Closes every descriptor from `first` on but those of `keep`.
+///
+/// # Safety
+/// No owner of one of them may be used, or dropped, after this.
+pub(crate) unsafe fn close_from(first: u32, keep: [BorrowedFd<'_>; 2]) -> io::Result<()> {
+    // Descriptors are no negative numbers.
+    let mut keep = keep.map(|fd| fd.as_raw_fd().cast_unsigned());
+    keep.sort_unstable();
+    let mut from = first;
+    for end in keep.into_iter().chain([u32::MAX]) {
+        if from < end {
+            // SAFETY: plain system call; the caller vouches for the owners.
+            check(unsafe { libc::syscall(libc::SYS_close_range, from, end - 1, 0) })?;
+        }
+        from = from.max(end.saturating_add(1));
+    }
+    Ok(())
+}
+
 /// Marks every descriptor from `first` on as closed at exec.
 pub(crate) fn close_from_on_exec(first: u32) -> io::Result<()> {
     // SAFETY: plain system call; no descriptor is closed now, so no owner is cheated.

@@ -65,6 +65,9 @@ pub enum MachineError {
     /// It does not end, not even killed.
     #[error("{0} was killed and does not end: a process of it waits for a device or a network file system")]
     Stuck(ContainerName),
+    /// A supervisor was killed while it made its shim, links and ports.
+    #[error("what {0} needs to run was half made")]
+    HalfMade(ContainerName),
     /// A file operation failed.
     #[error("cannot {operation} {}", path.display())]
     File {

@@ -21,6 +21,9 @@ use crate::name::ContainerId;
 /// The name under which a shim keeps the sockets of published ports, so that a new supervisor finds them.
 const PORTS: &str = "ports";
 
+/// The mark of a container whose shim, links and ports are being made.
+const MAKING: &str = "making";
+
 /// A container that has a shim.
 pub struct Live {
     /// Its shim.
@@ -74,12 +77,18 @@ impl Machine {
             world_root: &self.paths.root,
             world_run: &self.paths.run,
         };
+        // Who comes after a supervisor that was killed here must not take what is half made for the whole.
+        let making = run.join(MAKING);
+        std::fs::write(&making, b"").map_err(MachineError::file("write", &making))?;
         // The listeners come first: a port that is taken is the likeliest failure and the cheapest to find.
         let held = self.net.hold(&spec.ports, spec.number).await?;
         let shim = Shim::spawn(&request).await?;
         let made = self.link(id, spec, &shim, &held).await;
         match made {
-            Ok(sandbox) => Ok(Live::new(shim, sandbox, spec.clone(), held)),
+            Ok(sandbox) => {
+                std::fs::remove_file(&making).map_err(MachineError::file("remove", &making))?;
+                Ok(Live::new(shim, sandbox, spec.clone(), held))
+            }
             Err(error) => {
                 self.net.leaving(id);
                 // The error at hand is the one to tell.
@@ -150,7 +159,13 @@ impl Machine {
 
     /// Takes over a container whose shim a former supervisor started.
     pub(super) async fn adopt_sandbox(&self, id: &ContainerId, spec: &ContainerSpec) -> Result<(), MachineError> {
-        let shim = Shim::adopt(&self.paths.container_run(id)).await?;
+        let run = self.paths.container_run(id);
+        let shim = Shim::adopt(&run).await?;
+        if run.join(MAKING).exists() {
+            // No process was ever started in it.
+            shim.shutdown().await?;
+            return Err(MachineError::HalfMade(spec.name.clone()));
+        }
         let keep = self.executable.try_clone().map_err(MachineError::file("keep", "/proc/self/exe"))?;
         shim.set_executable(keep).await?;
         let sandbox = shim.sandbox(&spec.namespaces, spec.shm_size).await?;

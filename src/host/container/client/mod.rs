@@ -9,6 +9,7 @@ use std::io;
 use std::os::fd::{BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::sync::Mutex;
 use tokio::sync::mpsc;
@@ -25,6 +26,9 @@ use crate::desired::Namespaces;
 
 /// Name in a shim's store of what keeps the process of [`Shim::hold`].
 const HELD: &str = "held";
+
+/// A shim that lives greets at once, and so does one of a busy machine in this time.
+const GREETING: Duration = Duration::from_secs(8);
 
 /// Why a shim did not do what it was asked.
 #[derive(Debug, thiserror::Error)]
@@ -118,7 +122,10 @@ impl Shim {
             Connection::new(socket, sender).map_err(|cause| ShimError::Lost(run.display().to_string(), cause))?;
         let mut shim = Shim { run, pid: 0, connection, events: Mutex::new(events) };
         let hello = Request::Hello { version: super::protocol::VERSION, supervisor };
-        let Reply::Hello { pid, .. } = shim.call(hello, Vec::new()).await?.0 else { return Err(shim.protocol()) };
+        let answer = tokio::time::timeout(GREETING, shim.call(hello, Vec::new())).await;
+        // Its socket may be held open by somebody who never answers.
+        let silent = |_| ShimError::Lost(shim.run.display().to_string(), io::ErrorKind::TimedOut.into());
+        let Reply::Hello { pid, .. } = answer.map_err(silent)??.0 else { return Err(shim.protocol()) };
         shim.pid = pid;
         Ok(shim)
     }

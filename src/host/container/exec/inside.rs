@@ -10,7 +10,7 @@ use rustix::fs::{Mode, OFlags};
 
 use super::super::init::launch::{self, Launch};
 use super::super::init::problem::{At, Step, doing};
-use super::super::init::{Report, console, cwd, oom, reaper};
+use super::super::init::{self, Report, console, cwd, oom, reaper};
 use super::super::protocol::StartError;
 use super::super::sys::{self, Cloned};
 use super::super::wire::Packet;
@@ -89,7 +89,7 @@ fn run(control: &OwnedFd, spec: &ExecSpec, mut streams: Vec<OwnedFd>) -> Result<
     match cloned.map_err(|cause| StartError::new("clone", cause))? {
         Cloned::Child => {
             drop(status);
-            child((spec, filter), brought, streams, &folder, report)
+            child((spec, filter), brought, streams, folder, report)
         }
         Cloned::Parent { pid, pidfd } => {
             drop((report, streams, brought, folder, root));
@@ -136,7 +136,7 @@ fn child(
     (spec, filter): (&ExecSpec, Option<Program>),
     brought: Brought,
     streams: Vec<OwnedFd>,
-    folder: &OwnedFd,
+    folder: OwnedFd,
     status: OwnedFd,
 ) -> ! {
     let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
@@ -175,7 +175,7 @@ fn settle(spec: &ExecSpec, brought: Brought, streams: &[OwnedFd]) -> Result<(), 
             .map_err(doing("enter the cgroup namespace"))
             .at("cgroup")?;
     }
-    rustix::process::setsid().map_err(doing("start a session")).at("session")?;
+    init::start_clean().at("session")?;
     for number in 0..3 {
         let stream = if spec.tty.is_some() { streams.first() } else { streams.get(number) };
         let stream = stream.ok_or_else(|| StartError::new("standard streams", "one was not handed over"))?;

@@ -43,19 +43,22 @@ pub(crate) struct Launch<'a> {
 /// Always, if it returns: the stage that failed.
 pub(crate) fn launch(
     launch: &Launch<'_>,
-    folder: &OwnedFd,
+    folder: OwnedFd,
     status: OwnedFd,
 ) -> Result<Infallible, (OwnedFd, StartError)> {
-    let env = match settle(launch, folder) {
+    let env = match settle(launch, &folder, &status) {
         Ok(env) => env,
         Err(error) => return Err((status, error)),
     };
     let status = match launch.reaper {
         false => status,
         // PID 1 stays, with the identity and the rights of its program.
-        true => reaper::split(status, launch.tty).map_err(|(status, cause)| {
-            (status, StartError::new("init", format!("start the program's process: {cause}")))
-        })?,
+        true => match reaper::split((status, folder), launch.tty) {
+            Ok((status, _)) => status,
+            Err(((status, _), cause)) => {
+                return Err((status, StartError::new("init", format!("start the program's process: {cause}"))));
+            }
+        },
     };
     match become_program(launch, &env) {
         Ok(never) => match never {},
@@ -64,8 +67,14 @@ pub(crate) fn launch(
 }
 
 /// From root to the program's own identity and folder; returns its environment.
-fn settle(launch: &Launch<'_>, folder: &OwnedFd) -> Result<Vec<String>, StartError> {
+fn settle(launch: &Launch<'_>, folder: &OwnedFd, status: &OwnedFd) -> Result<Vec<String>, StartError> {
     let (identity, rights) = prepare(launch)?;
+    if launch.reaper {
+        // Nothing of this process is ever executed over. While no system call filter is in the way yet.
+        // SAFETY: whoever owns the others belongs to the shim, of which this is a copy, and is never come back to.
+        unsafe { sys::close_from(3, [folder.as_fd(), status.as_fd()]) }
+            .map_err(|cause| StartError::new("descriptors", cause))?;
+    }
     privileges::drop_to(&identity, &rights).at("privileges")?;
     cwd::enter(folder).at("working directory")?;
     let hostname = nix::unistd::gethostname().unwrap_or_default();

@@ -5,6 +5,7 @@ use std::io;
 
 use super::problem::{Problem, Step};
 use crate::desired::Ulimit;
+use crate::host::process;
 
 /// Open files: enough for servers, and not so many that programs which walk through all possible ones take seconds.
 const FILES: u64 = 65_536;
@@ -28,8 +29,9 @@ const NAMES: [(&str, libc::__rlimit_resource_t); 16] = [
     ("stack", libc::RLIMIT_STACK),
 ];
 
-/// Sets the limits that are asked for, and open files to the default where they are not.
+/// Sets the limits that are asked for, and open files to the default where they are not; none of the caller's is left.
 pub(crate) fn set(limits: &BTreeMap<String, Ulimit>) -> Step {
+    process::lift_limits();
     if !limits.contains_key("nofile") {
         let files = default_files();
         // Lowering is always allowed, so this can't fail; were it to, the inherited limit is as good.

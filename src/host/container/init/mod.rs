@@ -137,7 +137,7 @@ fn set_up(job: Job<'_>) -> Result<Infallible, (OwnedFd, StartError)> {
         ulimits: &spec.ulimits,
         reaper: spec.init,
     };
-    launch::launch(&launch, &folder, status)
+    launch::launch(&launch, folder, status)
 }
 
 /// Descriptors that come from the shim.

@@ -2,7 +2,6 @@
 
 use std::io;
 use std::mem;
-use std::os::fd::OwnedFd;
 
 use super::super::sys;
 
@@ -20,24 +19,26 @@ const OWN: [libc::c_int; 8] = [
 
 /// Forks: returns `Ok` in the child, which goes on to exec; the parent stays as PID 1 and never returns.
 ///
-/// `status` is closed in the parent, so that the shim sees the child's exec as it sees any other.
+/// `held` is closed in the parent, so that whoever waits for its end sees the child's exec as it sees any other. All other
+/// descriptors but the standard streams must be closed already: PID 1 executes nothing, and whoever may trace it opens what it
+/// has by /proc/1/fd.
 ///
 /// # Errors
 /// When fork fails.
-pub(crate) fn split(status: OwnedFd, tty: bool) -> Result<OwnedFd, (OwnedFd, io::Error)> {
+pub(crate) fn split<H>(held: H, tty: bool) -> Result<H, (H, io::Error)> {
     let all = all_signals();
     // SAFETY: the set is initialised; blocking before the fork loses no signal that comes in between.
     unsafe { libc::sigprocmask(libc::SIG_SETMASK, &raw const all, std::ptr::null_mut()) };
     // SAFETY: this process has one thread.
     match unsafe { libc::fork() } {
-        -1 => Err((status, io::Error::last_os_error())),
+        -1 => Err((held, io::Error::last_os_error())),
         0 => {
             lead_own_group(tty);
             sys::reset_signals();
-            Ok(status)
+            Ok(held)
         }
         child => {
-            drop(status);
+            drop(held);
             reap(child, &all)
         }
     }
