@@ -59,3 +59,39 @@ fn a_shim_that_does_not_answer_keeps_no_supervisor_from_the_project() {
     world.windlass(&folder, &["down", "-t", "0"]).ok();
     world.assert_clean();
 }
+
+#[test]
+fn hundreds_of_ports_are_held_and_found_again() {
+    let text = "services:\n  web:\n    image: test\n    command: [httpd, -f, -p, \"20259\"]\n    \
+                ports: [\"20000-20259:20000-20259\", \"127.0.0.1:21000-21069:22000-22069\"]\n";
+    let (world, folder) = stack("many", text);
+    world.windlass(&folder, &["up", "-d"]).ok();
+    let answers = || world.sh("curl -sS http://127.0.0.1:20259/").code == 0;
+    world.wait_for("an answer", answers);
+    let old = supervisor(&world);
+    signal(old, Signal::SIGKILL);
+    next_supervisor(&world, old);
+    world.windlass(&folder, &["plan", "--detailed-exitcode"]).ok();
+    world.windlass(&folder, &["ps"]).ok().says("21069");
+    assert!(answers());
+    world.windlass(&folder, &["down", "-t", "0"]).ok();
+    world.assert_clean();
+}
+
+#[test]
+fn a_container_that_could_not_be_recorded_leaves_nothing() {
+    let text = "services: {web: {image: test, ports: [\"127.0.0.1:8080:80\"]}}\n";
+    let (world, folder) = stack("unsaid", text);
+    world.windlass(&folder, &["up", "-d", "--no-start"]).ok();
+    // Where the record of its process is to come there is a folder.
+    let id = world.windlass(&folder, &["ps", "-aq"]).ok().stdout.trim().to_owned();
+    let run = world.sh(&format!("ls -d root/containers/{id}*")).stdout.trim().replace("root/", "run/");
+    let taken = world.path().join(&run).join("process.json");
+    fs::create_dir_all(&taken).unwrap();
+    world.windlass(&folder, &["up", "-d"]).code(1).says("process.json");
+    assert!(processes(&world, "__shim").is_empty(), "it would keep the port");
+    fs::remove_dir(&taken).unwrap();
+    world.windlass(&folder, &["up", "-d"]).ok();
+    world.windlass(&folder, &["down", "-t", "0"]).ok();
+    world.assert_clean();
+}

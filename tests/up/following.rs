@@ -145,3 +145,32 @@ fn wait_fails_for_what_ends_again_and_again() {
     world.windlass(&folder, &["down"]).ok();
     world.assert_clean();
 }
+
+#[test]
+fn logs_that_nobody_takes_are_not_read_into_memory() {
+    let world = world();
+    let text = "services:\n  web:\n    image: test\n    volumes: [\"./:/here\"]\n    logging: { options: { max-size: 100m } }\n    \
+                command: [sh, -c, \"yes 012345678901234567890123456789 | head -c 60000000; touch /here/done; sleep 1000\"]\n";
+    let folder = project(&world, "flood", text);
+    world.windlass(&folder, &["up", "-d"]).ok();
+    world.wait_for("all of it", || folder.join("done").exists());
+    for follow in [&["logs"][..], &["logs", "-f"]] {
+        let mut command = world.command(WINDLASS, &folder);
+        let mut reader = command.args(follow).stdout(Stdio::piped()).spawn().unwrap();
+        let proc = format!("/proc/{}", reader.id());
+        let sleeps = || {
+            let mut tasks = fs::read_dir(format!("{proc}/task")).unwrap().flatten();
+            tasks.all(|task| fs::read_to_string(task.path().join("stat")).is_ok_and(|stat| stat.contains(") S ")))
+        };
+        // It waits for its reader: seen often enough that it is not between two lines.
+        world.wait_for("it to wait", || (0..50).all(|_| sleeps()));
+        let status = fs::read_to_string(format!("{proc}/status")).unwrap();
+        let memory = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap().trim().to_owned();
+        let kilobytes: u64 = memory.trim_end_matches(" kB").parse().unwrap();
+        assert!(kilobytes < 40_000, "{follow:?}: {memory}");
+        drop(reader.stdout.take());
+        reader.wait().unwrap();
+    }
+    world.windlass(&folder, &["down", "-t", "0"]).ok();
+    world.assert_clean();
+}

@@ -5,7 +5,7 @@ use std::future::Future;
 use std::os::fd::OwnedFd;
 use std::pin::Pin;
 
-use tokio::sync::mpsc::UnboundedReceiver;
+use tokio::sync::mpsc::{self, Receiver, Sender};
 use tokio::sync::oneshot;
 
 use crate::name::{ContainerId, ServiceName};
@@ -48,13 +48,21 @@ pub struct LogLine {
 
 /// Lines as they come.
 pub struct Lines {
-    lines: UnboundedReceiver<LogLine>,
+    lines: Receiver<LogLine>,
     finish: Option<oneshot::Sender<()>>,
 }
 
+/// So many lines are read ahead of a reader who does not take them; the others wait where they are written.
+const AHEAD: usize = 4096;
+
 impl Lines {
+    /// What lines come by: who sends waits when nobody reads.
+    pub fn channel() -> (Sender<LogLine>, Receiver<LogLine>) {
+        mpsc::channel(AHEAD)
+    }
+
     /// Lines that end by themselves, or once `finish` is sent and what was printed until then has come.
-    pub fn new(lines: UnboundedReceiver<LogLine>, finish: Option<oneshot::Sender<()>>) -> Self {
+    pub fn new(lines: Receiver<LogLine>, finish: Option<oneshot::Sender<()>>) -> Self {
         Self { lines, finish }
     }
 

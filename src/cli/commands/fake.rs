@@ -4,7 +4,7 @@ use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+use tokio::sync::mpsc::{Receiver, Sender, UnboundedReceiver, UnboundedSender, unbounded_channel};
 
 use crate::compose::model::Project;
 use crate::desired::{ContainerSpec, Desired, ImageSpec, PortSpec, Protocol, RestartPolicy, Stamp, VolumeSpec};
@@ -41,7 +41,7 @@ pub struct Fake {
     /// What was asked for, a line each.
     pub asked: RefCell<Vec<String>>,
     /// What the streams give.
-    pub lines: RefCell<Option<UnboundedReceiver<LogLine>>>,
+    pub lines: RefCell<Option<Receiver<LogLine>>>,
     pub events: RefCell<Option<UnboundedReceiver<Event>>>,
     /// Where `apply` of what begins with this text waits until it is told to go on.
     pub gate: RefCell<Option<(&'static str, tokio::sync::oneshot::Receiver<()>)>>,
@@ -63,8 +63,8 @@ impl Fake {
         fake
     }
 
-    pub fn logs_from(&self) -> UnboundedSender<LogLine> {
-        let (sender, receiver) = unbounded_channel();
+    pub fn logs_from(&self) -> Sender<LogLine> {
+        let (sender, receiver) = Lines::channel();
         *self.lines.borrow_mut() = Some(receiver);
         sender
     }
@@ -304,7 +304,7 @@ impl Backend for &Fake {
     fn logs(&self, _: &ProjectName, query: LogQuery) -> Result<Lines, CliError> {
         let services: Vec<&str> = query.services.iter().map(|name| name.as_str()).collect();
         self.ask(format!("logs {services:?} follow={} tail={:?}", query.follow, query.tail));
-        Ok(Lines::new(self.lines.borrow_mut().take().unwrap_or_else(|| unbounded_channel().1), None))
+        Ok(Lines::new(self.lines.borrow_mut().take().unwrap_or_else(|| Lines::channel().1), None))
     }
 
     fn events(&self, _: &ProjectName, _: Span) -> Result<UnboundedReceiver<Event>, CliError> {

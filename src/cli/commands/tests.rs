@@ -118,7 +118,7 @@ async fn logs_are_aligned_over_all_containers() {
     let fake = Fake::shop();
     let sender = fake.logs_from();
     for line in [line("web", 1, "hello"), line("db", 1, "ready")] {
-        sender.send(line).expect("sent");
+        sender.try_send(line).expect("sent");
     }
     drop(sender);
     let ran = run(&fake, &["logs", "-n", "5", "--timestamps"]).await;
@@ -289,7 +289,7 @@ async fn waiting_has_an_end() {
 async fn attached_up_shows_lines_until_all_have_ended() {
     let fake = Fake::shop();
     let (lines, events) = (fake.logs_from(), fake.events_from());
-    lines.send(line("web", 1, "hello")).expect("sent");
+    lines.try_send(line("web", 1, "hello")).expect("sent");
     events.send(died("web", 1, 0)).expect("sent");
     drop(lines);
     let ran = run(&fake, &["up"]).await;

@@ -8,18 +8,22 @@ use std::time::Duration;
 
 use tokio::sync::{Mutex, Notify, RwLock, watch};
 
+use super::stop::KILLED;
 use super::watch::{Inside, Taken};
 use super::{Machine, MachineError};
 use crate::desired::{ContainerSpec, NetMode};
 use crate::host::container::client::{Running, SpawnRequest};
 use crate::host::container::protocol::{Event, Part};
-use crate::host::container::{Sandbox, Shim};
+use crate::host::container::{Sandbox, Shim, ShimError};
 use crate::host::ledger::container as ledger;
 use crate::host::net::Held;
 use crate::name::ContainerId;
 
-/// The name under which a shim keeps the sockets of published ports, so that a new supervisor finds them.
+/// The name under which a shim keeps the sockets of published ports, so that a new supervisor finds them: the first part of
+/// them, for one message takes no more than [`SOCKETS`]. Further ones are called `ports.1` and so on.
 const PORTS: &str = "ports";
+/// Sockets in one message to a shim.
+const SOCKETS: usize = 60;
 
 /// The mark of a container whose shim, links and ports are being made.
 const MAKING: &str = "making";
@@ -126,7 +130,10 @@ impl Machine {
         }
         self.answer(id, spec, &sandbox)?;
         if !held.is_empty() {
-            shim.store(PORTS, duplicates(held)?).await?;
+            let mut sockets = duplicates(held)?.into_iter();
+            for part in 0..sockets.len().div_ceil(SOCKETS) {
+                shim.store(&ports_name(part), sockets.by_ref().take(SOCKETS).collect()).await?;
+            }
             let ports: Vec<_> = held.iter().map(|held| held.spec.clone()).collect();
             ledger::set_ports(&self.paths, id, &ports)?;
             self.net.publish(&self.project, id, held).await?;
@@ -171,8 +178,12 @@ impl Machine {
         let sandbox = shim.sandbox(&spec.namespaces, spec.shm_size).await?;
         let state = shim.state().await?;
         let mut held = Vec::new();
-        if state.stored.iter().any(|name| name == PORTS) {
-            let mut sockets = shim.take(PORTS).await?.into_iter();
+        let mut sockets = Vec::new();
+        for name in (0..).map(ports_name).take_while(|name| state.stored.contains(name)) {
+            sockets.extend(shim.take(&name).await?);
+        }
+        if !sockets.is_empty() {
+            let mut sockets = sockets.into_iter();
             for port in ledger::ports(&self.paths, id)? {
                 let count = if port.host_ip.is_some() { 1 } else { 2 };
                 held.push(Held::adopt(port, sockets.by_ref().take(count).collect())?);
@@ -201,8 +212,7 @@ impl Machine {
         self.unplug(id, ports, netns).await;
         if let Some(live) = live {
             live.leaving.store(true, Ordering::Release);
-            // One that is gone already needs no telling.
-            let _ = live.shim.shutdown().await;
+            self.end_shim(id, &live).await?;
             self.told.names_stale.store(true, Ordering::Release);
         }
         // One that was killed left its socket, which is how a container tells that it has a sandbox.
@@ -213,6 +223,21 @@ impl Machine {
         }
         self.cache.followed(id);
         self.cache.networks_changed();
+        Ok(())
+    }
+
+    /// Ends a container's shim. It refuses while a process of it runs: one whose start failed halfway.
+    async fn end_shim(&self, id: &ContainerId, live: &Live) -> Result<(), MachineError> {
+        let mut ends = live.ends.subscribe();
+        let before = *ends.borrow_and_update();
+        // One that is gone already needs no telling.
+        if let Err(ShimError::Failed(_)) = live.shim.shutdown().await {
+            self.layout.existing(id)?.kill()?;
+            let ended = tokio::time::timeout(KILLED, ends.wait_for(|ends| *ends > before)).await.is_ok();
+            if !ended || live.shim.shutdown().await.is_err() {
+                tracing::warn!(container = %live.spec.name, "its shim did not end");
+            }
+        }
         Ok(())
     }
 
@@ -269,6 +294,10 @@ impl Live {
     pub fn part(&self, part: Part) -> Option<OwnedFd> {
         self.sandbox.get(&part)?.try_clone().ok()
     }
+}
+
+fn ports_name(part: usize) -> String {
+    if part == 0 { PORTS.to_owned() } else { format!("{PORTS}.{part}") }
 }
 
 fn duplicates(held: &[Held]) -> Result<Vec<OwnedFd>, MachineError> {

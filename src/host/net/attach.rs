@@ -104,7 +104,7 @@ impl Machine {
             return Ok(());
         }
         let stale = link::find(netlink, name).context("look for", name)?;
-        match stale.filter(|link| link.group == self.group) {
+        match stale.filter(|link| link::is_of(link.group, self.group)) {
             Some(stale) => link::remove(netlink, stale.index).context("remove", name),
             None => Ok(()),
         }
@@ -204,7 +204,7 @@ impl Machine {
         }
         let mut netlink = route_socket()?;
         let links = link::list(&mut netlink).context("list", "links")?;
-        let ours = |link: &&Link| link.group == self.group && names.contains(&link.name);
+        let ours = |link: &&Link| link::is_of(link.group, self.group) && names.contains(&link.name);
         let doomed: Vec<u32> = links.iter().filter(ours).map(|link| link.index).collect();
         self.links.removing(links.iter().filter(ours));
         link::remove_all(&mut netlink, &doomed, self.group).context("remove", "the links of containers")

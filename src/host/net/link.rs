@@ -160,21 +160,36 @@ pub(crate) fn remove(netlink: &mut Netlink, index: u32) -> io::Result<()> {
     gone_is_fine(netlink.request(Route::DelLink(message), 0))
 }
 
+/// So many groups beside its own does a world use for links that go.
+const GOING: u32 = 16;
+
+/// Whether a link of this group is of the world whose links are in `own`: also one that was about to go when its remover was
+/// killed.
+pub(crate) fn is_of(group: u32, own: u32) -> bool {
+    group.wrapping_sub(own) <= GOING
+}
+
+/// So many requests go at once: the answers to more would overflow the socket's queue.
+const AT_ONCE: usize = 100;
+
 /// Removes many links in one go: one by one, each would wait for a grace period of the kernel (20 to 45 ms).
 ///
 /// The kernel deletes whoever is in the group, so they are put into one that nobody uses, and its members are counted
 /// before it is deleted.
-pub(crate) fn remove_all(netlink: &mut Netlink, doomed: &[u32], near: u32) -> io::Result<()> {
+pub(crate) fn remove_all(netlink: &mut Netlink, doomed: &[u32], own: u32) -> io::Result<()> {
     if let [] | [_] = doomed {
         return doomed.first().map_or(Ok(()), |index| remove(netlink, *index));
     }
     let used: Vec<u32> = list(netlink)?.into_iter().map(|link| link.group).collect();
-    let group = (1..).map(|n| near.wrapping_add(n)).find(|group| *group != 0 && !used.contains(group)).unwrap_or(near);
-    let regroup = |index: &u32| {
-        let message = LinkUnspec::new_with_index(*index).link_group(group).build();
-        (Route::SetLink(message), NLM_F_ACK)
-    };
-    gone_is_fine(netlink.batch(doomed.iter().map(regroup).collect()).map_err(|(_, error)| error))?;
+    let mut free = (1..=GOING).map(|n| own.wrapping_add(n)).filter(|group| *group != 0 && !used.contains(group));
+    let Some(group) = free.next() else { return doomed.iter().try_for_each(|index| remove(netlink, *index)) };
+    for part in doomed.chunks(AT_ONCE) {
+        let regroup = |index: &u32| {
+            let message = LinkUnspec::new_with_index(*index).link_group(group).build();
+            (Route::SetLink(message), NLM_F_ACK)
+        };
+        gone_is_fine(netlink.batch(part.iter().map(regroup).collect()).map_err(|(_, error)| error))?;
+    }
     let stranger = list(netlink)?.into_iter().find(|link| link.group == group && !doomed.contains(&link.index));
     if let Some(link) = stranger {
         return Err(io::Error::other(format!("link {} has joined the group that was to be removed", link.name)));

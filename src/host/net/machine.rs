@@ -161,7 +161,7 @@ impl Machine {
         }
         let mut netlink = route_socket()?;
         let found = link::find(&mut netlink, &spec.bridge).context("look for", &spec.bridge)?;
-        if let Some(link) = found.filter(|link| link.bridge && link.group == self.group) {
+        if let Some(link) = found.filter(|link| link.bridge && link::is_of(link.group, self.group)) {
             // Its routes go first, and the kernel does not say whose deed that was.
             self.links.removing(std::iter::once(&link));
             link::remove(&mut netlink, link.index).context("remove the bridge", &spec.bridge)?;

@@ -43,7 +43,7 @@ fn links(machine: &Machine) -> Result<Vec<String>> {
     claimed.extend(machine.records.all_endpoints()?.into_iter().map(|endpoint| endpoint.attached.link));
     let mut netlink = route_socket()?;
     let mut doomed = link::list(&mut netlink).context("list", "links")?;
-    doomed.retain(|link| link.group == machine.group && !claimed.contains(&link.name));
+    doomed.retain(|link| link::is_of(link.group, machine.group) && !claimed.contains(&link.name));
     let indexes: Vec<u32> = doomed.iter().map(|link| link.index).collect();
     link::remove_all(&mut netlink, &indexes, machine.group).context("remove", "links that nobody claims")?;
     Ok(doomed.into_iter().map(|link| format!("link {}", link.name)).collect())

@@ -12,7 +12,7 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::eventfd::{EfdFlags, EventFd};
 use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify};
 use tokio::runtime::Handle;
-use tokio::sync::mpsc::{self, UnboundedSender};
+use tokio::sync::mpsc::Sender;
 use tokio::sync::oneshot;
 
 use super::super::super::error::CliError;
@@ -53,7 +53,7 @@ pub fn read(paths: &Paths, project: &ProjectName, query: LogQuery) -> Result<Lin
     let folder = paths.project_logs(project);
     let options =
         Options { tail: query.tail.map(|lines| lines as u64), since: query.since, until: query.until, stream: None };
-    let (sender, receiver) = mpsc::unbounded_channel();
+    let (sender, receiver) = Lines::channel();
     if query.follow {
         let following = Following::open(folder, query, options).map_err(|e| failed(&e))?;
         let (finish, finished) = oneshot::channel();
@@ -71,7 +71,7 @@ pub fn read(paths: &Paths, project: &ProjectName, query: LogQuery) -> Result<Lin
         let mut parts = Parts::default();
         for (index, entry) in merge(readers).flatten() {
             if let Some(entry) = parts.join(index, entry)
-                && sender.send(sources[index].line(entry)).is_err()
+                && sender.blocking_send(sources[index].line(entry)).is_err()
             {
                 return;
             }
@@ -170,10 +170,10 @@ impl Following {
     }
 
     /// Sends what is there; `false` when nobody listens or nothing more can come.
-    fn send(&mut self, sender: &UnboundedSender<LogLine>) -> Result<bool, Error> {
+    fn send(&mut self, sender: &Sender<LogLine>) -> Result<bool, Error> {
         while let Some((index, entry)) = self.logs.read()? {
             if let Some(entry) = self.parts.join(index, entry)
-                && sender.send(self.sources[index].line(entry)).is_err()
+                && sender.blocking_send(self.sources[index].line(entry)).is_err()
             {
                 return Ok(false);
             }
@@ -184,11 +184,7 @@ impl Following {
 
 /// Sends lines until nobody listens, all is sent after `finished`, or the logs are removed. The kernel tells of what is new;
 /// nothing is looked at in vain.
-fn follow(
-    mut following: Following,
-    sender: UnboundedSender<LogLine>,
-    finished: oneshot::Receiver<()>,
-) -> Result<(), Error> {
+fn follow(mut following: Following, sender: Sender<LogLine>, finished: oneshot::Receiver<()>) -> Result<(), Error> {
     let folder = following.folder.clone();
     let failed = |errno: Errno| Error::file("watch", &folder, errno.into());
     let told = Arc::new(EventFd::from_flags(EfdFlags::EFD_CLOEXEC).map_err(failed)?);

@@ -6,7 +6,7 @@ use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-use super::super::{Cgroup, Devices, Event, Events, Layout, Leaf, Mounts, Version, mounts::Controller};
+use super::super::{Cgroup, Devices, Entry, Event, Events, Layout, Leaf, Mounts, Version, mounts::Controller};
 use crate::desired::Resources;
 
 /// A project that is gone with the test, also where it fails.
@@ -42,14 +42,14 @@ impl Drop for World {
 /// Starts a shell in a group, as a container's init gets there: v1 by itself. Into v2 it moves by itself too, as std has no
 /// `CLONE_INTO_CGROUP`.
 pub(super) fn shell(cgroup: &Cgroup, script: &str) -> Child {
-    let (entry, cgroup) = (cgroup.entry().expect("an entry"), cgroup.clone());
+    let (mut entry, cgroup) = (Some(cgroup.entry().expect("an entry")), cgroup.clone());
     let mut command = Command::new("sh");
     command.args(["-c", script]).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
     // SAFETY: a single write to an open descriptor, and small files; the test process allocates in no other thread's lock
     // that matters here, as nextest gives each test a process.
     unsafe {
         command.pre_exec(move || {
-            entry.join_v1()?;
+            entry.take().map_or(Ok(()), Entry::join_v1)?;
             match cgroup.v2() {
                 Some(dir) => std::fs::write(dir.join("cgroup.procs"), "0"),
                 None => Ok(()),

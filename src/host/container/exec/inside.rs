@@ -168,12 +168,10 @@ fn child(
 }
 
 /// Cgroups, session and standard streams.
-fn settle(spec: &ExecSpec, brought: Brought, streams: &[OwnedFd]) -> Result<(), StartError> {
-    brought.entry.join_v1().map_err(doing("enter the cgroup")).at("cgroup")?;
+fn settle(spec: &ExecSpec, Brought { pidfd, entry }: Brought, streams: &[OwnedFd]) -> Result<(), StartError> {
+    entry.join_v1().map_err(doing("enter the cgroup")).at("cgroup")?;
     if spec.own_cgroup {
-        sys::setns(brought.pidfd.as_fd(), libc::CLONE_NEWCGROUP)
-            .map_err(doing("enter the cgroup namespace"))
-            .at("cgroup")?;
+        sys::setns(pidfd.as_fd(), libc::CLONE_NEWCGROUP).map_err(doing("enter the cgroup namespace")).at("cgroup")?;
     }
     init::start_clean().at("session")?;
     for number in 0..3 {

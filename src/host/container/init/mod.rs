@@ -212,7 +212,6 @@ pub(crate) fn start_clean() -> Step {
 /// The cgroup namespace's root is what has been entered before.
 fn enter_cgroup(entry: Entry, own: bool) -> Step {
     entry.join_v1().map_err(doing("enter the cgroup"))?;
-    drop(entry);
     if own {
         sys::unshare(libc::CLONE_NEWCGROUP).map_err(doing("make a cgroup namespace"))?;
     }

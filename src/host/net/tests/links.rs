@@ -4,6 +4,7 @@ use std::os::fd::AsFd;
 use std::time::Instant;
 
 use super::super::NetError;
+use super::super::link::{self, Link};
 use super::world::*;
 use crate::name::NetworkName;
 use crate::observed::{Loss, NetworkLoss};
@@ -282,4 +283,27 @@ fn routes_inside_are_put_back_and_those_of_others_left_alone() {
     place.sh("ip route replace default via 10.77.2.1");
     restore();
     assert!(routes().contains("default via 10.77.2.1"), "who sets another way out means it");
+}
+
+#[test]
+fn hundreds_of_links_go_at_once_and_those_of_a_remover_that_was_killed_are_known() {
+    let _world = World::new();
+    let mut netlink = super::super::machine::route_socket().expect("a socket");
+    let own = 70_000;
+    let group = |link: &Link| link::is_of(link.group, own);
+    let add = |names: std::ops::Range<u32>, group: u32| {
+        let lines: Vec<String> =
+            names.map(|number| format!("link add name t{number} group {group} type bridge")).collect();
+        sh(&format!("printf '{}' | ip -batch -", lines.join("\\n")));
+    };
+    // Two were on their way when their remover was killed.
+    add(0..398, own);
+    add(398..400, own + 1);
+    add(400..401, own + 17);
+    let links = link::list(&mut netlink).expect("links");
+    let doomed: Vec<u32> = links.iter().filter(|link| group(link)).map(|link| link.index).collect();
+    assert_eq!(doomed.len(), 400);
+    link::remove_all(&mut netlink, &doomed, own).expect("removed");
+    let left = link::list(&mut netlink).expect("links");
+    assert_eq!(left.iter().map(|link| link.name.as_str()).collect::<Vec<_>>(), ["lo", "t400"]);
 }
