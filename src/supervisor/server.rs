@@ -82,7 +82,10 @@ impl Shared {
             && match self.engine.desired() {
                 Some(desired) => empty == Some(desired.generation),
                 // Who watches before anything was ever asked for is about to ask.
-                None => talking.watching == 0 && project::containers(&self.paths, &self.project).is_empty(),
+                None => {
+                    talking.watching == 0
+                        && project::containers(&self.paths, &self.project).is_ok_and(|ids| ids.is_empty())
+                }
             }
     }
 }

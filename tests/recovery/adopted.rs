@@ -24,10 +24,15 @@ networks: { one: {} }
     world.wait_for("the second shim", || processes(&world, "__shim").len() == 2);
     let marked = || world.sh("ls run/containers/*/making run/containers/*/shim.sock | grep -c making").stdout;
     world.wait_for("its mark", || marked().trim() == "1");
+    // A shim that outlives its container's folder writes there once more.
+    let stray = world.path().join("root/containers").join("f".repeat(64));
+    fs::create_dir(&stray).unwrap();
+    fs::write(stray.join("exit.json"), "").unwrap();
     let old = supervisor(&world);
     signal(old, Signal::SIGKILL);
     drop(lock);
     next_supervisor(&world, old);
+    world.wait_for("the folder of nobody to go", || !stray.exists());
     assert!(up.wait().unwrap().success(), "{}", said(&world, "up.out"));
     world.wait_for("an answer", || world.sh("curl -sS http://127.0.0.1:8080/").code == 0);
     assert_eq!(marked().trim(), "0");

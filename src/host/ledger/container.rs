@@ -1,13 +1,14 @@
 //! A container's records. In its state folder: what it is made of and that its making was finished. In its run folder:
 //! health, restart counts, ports. (The records of its process are the shim's: `host::container`.)
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use super::{LedgerError, secret};
+use super::{LedgerError, project, secret};
 use crate::desired::{ContainerSpec, PortSpec, Stamp};
 use crate::engine::port::HealthRecord;
 use crate::host::paths::Paths;
@@ -174,6 +175,29 @@ pub fn forget(paths: &Paths, project: &ProjectName, id: &ContainerId) -> Result<
     remove_file(&folder.join("spec.json"))?;
     remove_tree(&folder)?;
     remove_file(&paths.project_containers(project).join(id))
+}
+
+/// Removes the folders of containers that no project lists: a shim that outlived them may have written there once more.
+/// Returns whose they were.
+///
+/// # Errors
+/// When a list can't be read: nothing is removed then.
+pub fn sweep(paths: &Paths) -> Result<Vec<ContainerId>, LedgerError> {
+    let list = |path: PathBuf, source| LedgerError::List { path, source };
+    let mut found = BTreeSet::new();
+    for folder in [paths.root.join("containers"), paths.run.join("containers")] {
+        // First these: a container stands in its project's list before it has a folder.
+        found.extend(project::read_names(&folder).map_err(|source| list(folder, source))?);
+    }
+    let known = project::every_container(paths)?;
+    let strays = found.into_iter().map(ContainerId::from).filter(|id| !known.contains(id));
+    let mut removed = Vec::new();
+    for id in strays {
+        remove_tree(&paths.container_run(&id))?;
+        remove_tree(&paths.container(&id))?;
+        removed.push(id);
+    }
+    Ok(removed)
 }
 
 pub(super) fn remove_file(path: &Path) -> Result<(), LedgerError> {

@@ -25,6 +25,15 @@ pub enum LedgerError {
         /// Where it should be.
         path: PathBuf,
     },
+    /// What is there can't be listed.
+    #[error("cannot list {}", path.display())]
+    List {
+        /// The folder.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
     /// It can't be removed.
     #[error("cannot remove {}", path.display())]
     Remove {

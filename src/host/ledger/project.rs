@@ -124,19 +124,42 @@ pub fn all(paths: &Paths) -> Vec<ProjectName> {
 }
 
 /// The ids of a project's containers, half-made ones among them.
-pub fn containers(paths: &Paths, project: &ProjectName) -> Vec<ContainerId> {
-    names(&paths.project_containers(project)).into_iter().map(ContainerId::from).collect()
+///
+/// # Errors
+/// When the list can't be read: it is not empty then.
+pub fn containers(paths: &Paths, project: &ProjectName) -> Result<Vec<ContainerId>, RecordError> {
+    let folder = paths.project_containers(project);
+    let ids = read_names(&folder).map_err(|source| RecordError::Read { path: folder, source })?;
+    Ok(ids.into_iter().map(ContainerId::from).collect())
+}
+
+/// The ids of all containers of this world, to tell what is nobody's: a list that can't be read whole is none.
+///
+/// # Errors
+/// When a folder can't be read.
+pub fn every_container(paths: &Paths) -> Result<BTreeSet<ContainerId>, RecordError> {
+    let folder = paths.projects();
+    let projects = read_names(&folder).map_err(|source| RecordError::Read { path: folder, source })?;
+    let mut all = BTreeSet::new();
+    for project in projects {
+        all.extend(containers(paths, &ProjectName::from(project))?);
+    }
+    Ok(all)
 }
 
 /// Of these, the ones that are a service's, and those of which their entry does not say whose they are.
-pub fn containers_of(paths: &Paths, project: &ProjectName, service: &ServiceName) -> Vec<ContainerId> {
+pub fn containers_of(
+    paths: &Paths,
+    project: &ProjectName,
+    service: &ServiceName,
+) -> Result<Vec<ContainerId>, RecordError> {
     let folder = paths.project_containers(project);
-    let mut ids = containers(paths, project);
+    let mut ids = containers(paths, project)?;
     ids.retain(|id| match fs::read(folder.join(id)) {
         Ok(named) => named.is_empty() || named == service.as_bytes(),
         Err(_) => true,
     });
-    ids
+    Ok(ids)
 }
 
 /// Removes the logs of what is no longer there: of these services, or of all.
@@ -145,7 +168,7 @@ pub fn containers_of(paths: &Paths, project: &ProjectName, service: &ServiceName
 /// When a record of what is there can't be read; when something can't be removed.
 pub fn forget_logs(paths: &Paths, project: &ProjectName, services: &BTreeSet<ServiceName>) -> Result<(), LedgerError> {
     let mut kept = BTreeSet::new();
-    for id in containers(paths, project) {
+    for id in containers(paths, project)? {
         kept.extend(container::made(paths, &id)?.map(|made| paths.logs(&made.spec, &id)));
     }
     let folder = paths.project_logs(project);
@@ -201,15 +224,22 @@ pub fn is_named(file: &File, path: &Path) -> bool {
 
 /// The names in a folder, sorted, without what begins with a dot; empty for a folder that is not there.
 pub fn names(folder: &Path) -> Vec<String> {
+    read_names(folder).unwrap_or_default()
+}
+
+/// As [`names`], for who must not take what can't be read for empty.
+///
+/// # Errors
+/// When the folder is there and can't be read.
+pub(super) fn read_names(folder: &Path) -> io::Result<Vec<String>> {
     let entries = match fs::read_dir(folder) {
-        Ok(entries) => entries,
-        Err(e) if e.kind() == io::ErrorKind::NotFound => return Vec::new(),
-        Err(_) => return Vec::new(),
+        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        other => other?,
     };
-    let mut names: Vec<String> = entries
-        .filter_map(|entry| entry.ok()?.file_name().into_string().ok())
-        .filter(|name| !name.starts_with('.'))
-        .collect();
+    let mut names = Vec::new();
+    for entry in entries {
+        names.extend(entry?.file_name().into_string().ok().filter(|name| !name.starts_with('.')));
+    }
     names.sort();
-    names
+    Ok(names)
 }

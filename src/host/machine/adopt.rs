@@ -20,7 +20,7 @@ impl Machine {
     /// # Errors
     /// When the rules can't be put in order. A single container that can't be taken over is treated as lost.
     pub async fn adopt(&self) -> Result<(), MachineError> {
-        let ids = project::containers(&self.paths, &self.project);
+        let ids = project::containers(&self.paths, &self.project)?;
         let applied = project::desired(&self.paths, &self.project)?.map(|desired| desired.applied);
         let applied = Some(applied.unwrap_or_default());
         for id in &ids {
@@ -51,10 +51,14 @@ impl Machine {
     /// Takes away what a crash or a kill has left of networks, beside the work that waits: nothing of it is in the way.
     fn sweep(&self) {
         let (net, paths) = (self.net.clone(), self.paths.clone());
-        let known = move || {
-            let projects = project::all(&paths);
-            projects.iter().flat_map(|name| project::containers(&paths, name)).collect()
-        };
+        let known = move || project::every_container(&paths).map_err(std::io::Error::other);
+        let paths = self.paths.clone();
+        tokio::task::spawn_blocking(move || match ledger::sweep(&paths) {
+            Ok(removed) => {
+                removed.iter().for_each(|id| tracing::info!(id = id.short(), "its folder was left: removed"))
+            }
+            Err(error) => tracing::warn!(%error, "folders that nobody claims were not removed"),
+        });
         tokio::spawn(async move {
             match net.sweep(known).await {
                 Ok(removed) => removed.iter().for_each(|what| tracing::info!(what, "nobody claimed it: removed")),

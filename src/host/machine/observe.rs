@@ -64,8 +64,8 @@ pub fn containers(
 ) -> Result<Observed, RecordError> {
     let mut observed = Observed::default();
     let ids = match service {
-        Some(service) => project::containers_of(paths, project, service),
-        None => project::containers(paths, project),
+        Some(service) => project::containers_of(paths, project, service)?,
+        None => project::containers(paths, project)?,
     };
     for id in ids {
         let warnings = &mut observed.warnings;

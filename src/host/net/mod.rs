@@ -418,7 +418,10 @@ impl Net {
     ///
     /// # Errors
     /// The kernel's refusals.
-    pub async fn sweep(&self, known: impl FnOnce() -> BTreeSet<ContainerId> + Send + 'static) -> Result<Vec<String>> {
+    pub async fn sweep(
+        &self,
+        known: impl FnOnce() -> std::io::Result<BTreeSet<ContainerId>> + Send + 'static,
+    ) -> Result<Vec<String>> {
         self.run(move |shared| sweep::sweep(&shared.machine, known)).await
     }
 

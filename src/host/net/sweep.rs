@@ -1,6 +1,7 @@
 //! Sweeping: what is there and nobody claims, after a crash or a kill.
 
 use std::collections::BTreeSet;
+use std::io;
 
 use netlink_packet_netfilter::nftables::{NfTablesMessage, TableAttribute, TableMessage};
 use netlink_packet_netfilter::{NetfilterHeader, NetfilterMessage, NetfilterMessageInner, NetfilterProtoFamily};
@@ -16,12 +17,15 @@ use crate::name::ContainerId;
 /// projects that publish nothing. Returns what was removed, for the user.
 ///
 /// `known` is asked after the endpoints were read: a container stands in its project's list before it has any.
-pub(crate) fn sweep(machine: &Machine, known: impl FnOnce() -> BTreeSet<ContainerId>) -> Result<Vec<String>> {
+pub(crate) fn sweep(
+    machine: &Machine,
+    known: impl FnOnce() -> io::Result<BTreeSet<ContainerId>>,
+) -> Result<Vec<String>> {
     let strays: BTreeSet<ContainerId> = {
         let _lock = machine.records.lock()?;
         let all: Vec<ContainerId> =
             machine.records.all_endpoints()?.into_iter().map(|endpoint| endpoint.container).collect();
-        let known = known();
+        let known = known().context("list", "the containers")?;
         all.into_iter().filter(|container| !known.contains(container)).collect()
     };
     let mut told: Vec<String> = strays.iter().map(|stray| format!("links of container {}", stray.short())).collect();

@@ -164,8 +164,7 @@ impl Real {
         if lenders.is_empty() {
             return lenders;
         }
-        let projects = super::ledger::all(&self.paths);
-        for id in projects.iter().flat_map(|name| super::ledger::containers(&self.paths, name)) {
+        for id in super::ledger::every_container(&self.paths).unwrap_or_default() {
             if let Ok(Some(made)) = self.cache.made(&self.paths, &id, &mut Vec::new())
                 && let Some(found) = lenders.get_mut(made.spec.name.as_str())
             {

@@ -13,7 +13,7 @@ const LINES: u64 = 10;
 /// A paragraph for each thing that there is to show of these containers.
 pub fn of(paths: &Paths, project: &ProjectName, culprits: &BTreeSet<ContainerName>) -> Vec<String> {
     let mut told = Vec::new();
-    for id in ledger::containers(paths, project) {
+    for id in ledger::containers(paths, project).unwrap_or_default() {
         let Ok(Some(made)) = container::made(paths, &id) else { continue };
         let spec = made.spec;
         if !culprits.contains(&spec.name) {

@@ -298,7 +298,7 @@ impl Backend for Real {
     }
 
     fn volumes(&self) -> Result<Vec<StoredVolume>, CliError> {
-        Ok(self.list_volumes())
+        self.list_volumes()
     }
 
     fn volume_create(&self, spec: &VolumeSpec) -> Result<(), CliError> {

@@ -10,6 +10,7 @@ use super::{Real, failed};
 use crate::desired::MountSource;
 use crate::host::image::{self, KeptIn, Quiet, Removal, Watcher};
 use crate::host::ledger::{container, project};
+use crate::host::record::RecordError;
 use crate::host::volume;
 use crate::name::{ContainerName, Digest, VolumeName};
 
@@ -17,25 +18,21 @@ use crate::name::{ContainerName, Digest, VolumeName};
 const HUB: &str = "docker.io";
 
 impl Real {
-    /// What every container of this world is made of.
-    fn containers(&self) -> Vec<container::Made> {
-        let projects = project::all(&self.paths);
-        let ids = projects.iter().flat_map(|name| project::containers(&self.paths, name));
-        ids.filter_map(|id| container::made(&self.paths, &id).ok().flatten()).collect()
+    /// What every container of this world is made of. A damaged one is made anew, of what is declared; of one that can't be read
+    /// nobody knows what it uses.
+    fn containers(&self) -> Result<Vec<container::Made>, CliError> {
+        let mut all = Vec::new();
+        for id in project::every_container(&self.paths).map_err(|e| failed(&e))? {
+            match container::made(&self.paths, &id) {
+                Err(RecordError::Damaged { .. }) => {}
+                other => all.extend(other.map_err(|e| failed(&e))?),
+            }
+        }
+        Ok(all)
     }
 
-    fn used_images(&self) -> BTreeSet<Digest> {
-        self.containers().into_iter().map(|made| made.spec.image.id).collect()
-    }
-
-    fn users_of(&self, volume: &VolumeName) -> BTreeSet<ContainerName> {
-        let mounts = |made: &container::Made| {
-            made.spec
-                .mounts
-                .iter()
-                .any(|mount| matches!(&mount.source, MountSource::Volume { name, .. } if name == volume))
-        };
-        self.containers().into_iter().filter(mounts).map(|made| made.spec.name).collect()
+    fn used_images(&self) -> Result<BTreeSet<Digest>, CliError> {
+        Ok(self.containers()?.into_iter().map(|made| made.spec.image.id).collect())
     }
 
     pub(super) fn list_images(&self) -> Result<Vec<StoredImage>, CliError> {
@@ -55,7 +52,7 @@ impl Real {
     }
 
     pub(super) fn remove_image(&self, name: &str, force: bool) -> Result<Vec<String>, CliError> {
-        let removed = self.images()?.remove(name, &self.used_images(), force).map_err(|e| failed(&e))?;
+        let removed = self.images()?.remove(name, &self.used_images()?, force).map_err(|e| failed(&e))?;
         let untagged = removed.untagged.iter().map(|name| format!("Untagged: {name}"));
         let deleted = removed.deleted.iter().map(|id| format!("Deleted: {id}"));
         Ok(untagged.chain(deleted).collect())
@@ -63,7 +60,7 @@ impl Real {
 
     pub(super) fn prune_images(&self, all: bool) -> Result<Pruned, CliError> {
         let what = if all { Removal::Unused } else { Removal::Nameless };
-        let removed = self.images()?.prune(what, &self.used_images()).map_err(|e| failed(&e))?;
+        let removed = self.images()?.prune(what, &self.used_images()?).map_err(|e| failed(&e))?;
         let ids = removed.deleted.iter().map(ToString::to_string);
         Ok(Pruned { removed: removed.untagged.into_iter().chain(ids).collect(), bytes: removed.bytes })
     }
@@ -78,7 +75,7 @@ impl Real {
 
     /// Removes a volume that no container has, be it one that is stopped.
     pub(super) fn remove_volume(&self, name: &VolumeName) -> Result<(), CliError> {
-        let users = self.users_of(name);
+        let users = users(&self.containers()?, name);
         if !users.is_empty() {
             let users: Vec<&str> = users.iter().map(ContainerName::as_str).collect();
             return Err(CliError::failed(format!(
@@ -92,17 +89,27 @@ impl Real {
         Err(CliError::with_help(format!("no such volume: {name}"), "`windlass volume ls` lists those that exist"))
     }
 
-    pub(super) fn list_volumes(&self) -> Vec<StoredVolume> {
-        volume::list(&self.paths)
+    pub(super) fn list_volumes(&self) -> Result<Vec<StoredVolume>, CliError> {
+        let containers = self.containers()?;
+        Ok(volume::list(&self.paths)
             .into_iter()
             .map(|spec| StoredVolume {
                 created: created(&self.paths.volume(&spec.name)),
                 mountpoint: self.paths.volume(&spec.name).join("_data"),
-                users: self.users_of(&spec.name).into_iter().map(|name| name.to_string()).collect(),
+                users: users(&containers, &spec.name).into_iter().map(|name| name.to_string()).collect(),
                 spec,
             })
-            .collect()
+            .collect())
     }
+}
+
+/// Who has a volume mounted.
+fn users(containers: &[container::Made], volume: &VolumeName) -> BTreeSet<ContainerName> {
+    let mounts = |made: &&container::Made| {
+        let mounts = &mut made.spec.mounts.iter();
+        mounts.any(|mount| matches!(&mount.source, MountSource::Volume { name, .. } if name == volume))
+    };
+    containers.iter().filter(mounts).map(|made| made.spec.name.clone()).collect()
 }
 
 /// When a folder's record was written.

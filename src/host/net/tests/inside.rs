@@ -38,9 +38,9 @@ fn name_look_ups_reach_the_resolver_and_port_53_stays_free() {
 }
 
 /// The containers that the ledger knows: this one.
-fn claimed(kept: &Container) -> impl FnOnce() -> BTreeSet<ContainerId> + Send + 'static {
+fn claimed(kept: &Container) -> impl FnOnce() -> std::io::Result<BTreeSet<ContainerId>> + Send + 'static {
     let known = BTreeSet::from([kept.id.clone()]);
-    move || known
+    move || Ok(known)
 }
 
 #[test]

@@ -108,9 +108,9 @@ fn without_a_parent_they_only_have_one_another() {
     assert!(world.net.survey_now(&project()).expect("survey").lost.is_empty());
     assert!(two.place.get("192.0.2.50:80").is_some());
     let known = [one.id.clone(), two.id.clone()].into();
-    world.wait(world.net.sweep(|| known)).expect("sweep");
+    world.wait(world.net.sweep(|| Ok(known))).expect("sweep");
     sh("ip link show wl-0123456789");
-    world.wait(world.net.sweep(Default::default)).expect("sweep");
+    world.wait(world.net.sweep(|| Ok(Default::default()))).expect("sweep");
     world.wait(world.net.remove(&spec.name, &[])).expect("remove");
     assert_eq!(sh("ip -o link | cut -d: -f2"), before);
 }
