@@ -5,6 +5,8 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::thread;
+use std::time::Duration;
 
 use netlink_packet_core::{NLM_F_ACK, NLM_F_CREATE, NLM_F_REPLACE};
 
@@ -25,6 +27,10 @@ use crate::name::{ContainerId, NetworkName, ProjectName};
 
 /// The usual state folder: its tables carry no suffix.
 const USUAL_ROOT: &str = "/var/lib/windlass";
+
+/// So long is waited in all for ports that nobody visible has, looking so often.
+const MOMENT: Duration = Duration::from_millis(100);
+const WAIT: Duration = Duration::from_millis(10);
 
 /// A port of the host that is not to be had.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -256,13 +262,21 @@ impl Machine {
             return Ok(found);
         }
         let sockets = Sockets::read();
+        // The sockets of a process that was just killed, which nobody has any more, close a moment later.
+        let mut waits = MOMENT.as_millis() / WAIT.as_millis();
         for port in ports {
             let mut taken = Taken { port: port.clone(), local: hold::is_local(port.host_ip), numbers: BTreeMap::new() };
             // 0 is any free one: the kernel has that.
             let numbers = (port.published != 0).then(|| port.published..=port.published_end.max(port.published));
             for number in numbers.into_iter().flatten().filter(|_| taken.local) {
                 let single = PortSpec { published: number, published_end: number, ..port.clone() };
-                if let Some(owner) = self.in_the_way(project, &single, &sockets)? {
+                let mut owner = self.in_the_way(project, &single, &sockets)?;
+                while waits > 0 && matches!(owner, Some(None)) {
+                    waits -= 1;
+                    thread::sleep(WAIT);
+                    owner = owner.filter(|_| !hold::is_free(&single));
+                }
+                if let Some(owner) = owner {
                     taken.numbers.insert(number, owner);
                 }
             }
