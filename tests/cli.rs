@@ -120,8 +120,10 @@ fn what_is_not_done_says_so() {
 fn misuse_ends_with_1_and_changes_nothing() {
     let world = World::new();
     let folder = project(&world, "p", "services: {web: {image: test}}\n");
+    // No verb at all is a question, as in docker.
+    let asked = world.windlass(&folder, &[]).ok();
+    assert_eq!((asked.stdout, asked.stderr.as_str()), (world.windlass(&folder, &["--help"]).ok().stdout, ""));
     for line in [
-        "",
         "no-such-verb",
         "up --no-such-flag",
         "up --build --no-build",

@@ -337,11 +337,44 @@ fn events_name_the_image_of_what_is_gone() {
     world.windlass(&folder, &["down"]).ok();
     world.wait_for("the last event", || told().matches("container destroy").count() == 2);
     let actions: Vec<String> = told().lines().filter_map(|line| line.split(' ').nth(3).map(str::to_owned)).collect();
-    let stop = actions.windows(3).any(|three| three == ["kill", "die", "stop"]);
-    assert!(stop, "as docker orders them: {actions:?}");
+    let restart = actions.windows(5).any(|some| some == ["kill", "die", "stop", "start", "restart"]);
+    assert!(restart, "as docker orders them: {actions:?}");
     for line in told().lines() {
         assert!(line.contains("image=test"), "{line}");
     }
+    world.assert_clean();
+}
+
+#[test]
+fn events_tell_signals_labels_and_how_long_a_container_ran() {
+    let mut world = world();
+    let text = "services:\n  web:\n    image: test\n    labels: {org.example: x}\n    \
+                command: [sh, -c, 'trap : HUP; while :; do sleep 0.01; done']\n";
+    let folder = project(&world, "ev", text);
+    world.windlass(&folder, &["up", "-d"]).ok();
+    let file = fs::File::create(folder.join("events")).unwrap();
+    let mut events = world.command(env!("CARGO_BIN_EXE_windlass"), &folder);
+    world.start(events.args(["events", "--json"]).stdout(file));
+    let told = || -> Vec<serde_json::Value> {
+        let text = fs::read_to_string(folder.join("events")).unwrap();
+        text.lines().filter_map(|line| serde_json::from_str(line).ok()).collect()
+    };
+    world.wait_for("the first event", || {
+        world.windlass(&folder, &["kill", "-s", "HUP"]).ok();
+        !told().is_empty()
+    });
+    let hup = told().remove(0);
+    assert_eq!((&hup["action"], &hup["service"]), (&"kill".into(), &"web".into()));
+    let wanted = serde_json::json!({"image": "test", "name": "ev-web-1", "org.example": "x", "signal": "1"});
+    assert_eq!(hup["attributes"], wanted);
+    world.windlass(&folder, &["kill"]).ok();
+    world.wait_for("the end", || told().iter().any(|event| event["action"] == "die"));
+    let all = told();
+    let [.., kill, die] = &all[..] else { panic!("{all:?}") };
+    assert_eq!((&kill["action"], &kill["attributes"]["signal"]), (&"kill".into(), &"9".into()));
+    assert_eq!((&die["action"], &die["attributes"]["exitCode"]), (&"die".into(), &"137".into()));
+    assert!(die["attributes"]["execDuration"].as_str().is_some_and(|text| text.parse::<u32>().is_ok()), "{die}");
+    world.windlass(&folder, &["down"]).ok();
     world.assert_clean();
 }
 

@@ -120,7 +120,7 @@ impl CliError {
     /// The exit code.
     pub fn code(&self) -> u8 {
         match self {
-            Self::Clap(error) if error.exit_code() == 0 => 0,
+            Self::Clap(error) if is_help(error) => 0,
             Self::Exit(code) | Self::Start { code, .. } => *code,
             Self::Interrupted => ExitStatus::INTERRUPTED.0,
             // What the shell reports of a program that SIGPIPE ended.
@@ -166,7 +166,7 @@ impl CliError {
     fn write(&self, output: &Output) -> Result<(), CliError> {
         match self {
             Self::Exit(_) | Self::Interrupted | Self::BrokenPipe => Ok(()),
-            Self::Clap(error) if error.exit_code() == 0 => output.styled(&error.render()),
+            Self::Clap(error) if is_help(error) => output.styled(&error.render()),
             Self::Clap(error) => output.styled_error(&error.render()),
             Self::Diagnostics(found) => output.note(found.to_string().trim_end()),
             _ => {
@@ -178,4 +178,9 @@ impl CliError {
             }
         }
     }
+}
+
+/// Whether clap says no more than what there is: asked for, or because no verb was named, which docker takes for the same.
+fn is_help(error: &clap::Error) -> bool {
+    error.exit_code() == 0 || error.kind() == clap::error::ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand
 }

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::path::PathBuf;
 
+use clap::error::ErrorKind;
 use clap::{ArgAction, Args, FromArgMatches, ValueEnum};
 
 use crate::compose;
@@ -347,7 +348,13 @@ pub fn go_bool(text: &str) -> Result<bool, String> {
 pub fn parse(argv: Vec<OsString>) -> Result<Cli, CliError> {
     let argv = version_flag(argv);
     let verb = verb_of(&argv);
-    let matches = with_flags_of(verb).try_get_matches_from(&argv)?;
+    let matches = match with_flags_of(verb).try_get_matches_from(&argv) {
+        // Flags alone ask for the same as nothing at all, as in docker.
+        Err(error) if verb.is_none() && error.kind() == ErrorKind::MissingSubcommand => {
+            command().try_get_matches_from(["windlass", "--help"])?
+        }
+        other => other?,
+    };
     undone::refuse(&matches)?;
     let cli = read(&matches)?;
     let settings = compose::settings(&cli.global.load_options());

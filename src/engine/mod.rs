@@ -84,7 +84,8 @@ impl<H: Host, C: Clock> Engine<H, C> {
         reconcile::Loop::new(self).run().await;
     }
 
-    fn tell(&self, progress: Progress) {
+    /// Tells whoever listens.
+    pub fn tell(&self, progress: Progress) {
         // Nobody listens: that is no error.
         let _ = self.progress.send(progress);
     }

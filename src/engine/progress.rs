@@ -52,6 +52,9 @@ pub enum Progress {
         /// It was stopped to be made anew or started again.
         #[serde(default)]
         again: bool,
+        /// Its restart policy starts it again.
+        #[serde(default)]
+        policy: bool,
     },
     /// A container's health has changed.
     Health {
@@ -61,6 +64,15 @@ pub enum Progress {
         id: ContainerId,
         /// What it is now.
         health: Health,
+    },
+    /// Somebody has sent a signal to a container, and nothing else.
+    Signalled {
+        /// The container.
+        container: ContainerName,
+        /// Its id.
+        id: ContainerId,
+        /// Its number.
+        signal: i32,
     },
     /// Something to tell.
     Warning {
@@ -82,6 +94,15 @@ pub struct StepName {
     pub id: Option<ContainerId>,
     /// Why.
     pub causes: Vec<String>,
+    /// Of a stop: the number of its signal; else 0.
+    #[serde(default)]
+    pub signal: i32,
+    /// Of a stop: nothing is waited for (`kill`).
+    #[serde(default)]
+    pub kill: bool,
+    /// Of a stop: the same container is started again afterwards.
+    #[serde(default)]
+    pub again: bool,
 }
 
 /// How things stand when nothing is left to do.

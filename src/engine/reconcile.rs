@@ -22,11 +22,11 @@ use super::failure::Failures;
 use super::port::{Clock, Host, HostError};
 use super::probe::Probes;
 use super::progress::{Progress, Settled, StepName};
-use super::round::{Claims, Round};
+use super::round::{Claims, Round, SIGKILL};
 use crate::desired::{Desired, DesiredContainer, RestartPolicy, Stamp, Target};
 use crate::name::{ContainerId, ContainerName};
 use crate::observed::{Exit, Health, Observed, ObservedContainer, State};
-use crate::plan::{Action, Plan, Step, StepId, Verdict, plan, verdict};
+use crate::plan::{ASKED_TO_STOP, Action, Plan, Step, StepId, Verdict, plan, verdict};
 
 /// How a step ended.
 struct Ended {
@@ -212,7 +212,7 @@ impl<'a, H: Host, C: Clock> Loop<'a, H, C> {
                 warnings.iter().for_each(|warning| self.warn(format!("{object}: {warning}")));
                 self.failures.clear(&ended.step.action);
                 if let (Some(exit), Some(id)) = (ended.exit, ended.step.action.container()) {
-                    self.tell_end(id, object.into(), exit);
+                    self.tell_end(id, object.into(), exit, false);
                 }
                 self.engine.tell(Progress::Done { step, millis: ended.millis });
                 if ended.round != self.rounds {
@@ -234,10 +234,15 @@ impl<'a, H: Host, C: Clock> Loop<'a, H, C> {
 
     fn tell_changes(&mut self, observed: &Observed) {
         let mut seen = BTreeMap::new();
+        let desired = self.desired.borrow().clone();
         for (id, container) in &observed.containers {
             let name = container.spec.name.clone();
             if let State::Exited(exit) = &container.state {
-                self.tell_end(id, name.clone(), exit.clone());
+                let declared = desired.as_ref().and_then(|desired| desired.containers.get(&name));
+                let running = declared.filter(|declared| declared.target == Target::Running && !exit.stopped);
+                let policy = running.and_then(|declared| verdict(declared, container));
+                let policy = matches!(policy, Some(Verdict::Again { .. }));
+                self.tell_end(id, name.clone(), exit.clone(), policy);
             }
             let before = self.seen.get(id);
             if container.health != Health::None && before.is_none_or(|(_, health)| *health != container.health) {
@@ -249,15 +254,15 @@ impl<'a, H: Host, C: Clock> Loop<'a, H, C> {
         self.seen = seen;
     }
 
-    /// Tells an end, once.
-    fn tell_end(&mut self, id: &ContainerId, container: ContainerName, exit: Exit) {
+    /// Tells an end, once; `policy`: the restart policy starts it again.
+    fn tell_end(&mut self, id: &ContainerId, container: ContainerName, exit: Exit, policy: bool) {
         let is_known = matches!(self.seen.get(id), Some((State::Exited(old), _)) if *old == exit);
         if !is_known {
             let desired = self.desired.borrow().clone();
             let declared = desired.as_ref().and_then(|desired| desired.containers.get(&container));
             let again = exit.stopped && declared.is_some_and(|declared| declared.target == Target::Running);
             let (code, oom) = (exit.code, exit.oom);
-            self.engine.tell(Progress::Exited { container, id: id.clone(), code, oom, again });
+            self.engine.tell(Progress::Exited { container, id: id.clone(), code, oom, again, policy });
             self.seen.insert(id.clone(), (State::Exited(exit), Health::None));
         }
     }
@@ -365,7 +370,17 @@ fn condition(condition: crate::desired::Condition) -> &'static str {
 }
 
 fn name(step: &Step) -> StepName {
+    let asked = step.causes.iter().any(|cause| cause.0 == ASKED_TO_STOP);
+    let (signal, kill, again) = match &step.action {
+        Action::StopContainer { signal, grace, .. } => {
+            (*signal, asked && grace.is_zero() && *signal == SIGKILL, !asked)
+        }
+        _ => (0, false, false),
+    };
     StepName {
+        signal,
+        kill,
+        again,
         action: step.action.verb().to_owned(),
         object: step.action.object().to_owned(),
         id: step.action.container().cloned(),

@@ -10,7 +10,7 @@ use crate::observed::Observed;
 use crate::plan::{Action, Plan, Step, StepId};
 
 /// The number is the same on every architecture.
-const SIGKILL: i32 = 9;
+pub(super) const SIGKILL: i32 = 9;
 
 /// A plan under execution.
 #[derive(Debug, Default)]

@@ -241,6 +241,9 @@ fn anew(
     Some(vec![format!("network {} is made anew", network.network)])
 }
 
+/// The cause of a stop that somebody has asked for, and nothing follows.
+pub const ASKED_TO_STOP: &str = "asked to stop";
+
 fn process_move(
     desired: &Desired,
     declared: &DesiredContainer,
@@ -254,7 +257,7 @@ fn process_move(
     match (declared.target, &container.state) {
         (Target::Created, _) | (Target::Stopped, State::Created | State::Exited(_)) => None,
         (_, State::Incomplete) => None,
-        (Target::Stopped, State::Running { .. } | State::Paused { .. }) => Some(Move::Stop("asked to stop".into())),
+        (Target::Stopped, State::Running { .. } | State::Paused { .. }) => Some(Move::Stop(ASKED_TO_STOP.into())),
         (Target::Running | Target::Paused, State::Created) => Some(Move::Start("not started yet".into(), None)),
         (Target::Running | Target::Paused, State::Exited(exit)) if declared.prepares && exit.code == 0 => None,
         (Target::Running | Target::Paused, State::Exited(exit)) => {

@@ -33,6 +33,7 @@ pub mod text;
 #[cfg(test)]
 mod tests;
 
+pub use fate::ASKED_TO_STOP;
 pub use restart::{Verdict, verdict};
 
 pub use action::{Action, Cause, Failure, HookKind, Plan, Step, StepId, Wait};

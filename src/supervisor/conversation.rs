@@ -69,6 +69,10 @@ impl Conversation {
                     self.talk.watch();
                     self.watch().await?;
                 }
+                Request::Tell { progress } => {
+                    self.shared.engine.tell(*progress);
+                    self.say(&Reply::Done).await?;
+                }
                 Request::Leave => {
                     self.say(&Reply::Bye).await?;
                     self.shared.leave.notify_one();

@@ -4,7 +4,7 @@
 //!  client                          supervisor
 //!    Hello ────────────────────────▶
 //!    ◀──────────────────────── Hello        its version and executable; an older one is asked to make way
-//!    Apply | Edit | Watch | Leave ─▶
+//!    Apply | Edit | Watch | Tell | Leave ─▶
 //!    ◀────────────────────── Waiting        somebody else's change is under way: who, since when
 //!    ◀───────────────────── Progress  *     what the engine does
 //!    ◀─────────────────────── Alive  *     nothing to tell, but not hung
@@ -62,6 +62,11 @@ pub enum Request {
     },
     /// Tell of everything that happens, until one side leaves.
     Watch,
+    /// Tell those who watch of what a client has done by itself.
+    Tell {
+        /// What.
+        progress: Box<Progress>,
+    },
     /// End, and leave the containers to the next supervisor.
     Leave,
 }
@@ -73,6 +78,7 @@ struct Line {
     request: String,
     desired: Option<Box<Desired>>,
     edit: Option<Box<Edit>>,
+    progress: Option<Box<Progress>>,
     #[serde(default)]
     wait: bool,
     #[serde(default)]
@@ -84,9 +90,10 @@ impl TryFrom<Line> for Request {
 
     fn try_from(line: Line) -> Result<Self, String> {
         let (wait, id) = (line.wait, line.id);
-        match (line.request.as_str(), line.desired, line.edit) {
-            ("apply", Some(desired), _) => Ok(Self::Apply { desired, wait, id }),
-            ("edit", _, Some(edit)) => Ok(Self::Edit { edit, wait, id }),
+        match (line.request.as_str(), line.desired, line.edit, line.progress) {
+            ("apply", Some(desired), ..) => Ok(Self::Apply { desired, wait, id }),
+            ("edit", _, Some(edit), _) => Ok(Self::Edit { edit, wait, id }),
+            ("tell", .., Some(progress)) => Ok(Self::Tell { progress }),
             ("watch", ..) => Ok(Self::Watch),
             ("leave", ..) => Ok(Self::Leave),
             (other, ..) => Err(format!("`{other}` is no whole request")),
@@ -167,7 +174,9 @@ mod tests {
     #[test]
     fn requests_are_read_as_they_are_written() {
         let edit = Box::new(Edit::Kill { services: Default::default() });
-        for request in [Request::Watch, Request::Leave, Request::Edit { edit, wait: true, id: "1".into() }] {
+        let progress = Box::new(Progress::Signalled { container: "c".into(), id: "1".into(), signal: 1 });
+        let edit = Request::Edit { edit, wait: true, id: "1".into() };
+        for request in [Request::Watch, Request::Leave, Request::Tell { progress }, edit] {
             let line = serde_json::to_string(&request).expect("written");
             let read: Request = serde_json::from_str(&line).expect("read");
             assert_eq!(serde_json::to_string(&read).expect("written"), line);

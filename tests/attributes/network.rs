@@ -38,6 +38,8 @@ networks:
     }
     let default = stack.line("web", "ip route | grep default");
     assert!(default.contains("via 10.72.0.1"), "the gateway of the highest gw_priority: {default}");
+    let other = stack.line("web", "ip -o -4 addr show eth0");
+    assert!(other.contains("inet 10.72.0."), "the first number is for the first link without a name: {other}");
     let route = stack.line("peer", "ip -o addr");
     assert!(
         route.contains("10.71.9.") && !route.contains("10.71.9.1/"),
@@ -67,6 +69,8 @@ networks:
     let subnets = ["eth0    inet 10.74.3.", "eth1    inet 10.74.2.", "eth2    inet 10.74.1."];
     let found: Vec<bool> = links.lines().zip(subnets).map(|(line, subnet)| line.contains(subnet)).collect();
     assert_eq!(found, [true; 3], "{links}");
+    let default = stack.line("web", "ip route | grep default");
+    assert!(default.contains("via 10.74.1.1"), "the order is not the way out: {default}");
     let record = |network: &str| {
         let text = fs::read_to_string(stack.world.path().join("root/networks").join(network).join("spec")).unwrap();
         let body: serde_json::Value = serde_json::from_str(text.lines().nth(1).unwrap()).unwrap();

@@ -340,6 +340,12 @@ impl Terminal {
         !modes.contains(rustix::termios::LocalModes::ICANON)
     }
 
+    /// Whether `text` was shown by now; it stays to be expected.
+    pub fn shows(&mut self, text: &str) -> bool {
+        self.read(Duration::from_millis(10));
+        self.seen.contains(text)
+    }
+
     /// Reads until `text` was shown.
     #[track_caller]
     pub fn expect(&mut self, text: &str) {

@@ -18,7 +18,6 @@ services:
     let ran = world.windlass(&folder, &["up"]).ok();
     assert!(ran.stdout.contains("line 3") && ran.stdout.contains("exited with code 3"), "{}", ran.stdout);
     assert_eq!(fs::read_to_string(folder.join("times")).unwrap(), "more\nmore\n", "it has waited for the restart");
-    world.windlass(&folder, &["logs", "-f", "count"]).ok().says("line 3");
     world.windlass(&folder, &["up", "--abort-on-container-failure", "again"]).ok();
     world.windlass(&folder, &["up", "--abort-on-container-failure"]).code(3).says("line 3");
     world.windlass(&folder, &["down"]).ok();
@@ -38,6 +37,41 @@ fn followed_logs_end_when_the_project_is_stopped() {
     following.expect("ready");
     world.windlass(&folder, &["stop"]).ok();
     following.expect("bye");
+    let (code, told) = following.end();
+    assert_eq!(code, 0);
+    assert!(told.contains("exited with code 0"), "{told}");
+    world.windlass(&folder, &["down"]).ok();
+    world.assert_clean();
+}
+
+#[test]
+fn followed_logs_of_what_has_ended_wait_until_it_is_started_again() {
+    let world = world();
+    let text = "services:\n  web: {image: test, stop_signal: KILL, command: [sh, -c, 'echo ready; sleep 1000']}\n  \
+                job: {image: test, command: [echo, done]}\n";
+    let folder = project(&world, "again", text);
+    world.windlass(&folder, &["up", "-d"]).ok();
+    world.windlass(&folder, &["stop"]).ok();
+    let mut following = world.on_terminal(&folder, &["logs", "-f", "--tail", "0"], (24, 80));
+    // It listens: what is started now is heard.
+    world.wait_for("the follower", || {
+        world.windlass(&folder, &["restart", "-t", "0", "web"]).ok();
+        following.shows("ready")
+    });
+    world.windlass(&folder, &["restart", "-t", "0", "web"]).ok();
+    following.expect("exited with code 137 (restarting)");
+    following.expect("ready");
+    world.windlass(&folder, &["up", "-d", "--force-recreate", "-t", "0", "web"]).ok();
+    following.expect("has been recreated");
+    following.expect("ready");
+    world.windlass(&folder, &["scale", "web=2"]).ok();
+    following.expect("web-2");
+    world.windlass(&folder, &["stop", "-t", "0"]).ok();
+    following.expect("exited with code 137");
+    following.expect("exited with code 137");
+    // The job, which had ended before, has not ended since.
+    world.windlass(&folder, &["start", "job"]).ok();
+    following.expect("exited with code 0");
     assert_eq!(following.end().0, 0);
     world.windlass(&folder, &["down"]).ok();
     world.assert_clean();

@@ -41,3 +41,51 @@ fn files_go_in_and_out_of_a_container_that_was_not_started_and_of_one_that_has_e
     windlass(&["down", "-v"]).ok();
     world.assert_clean();
 }
+
+#[test]
+fn secrets_configs_and_the_files_of_names_are_in_a_container_that_has_ended() {
+    let world = world();
+    let text = "services:\n  web:\n    image: test\n    command: ['true']\n    hostname: still-here\n    secrets: [s, e]\n    \
+                configs: [{source: c, target: /cfg/c.txt, mode: 0440}]\n\
+                secrets: {s: {file: ./s.txt}, e: {environment: FROM_ENV}}\nconfigs: {c: {content: \"conf\"}}\n";
+    let folder = project(&world, "still", text);
+    fs::write(folder.join("s.txt"), "secret").unwrap();
+    let windlass = |arguments: &[&str]| world.windlass(&folder, arguments);
+    let program = env!("CARGO_BIN_EXE_windlass");
+    world.sh_in(&folder, &format!("FROM_ENV=inline {program} up")).ok();
+    let out = |source: &str| {
+        windlass(&["cp", source, "back"]).ok();
+        fs::read_to_string(folder.join("back")).unwrap()
+    };
+    assert_eq!(out("web:/run/secrets/s"), "secret");
+    assert_eq!(out("web:/run/secrets/e"), "inline");
+    assert_eq!(out("web:/cfg/c.txt"), "conf");
+    assert_eq!(out("web:/etc/hostname"), "still-here\n");
+    assert!(out("web:/etc/hosts").contains("still-here"));
+    // What the user has taken away hides nothing else.
+    fs::remove_file(folder.join("s.txt")).unwrap();
+    assert_eq!((out("web:/cfg/c.txt"), out("web:/run/secrets/s")), ("conf".to_owned(), String::new()));
+    windlass(&["down"]).ok();
+    world.assert_clean();
+}
+
+#[test]
+fn what_is_copied_into_a_container_keeps_its_owner_as_with_docker() {
+    let world = world();
+    let folder = project(&world, "own", "services: {web: {image: test}}\n");
+    fs::write(folder.join("page"), "x").unwrap();
+    world.sh_in(&folder, "chown 5:6 page && chmod 4755 page && tar -cf page.tar page").ok();
+    world.windlass(&folder, &["up", "-d"]).ok();
+    let program = env!("CARGO_BIN_EXE_windlass");
+    world.windlass(&folder, &["cp", "page", "web:/plain"]).ok();
+    world.windlass(&folder, &["cp", "-a", "page", "web:/all"]).ok();
+    world.windlass(&folder, &["exec", "-T", "web", "mkdir", "/in"]).ok();
+    world.sh_in(&folder, &format!("{program} cp - web:/in < page.tar")).ok();
+    let seen = world.windlass(&folder, &["exec", "-T", "web", "stat", "-c", "%u:%g %a", "/plain", "/all", "/in/page"]);
+    assert_eq!(seen.stdout, "5:6 755\n5:6 4755\n5:6 755\n", "{}", seen.stderr);
+    // Out of a container all is the caller's.
+    world.windlass(&folder, &["cp", "web:/plain", "back"]).ok();
+    world.sh_in(&folder, "stat -c %u:%g back").ok().says("0:0");
+    world.windlass(&folder, &["down", "-t", "0"]).ok();
+    world.assert_clean();
+}

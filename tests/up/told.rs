@@ -62,7 +62,7 @@ fn an_attached_up_and_logs_show_what_pre_start_prints() {
 fn a_rehearsal_of_what_changes_nothing_and_a_no_are_no_failures() {
     let world = world();
     let folder = project(&world, "calm", "services:\n  c: {image: test}\n");
-    for verb in ["down", "stop"] {
+    for verb in ["down", "stop", "restart", "kill", "pause", "unpause"] {
         world.windlass(&folder, &[verb]).ok().says("nothing of project `calm` is up");
         world.windlass(&folder, &["--dry-run", verb]).ok().says("nothing of project `calm` is up");
     }

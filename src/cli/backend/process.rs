@@ -105,14 +105,25 @@ pub struct Event {
     pub service: ServiceName,
     /// Its name.
     pub name: String,
-    /// Its image.
-    pub image: String,
+    /// What else there is to say, in docker's words: `image`, `name`, the user's labels, and with some `exitCode`, `signal`, ….
+    pub attributes: BTreeMap<String, String>,
     /// With `die`: the code.
     pub exit_code: Option<i32>,
     /// With `die`: it was stopped to be made anew or started again.
     pub again: bool,
+    /// With `die`: its restart policy starts it again.
+    pub policy: bool,
     /// It is no replica of a service: made by `run`, or to prepare one.
     pub oneoff: bool,
+}
+
+impl Event {
+    /// What is said of an end among the lines of logs, in docker's words; `None`: it is none.
+    pub fn end(&self) -> Option<String> {
+        let code = self.exit_code?;
+        let again = if self.again || self.policy { " (restarting)" } else { "" };
+        Some(format!("exited with code {code}{again}"))
+    }
 }
 
 /// How long [`super::Backend::events`] tells.

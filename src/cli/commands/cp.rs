@@ -25,7 +25,7 @@ pub struct Cp {
     /// Containers of `run` too
     #[arg(long)]
     pub all: bool,
-    /// Keep owners and all permission bits
+    /// Keep owners on this machine too, and set-user-id bits
     #[arg(short, long)]
     pub archive: bool,
     /// Follow a symlink in SRC_PATH
@@ -61,8 +61,13 @@ impl Cp {
         }
     }
 
-    fn keep(&self) -> Keep {
-        if self.archive { Keep::Owners } else { Keep::Content }
+    /// What is kept: into a container, owners are; on this machine all is the caller's, unless it is asked for.
+    fn keep(&self, into: bool) -> Keep {
+        match (self.archive, into) {
+            (true, _) => Keep::All,
+            (false, true) => Keep::Owners,
+            (false, false) => Keep::Content,
+        }
     }
 }
 
@@ -152,7 +157,7 @@ fn copy_out<B: Backend>(
     let tree = files(cx, container)?;
     let source = rooted(source);
     if target != "-" {
-        copy(&tree, &source, &Tree::Machine, target, args.follow_link, args.keep())?;
+        copy(&tree, &source, &Tree::Machine, target, args.follow_link, args.keep(false))?;
         return told(cx, container);
     }
     if cx.output.is_terminal() {
@@ -174,9 +179,9 @@ fn copy_in<B: Backend>(
     let tree = files(cx, container)?;
     let target = rooted(target);
     if source == "-" {
-        extract(io::stdin().lock(), &tree, &target, args.keep())?;
+        extract(io::stdin().lock(), &tree, &target, args.keep(true))?;
     } else {
-        copy(&Tree::Machine, source, &tree, &target, args.follow_link, args.keep())?;
+        copy(&Tree::Machine, source, &tree, &target, args.follow_link, args.keep(true))?;
     }
     told(cx, container)
 }

@@ -1,5 +1,7 @@
 //! `windlass events`.
 
+use std::collections::BTreeMap;
+
 use clap::Args;
 use serde::Serialize;
 
@@ -81,21 +83,9 @@ pub struct Told<'a> {
     pub id: &'a str,
     /// Its service.
     pub service: &'a str,
-    /// More of it.
-    pub attributes: Attributes<'a>,
-}
-
-/// What an event says of its container.
-#[derive(Serialize)]
-#[cfg_attr(test, derive(schemars::JsonSchema))]
-pub struct Attributes<'a> {
-    /// Its image.
-    pub image: &'a str,
-    /// Its name.
-    pub name: &'a str,
-    /// Of `die`: the code, as text.
-    #[serde(rename = "exitCode", skip_serializing_if = "Option::is_none")]
-    pub exit_code: Option<String>,
+    /// More of it: `image`, `name`, the user's labels; `exitCode` and `execDuration` (seconds) of `die`, `signal` (its number) of
+    /// `kill`.
+    pub attributes: &'a BTreeMap<String, String>,
 }
 
 fn print<B: Backend>(cx: &Context<'_, B>, event: &Event, json: bool) -> Result<(), CliError> {
@@ -107,19 +97,13 @@ fn print<B: Backend>(cx: &Context<'_, B>, event: &Event, json: bool) -> Result<(
             action: &event.action,
             id: event.id.as_str(),
             service: event.service.as_str(),
-            attributes: Attributes {
-                image: &event.image,
-                name: &event.name,
-                exit_code: event.exit_code.map(|code| code.to_string()),
-            },
+            attributes: &event.attributes,
         }))?;
     } else {
-        let code = event.exit_code.map(|code| format!("exitCode={code}, ")).unwrap_or_default();
+        let attributes = event.attributes.iter().map(|(key, value)| format!("{key}={value}"));
+        let attributes = attributes.collect::<Vec<_>>().join(", ");
         let time = human::local_micros(event.time);
-        cx.output.line(&format!(
-            "{time} container {} {} ({code}image={}, name={})",
-            event.action, event.id, event.image, event.name
-        ))?;
+        cx.output.line(&format!("{time} container {} {} ({attributes})", event.action, event.id))?;
     }
     cx.output.flush()
 }

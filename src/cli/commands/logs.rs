@@ -1,16 +1,16 @@
 //! `windlass logs`.
 
+mod followed;
+
 use clap::Args;
-use tokio::sync::mpsc::UnboundedReceiver;
 
-use crate::desired::ContainerSpec;
-
-use super::super::backend::{Backend, Event, LogQuery, Span};
+use super::super::backend::{Backend, LogQuery};
 use super::super::context::Context;
 use super::super::error::{CliError, ExitStatus};
 use super::super::output::human;
 use super::super::output::logs::{LogPrinter, LogStyle};
 use super::super::select::{self, Found, label};
+use followed::Followed;
 
 /// Flags of `logs`.
 #[derive(Args, Debug)]
@@ -65,7 +65,8 @@ pub fn moment(flag: &str, text: Option<&str>, now: u64) -> Result<Option<u64>, C
     parsed.map_err(|message| CliError::usage(format!("`{flag}`: {message}")))
 }
 
-/// Prints what containers have printed; with `--follow`, until none of them runs any more.
+/// Prints what containers have printed; with `--follow`, until each of those that are there has ended, and of those that come
+/// meanwhile: one that has ended already is waited for, as with docker.
 ///
 /// # Errors
 /// A service that is not there; logs that can't be read.
@@ -83,19 +84,14 @@ pub async fn run<B: Backend>(cx: &Context<'_, B>, args: &Logs) -> Result<ExitSta
         // For its error.
         found.container(service, index)?;
     }
-    let wanted = |spec: &ContainerSpec| {
-        (services.is_empty() || services.contains(&spec.service)) && index.is_none_or(|index| spec.number == index)
+    let mut followed = match args.follow {
+        true => Followed::open(cx, &found, services.clone(), index)?,
+        false => None,
     };
-    let mut events = None;
-    if args.follow && !found.is_over(wanted) {
-        // Before the next look, so that no end between the two is missed.
-        let coming = cx.backend.events(&found.project, Span::WhileUp)?;
-        events = (!Found::look(cx)?.is_over(wanted)).then_some(coming);
-    }
     let query = LogQuery {
         services: services.iter().cloned().collect(),
         index,
-        follow: events.is_some(),
+        follow: followed.is_some(),
         since: moment("--since", args.since.as_deref(), now)?,
         until: moment("--until", args.until.as_deref(), now)?,
         tail: args.tail.0,
@@ -113,12 +109,17 @@ pub async fn run<B: Backend>(cx: &Context<'_, B>, args: &Logs) -> Result<ExitSta
         let line = tokio::select! {
             biased;
             line = lines.next() => line,
-            is_open = next_end(&mut events) => {
-                if !is_open {
-                    events = None;
+            told = next(cx, &mut followed) => {
+                if let Some((label, remark)) = told? {
+                    // What it printed before stands before it.
+                    while let Some(line) = lines.come() {
+                        printer.print(&line)?;
+                    }
+                    printer.remark(&label, &remark)?;
+                    cx.output.flush()?;
                 }
-                if Found::look(cx)?.is_over(wanted) {
-                    events = None;
+                if followed.as_ref().is_some_and(Followed::is_over) {
+                    followed = None;
                     lines.finish();
                 }
                 continue;
@@ -133,13 +134,13 @@ pub async fn run<B: Backend>(cx: &Context<'_, B>, args: &Logs) -> Result<ExitSta
     }
 }
 
-/// Waits for the next end of a container; `false`: nobody tells of any more. Nothing, ever, where nobody is asked.
-async fn next_end(events: &mut Option<UnboundedReceiver<Event>>) -> bool {
-    let Some(events) = events else { return std::future::pending().await };
-    loop {
-        match events.recv().await {
-            Some(event) if event.exit_code.is_none() => {}
-            event => return event.is_some(),
-        }
+/// The next thing to say of what is followed; nothing, ever, where nothing is.
+async fn next<B: Backend>(
+    cx: &Context<'_, B>,
+    followed: &mut Option<Followed>,
+) -> Result<Option<(String, String)>, CliError> {
+    match followed {
+        Some(followed) => followed.next(cx).await,
+        None => std::future::pending().await,
     }
 }

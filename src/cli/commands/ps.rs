@@ -169,7 +169,7 @@ fn line(found: &Found, container: &ObservedContainer, now: &Stamp, cut: bool) ->
         State::Exited(exit) => exit.code,
         _ => 0,
     };
-    let command = spec.argv.join(" ");
+    let command = human::command(&spec.argv);
     let command = if cut { width::cut(&command, 20) } else { command };
     let id = if cut { container.id.short() } else { container.id.as_str() };
     let labels: Vec<String> = spec.labels.iter().map(|(key, value)| format!("{key}={value}")).collect();
@@ -181,7 +181,7 @@ fn line(found: &Found, container: &ObservedContainer, now: &Stamp, cut: bool) ->
         name: spec.name.to_string(),
         names: spec.name.to_string(),
         image: spec.image.name.clone(),
-        command: format!("\"{command}\""),
+        command: human::quoted(&command),
         project: spec.project.to_string(),
         service: spec.service.to_string(),
         created: container.created.wall / 1_000_000_000,

@@ -95,9 +95,10 @@ async fn events_as_they_come() {
         id: container.id.clone(),
         service: container.spec.service.clone(),
         name: container.spec.name.to_string(),
-        image: "db:1".into(),
+        attributes: [("image".into(), "db:1".into()), ("org.example".into(), "x".into())].into(),
         exit_code,
         again: false,
+        policy: false,
         oneoff: false,
     };
     sender.send(event(None)).expect("somebody listens");

@@ -140,7 +140,7 @@ fn line(
     let pair = |(a, b): (u64, u64)| format!("{} / {}", human::short_size(a), human::short_size(b));
     row(&Row {
         id: id.to_owned(),
-        container: id.to_owned(),
+        container: container.id.to_string(),
         name: container.spec.name.to_string(),
         cpu: format!("{:.2}%", cpu(before, now)),
         mem_usage: format!("{} / {}", human::binary_size(usage.memory), human::binary_size(usage.memory_limit)),

@@ -27,9 +27,12 @@ fn died(service: &str, number: u32, code: i32) -> Event {
         id: container.id,
         service: service.into(),
         name: format!("shop-{service}-{number}"),
-        image: format!("{service}:1"),
+        attributes: [("exitCode", code.to_string()), ("image", format!("{service}:1"))]
+            .map(|(key, value)| (key.to_owned(), value))
+            .into(),
         exit_code: Some(code),
         again: false,
+        policy: false,
         oneoff: false,
     }
 }
@@ -357,10 +360,7 @@ async fn events_are_told_in_two_forms() {
     let fake = Fake::shop();
     for (words, text) in [
         (&["events"][..], "41.000000 container die 00000"),
-        (
-            &["events", "--json", "web"],
-            r#"{"action":"die","attributes":{"exitCode":"1","image":"web:1","name":"shop-web-1"}"#,
-        ),
+        (&["events", "--json", "web"], r#"{"action":"die","attributes":{"exitCode":"1","image":"web:1"},"id":"00000"#),
     ] {
         let events = fake.events_from();
         events.send(died("web", 1, 1)).expect("sent");

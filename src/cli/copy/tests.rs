@@ -149,7 +149,7 @@ fn modes_stay_and_set_user_id_only_with_archive() {
     fs::set_permissions(world.path("host/a.txt"), fs::Permissions::from_mode(0o4751)).expect("set");
     let mode = |name: &str| fs::metadata(world.path(name)).expect("there").mode() & 0o7777;
     world.copy_in("host/a.txt", "/plain").expect("copied");
-    copy(&Tree::Machine, &world.path("host/a.txt"), &world.container(), "/kept", false, Keep::Owners).expect("copied");
+    copy(&Tree::Machine, &world.path("host/a.txt"), &world.container(), "/kept", false, Keep::All).expect("copied");
     assert_eq!((mode("root/plain"), mode("root/kept")), (0o751, 0o4751));
     assert_eq!(
         fs::metadata(world.path("root/plain")).expect("there").mtime(),

@@ -24,8 +24,10 @@ use crate::host::replace::replace;
 pub enum Keep {
     /// Permissions but for set-user-id and set-group-id; all belongs to root (for us, who run as root).
     Content,
-    /// Owners and all permission bits too (`--archive`).
+    /// Owners too, by their numbers, as docker has it of what is copied into a container.
     Owners,
+    /// Owners and all permission bits (`--archive`).
+    All,
 }
 
 /// What is done once everything is there: a folder's time changes with each file in it.
@@ -130,12 +132,12 @@ impl Attributes {
         let header = entry.header();
         let number =
             |value: io::Result<u64>| value.ok().and_then(|value| u32::try_from(value).ok()).unwrap_or_default();
-        let bits = if keep == Keep::Owners { 0o7777 } else { 0o1777 };
+        let bits = if keep == Keep::All { 0o7777 } else { 0o1777 };
         let seconds = i64::try_from(header.mtime().unwrap_or_default()).unwrap_or_default();
         let time = Timespec { tv_sec: seconds, tv_nsec: 0 };
         Self {
             mode: Mode::from_raw_mode(header.mode().unwrap_or(0o644) & bits),
-            owner: (keep == Keep::Owners)
+            owner: (keep != Keep::Content)
                 .then(|| (Uid::from_raw(number(header.uid())), Gid::from_raw(number(header.gid())))),
             times: Timestamps { last_access: time, last_modification: time },
         }

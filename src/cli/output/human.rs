@@ -26,6 +26,29 @@ pub fn ago(time: Duration) -> String {
     format!("{} ago", duration(time))
 }
 
+/// A command in one line as docker has it: arguments with blanks stand between quotation marks.
+pub fn command(argv: &[String]) -> String {
+    let word = |(index, word): (usize, &String)| match index > 0 && word.contains(' ') {
+        true => format!("'{word}'"),
+        false => word.clone(),
+    };
+    argv.iter().enumerate().map(word).collect::<Vec<_>>().join(" ")
+}
+
+/// A text between double quotation marks, in one line: what would break it, or can't be seen, is escaped as Go does it.
+pub fn quoted(text: &str) -> String {
+    let mut all = String::from("\"");
+    for sign in text.chars() {
+        match sign {
+            '"' | '\\' | '\n' | '\r' | '\t' => all.extend(sign.escape_default()),
+            sign if sign.is_control() && sign.is_ascii() => all.push_str(&format!("\\x{:02x}", u32::from(sign))),
+            sign => all.push(sign),
+        }
+    }
+    all.push('"');
+    all
+}
+
 /// A size in powers of 1000 with four digits: `130MB`, `4.21kB`.
 pub fn size(bytes: u64) -> String {
     scaled(bytes, 1000.0, &["B", "kB", "MB", "GB", "TB", "PB"], 4)
@@ -135,6 +158,14 @@ pub fn go_duration(text: &str) -> Option<Duration> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_command_is_one_line_of_words() {
+        let argv = |words: &[&str]| command(&words.iter().map(|word| (*word).to_owned()).collect::<Vec<_>>());
+        assert_eq!(argv(&["sh", "-c", "exit 4"]), "sh -c 'exit 4'");
+        assert_eq!(argv(&["/my program", "a"]), "/my program a");
+        assert_eq!(quoted("sh -c 'echo \"a\\b\"\n\x01'"), r#""sh -c 'echo \"a\\b\"\n\x01'""#);
+    }
 
     #[test]
     fn durations_are_rough_like_dockers() {

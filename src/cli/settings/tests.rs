@@ -146,7 +146,9 @@ fn what_is_not_done_yet_says_so_with_exit_1() {
 fn misuse_ends_with_1_and_help_with_0() {
     assert_eq!(parse_words(&["nosuch"]).expect_err("refused").code(), 1);
     assert_eq!(parse_words(&["up", "--nosuch"]).expect_err("refused").code(), 1);
-    assert_eq!(parse_words(&[]).expect_err("help").code(), 1);
+    assert_eq!(parse_words(&[]).expect_err("help").code(), 0);
+    assert_eq!(parse_words(&["-p", "shop"]).expect_err("help").code(), 0);
+    assert_eq!(parse_words(&["volume"]).expect_err("help").code(), 0);
     assert_eq!(parse_words(&["--help"]).expect_err("help").code(), 0);
     assert_eq!(parse_words(&["up", "--help"]).expect_err("help").code(), 0);
 }

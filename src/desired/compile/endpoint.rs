@@ -77,6 +77,10 @@ pub fn endpoints(
     let at = format!("services.{name}");
     let links = links(compiler, &at, service, problems);
     let answers = compiler.run().is_none_or(|run| run.use_aliases || run.service != *name);
+    let taken: Vec<&str> =
+        attachments.iter().filter_map(|attachment| named(&attachment.place)).map(|(_, name)| name).collect();
+    // The kernel's way, and docker's: the first number that is free.
+    let mut free = (0..).map(|number| format!("eth{number}")).filter(|name| !taken.contains(&name.as_str()));
     let mut list = Vec::new();
     for (index, attachment) in attachments.iter().enumerate() {
         let (place, path) = (&attachment.place, format!("{at}.networks.{}", attachment.key));
@@ -87,7 +91,7 @@ pub fn endpoints(
         }
         let mut seen = BTreeSet::new();
         aliases.retain(|alias| seen.insert(alias.clone()));
-        let interface = interface(&path, index, place, problems);
+        let interface = interface(&path, place, &mut free, problems);
         let sysctls = options(&path, place, &interface, problems);
         let primary = service.mac_address.as_ref().filter(|_| index == 0);
         if let (Some(own), Some(other)) = (primary, &place.mac_address)
@@ -118,15 +122,22 @@ pub fn endpoints(
 const IFNAME: &str = "com.docker.network.endpoint.ifname";
 const SYSCTLS: &str = "com.docker.network.endpoint.sysctls";
 
-fn interface(path: &str, index: usize, place: &ServiceNetwork, problems: &mut Problems) -> String {
+/// The name that a link is given in the file, and by which key.
+fn named(place: &ServiceNetwork) -> Option<(&'static str, &str)> {
     let written = place.interface_name.as_deref().filter(|name| !name.is_empty()).map(|name| ("interface_name", name));
-    let option = place.driver_opts.get(IFNAME).map(|name| (IFNAME, name.as_str()));
-    if let (Some((_, one)), Some((_, other))) = (written, option)
-        && one != other
-    {
-        problems.add(format!("{path}.driver_opts.{IFNAME}"), format!("is `{other}`, but `interface_name` is `{one}`"));
+    written.or(place.driver_opts.get(IFNAME).map(|name| (IFNAME, name.as_str())))
+}
+
+fn interface(
+    path: &str,
+    place: &ServiceNetwork,
+    free: &mut impl Iterator<Item = String>,
+    problems: &mut Problems,
+) -> String {
+    let Some((key, name)) = named(place) else { return free.next().unwrap_or_default() };
+    if let Some(other) = place.driver_opts.get(IFNAME).filter(|other| *other != name) {
+        problems.add(format!("{path}.driver_opts.{IFNAME}"), format!("is `{other}`, but `interface_name` is `{name}`"));
     }
-    let Some((key, name)) = written.or(option) else { return format!("eth{index}") };
     let good = |c: char| c.is_ascii_graphic() && !matches!(c, '/' | ':' | '%');
     if name.is_empty() || name.len() > 15 || !name.chars().all(good) || matches!(name, "." | ".." | "lo") {
         let key = if key == IFNAME { format!("driver_opts.{key}") } else { key.to_owned() };

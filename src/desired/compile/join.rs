@@ -222,12 +222,12 @@ fn addresses(
 fn bind_ports(drafts: &mut [Draft], networks: &BTreeMap<NetworkName, NetworkSpec>) {
     for draft in drafts {
         let spec = &mut draft.container.spec;
-        let outward = spec.endpoints.iter().enumerate().filter_map(|(index, endpoint)| {
+        let outward = spec.endpoints.iter().filter_map(|endpoint| {
             let network = networks.get(&endpoint.network).filter(|network| !network.internal)?;
-            Some(((endpoint.gateway_priority, std::cmp::Reverse(index)), network))
+            Some((endpoint.rank(), network))
         });
         // The network of the default route is the one over which ports are reached.
-        let way_in = outward.max_by_key(|(rank, _)| *rank).and_then(|(_, network)| network.host_binding);
+        let way_in = outward.min_by_key(|(rank, _)| *rank).and_then(|(_, network)| network.host_binding);
         for port in spec.ports.iter_mut().filter(|port| port.host_ip.is_none()) {
             port.host_ip = way_in;
         }

@@ -10,6 +10,9 @@ use crate::compose::units;
 use crate::desired::{MountSource, MountSpec, VolumeSpec};
 use crate::name::{ServiceName, VolumeName};
 
+/// How mounts and their ends spread to where a mount is shared.
+const PROPAGATIONS: [&str; 6] = ["private", "rprivate", "shared", "rshared", "slave", "rslave"];
+
 /// No real file has a longer chain of `volumes_from`.
 const DEEPEST: u8 = 16;
 
@@ -125,8 +128,8 @@ fn bind(mount: &Mount) -> Result<MountSource, String> {
     let create = mount.makes_source();
     let BindOptions { propagation, recursive, .. } = mount.bind.clone().unwrap_or_default();
     let propagation = propagation.unwrap_or_default();
-    if !matches!(propagation.as_str(), "" | "private" | "rprivate" | "shared" | "rshared" | "slave" | "rslave") {
-        return Err(format!("`{propagation}` is no propagation: private, rprivate, shared, rshared, slave, rslave"));
+    if !propagation.is_empty() && !PROPAGATIONS.contains(&propagation.as_str()) {
+        return Err(format!("`{propagation}` is no propagation: {}", PROPAGATIONS.join(", ")));
     }
     let (recursive, deep) = match recursive.as_deref().unwrap_or("enabled") {
         // Docker makes what lies below read-only too, where it can.
@@ -280,7 +283,10 @@ fn tmpfs(text: &str) -> Result<MountSpec, String> {
     let mut further = Vec::new();
     for option in options.split(',').filter(|option| !option.is_empty()) {
         match option.split_once('=') {
+            // Of the memory, or no bound at all: the kernel's own words.
+            Some(("size", share)) if share == "0" || is_percentage(share) => further.push(option),
             Some(("size", bytes)) => {
+                further.retain(|other| !other.starts_with("size="));
                 size = u64::try_from(units::bytes(bytes)?).map_err(|_| format!("`{option}` is negative"))?;
             }
             Some(("mode", bits)) => {
@@ -289,11 +295,18 @@ fn tmpfs(text: &str) -> Result<MountSpec, String> {
             }
             _ if option == "ro" => read_only = true,
             _ if option == "rw" => read_only = false,
+            // Docker takes them; nobody else sees what is mounted inside a container.
+            _ if PROPAGATIONS.contains(&option) => {}
             _ => further.push(option),
         }
     }
     let source = MountSource::Tmpfs { size, mode, options: tmpfs_options(&further) };
     Ok(MountSpec { target: clean(target), source, read_only })
+}
+
+/// `10%`; more than all is possible.
+fn is_percentage(text: &str) -> bool {
+    text.strip_suffix('%').is_some_and(|number| number.parse::<u32>().is_ok())
 }
 
 /// Docker mounts tmpfs without programs, setuid and devices, unless the options say otherwise.

@@ -1,5 +1,6 @@
 //! Specifications of networks, and of what a container has on them.
 
+use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -29,11 +30,20 @@ pub struct EndpointSpec {
     pub mac: Option<String>,
     /// Further link-local addresses.
     pub link_local: Vec<IpAddr>,
-    /// The default route goes over the endpoint with the highest.
+    /// The default route goes over the endpoint with the highest ([`EndpointSpec::rank`]).
     pub gateway_priority: i32,
     /// Kernel parameters of the link inside: their paths below /proc/sys/net and their values, in the order of the file.
     #[serde(default)]
     pub sysctls: Vec<(String, String)>,
+}
+
+impl EndpointSpec {
+    /// Of the endpoints that lead out, that with the lowest has the default route, as in docker: the highest `gw_priority`, then
+    /// one with addresses of both families, then the network whose name comes first. `priority` only orders the links.
+    pub fn rank(&self) -> (Reverse<i32>, Reverse<usize>, &NetworkName) {
+        let families = usize::from(self.ipv4.is_some()) + usize::from(self.ipv6.is_some());
+        (Reverse(self.gateway_priority), Reverse(families), &self.network)
+    }
 }
 
 /// One published port, or a range of the same length on both sides.

@@ -17,7 +17,7 @@ use super::bundle::Resolved;
 use super::protocol::StartError;
 use super::record::{self, ProcessRecord};
 use super::stopped::{self, Holder};
-use crate::desired::MountSpec;
+use crate::desired::ContainerSpec;
 use crate::host::record::RecordError;
 
 /// So long a start waits for those who write into the last root. Who is frozen in the middle must not hold up a container.
@@ -84,12 +84,12 @@ impl Root {
         Ok(Some(Self { fd, process: Some(process), _mounts: None, _lock: Some(lock) }))
     }
 
-    /// The root of a container that does not run, with these of its mounts; `None` where it does. Nothing else can be mounted on
+    /// The root of a container that does not run, with the mounts and files that `spec` has; `None` where it does. Nothing else can be mounted on
     /// its layers meanwhile.
     ///
     /// # Errors
     /// When the records can't be read, a part is not there, or the kernel refuses.
-    pub fn of_stopped(host: &Resolved, mounts: &[MountSpec]) -> Result<Option<Self>, RootError> {
+    pub fn of_stopped(host: &Resolved, spec: &ContainerSpec) -> Result<Option<Self>, RootError> {
         let failed = |source: io::Error| RootError::Open { run: host.run.clone(), source };
         // One that was never started has no such folder yet.
         std::fs::create_dir_all(&host.run).map_err(failed)?;
@@ -97,7 +97,7 @@ impl Root {
         if record::living(&host.run)?.is_some() {
             return Ok(None);
         }
-        let (fd, holder) = stopped::assemble(host, mounts)?;
+        let (fd, holder) = stopped::assemble(host, spec)?;
         Ok(Some(Self { fd, process: None, _mounts: Some(holder), _lock: Some(lock) }))
     }
 

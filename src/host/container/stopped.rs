@@ -8,9 +8,9 @@ use nix::sched::{CloneFlags, unshare};
 
 use super::bundle::Resolved;
 use super::init::problem::{At, Problem, Step, doing};
-use super::init::{mounts, rootfs, sources};
+use super::init::{etc, files, memory, mounts, rootfs, sources};
 use super::protocol::StartError;
-use crate::desired::MountSpec;
+use crate::desired::ContainerSpec;
 
 /// Holds the mounts: a thread in a mount namespace of its own, which ends with it.
 pub(super) struct Holder {
@@ -28,13 +28,13 @@ impl Drop for Holder {
     }
 }
 
-/// Mounts a container's root with its volumes and binds, where nobody else sees it. The lock of its run folder must be held.
-pub(super) fn assemble(host: &Resolved, mounts: &[MountSpec]) -> Result<(OwnedFd, Holder), StartError> {
+/// Mounts a container's root with its volumes, binds, secrets and configs, where nobody else sees it. The lock of its run folder must be held.
+pub(super) fn assemble(host: &Resolved, spec: &ContainerSpec) -> Result<(OwnedFd, Holder), StartError> {
     let (until, wait) = mpsc::channel::<()>();
     let (ready, root) = mpsc::channel();
-    let (host, mounts) = (host.clone(), mounts.to_vec());
+    let (host, spec) = (host.clone(), spec.clone());
     let thread = std::thread::Builder::new().name("root".into()).spawn(move || {
-        let _ = ready.send(mount(&host, &mounts).at("root file system"));
+        let _ = ready.send(mount(&host, &spec).at("root file system"));
         // Ends by an error when the holder is dropped, which is the sign.
         let _ = wait.recv();
     });
@@ -44,12 +44,16 @@ pub(super) fn assemble(host: &Resolved, mounts: &[MountSpec]) -> Result<(OwnedFd
     Ok((root?, holder))
 }
 
-fn mount(host: &Resolved, all: &[MountSpec]) -> Step<OwnedFd> {
+fn mount(host: &Resolved, spec: &ContainerSpec) -> Step<OwnedFd> {
     unshare(CloneFlags::CLONE_NEWNS).map_err(doing("make a mount namespace (it needs CAP_SYS_ADMIN)"))?;
     let point = rootfs::mount_point(host)?;
-    let sources = sources::open(all, host)?;
+    let sources = sources::open(&spec.mounts, host)?;
     rootfs::leave_host()?;
+    let memory = memory(&point)?;
+    let (files, etc) = (files::prepare(&spec.files, &memory)?, etc::left(&host.state, spec)?);
     let root = rootfs::mount_under_lock(host, &point)?;
-    mounts::mount(&root, all, sources, host)?;
+    mounts::mount(&root, &spec.mounts, sources, host)?;
+    etc::mount(&root, etc)?;
+    files::mount(&root, files)?;
     Ok(root)
 }

@@ -21,7 +21,8 @@ pub(crate) fn filesystem(
     attributes: MountAttrFlags,
 ) -> io::Result<OwnedFd> {
     let context = rustix::mount::fsopen(kind, FsOpenFlags::FSOPEN_CLOEXEC)?;
-    for (key, value) in options {
+    // What `df` and `mount` show as the device; without it they show `none`.
+    for (key, value) in std::iter::once(&("source", Some(kind))).chain(options) {
         match value {
             Some(value) => rustix::mount::fsconfig_set_string(&context, *key, *value),
             None => rustix::mount::fsconfig_set_flag(&context, *key),

@@ -111,9 +111,8 @@ impl Machine {
         for endpoint in &spec.endpoints {
             networks.extend(self.net.network_now(&endpoint.network)?.map(|network| (endpoint, network)));
         }
-        let outward = networks.iter().enumerate().filter(|(_, (_, network))| !network.internal);
-        let best = outward.max_by_key(|(index, (endpoint, _))| (endpoint.gateway_priority, std::cmp::Reverse(*index)));
-        let network = best.map(|(_, found)| found).or(networks.first());
+        let outward = networks.iter().filter(|(_, network)| !network.internal);
+        let network = outward.min_by_key(|(endpoint, _)| endpoint.rank()).or(networks.first());
         Ok(network.and_then(|(_, network)| network.subnets.first()).map(|subnet| subnet.gateway))
     }
 

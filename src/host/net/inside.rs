@@ -1,6 +1,7 @@
 //! What is set inside a container's network namespace: kernel parameters before its links are up, then loopback, addresses
 //! and routes in one batch over a socket that lives there.
 
+use std::cmp::Reverse;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::os::fd::BorrowedFd;
@@ -40,8 +41,15 @@ pub struct Attached {
     pub link_local: Vec<IpAddr>,
     /// The way out, one a family; none on an internal network. An unspecified address: over the link, without a router.
     pub gateways: Vec<IpAddr>,
-    /// The default route goes over the link with the highest; among equals over the first.
+    /// The default route goes over the link with the highest ([`Attached::rank`]).
     pub gateway_priority: i32,
+}
+
+impl Attached {
+    /// The default route goes over the link with the lowest, as [`crate::desired::EndpointSpec::rank`] has it.
+    pub(crate) fn rank(&self) -> (Reverse<i32>, Reverse<usize>, &NetworkName) {
+        (Reverse(self.gateway_priority), Reverse(self.gateways.len()), &self.network)
+    }
 }
 
 /// Takes loopback and all links up, gives them their addresses, and sets the default routes. Can be repeated.
@@ -123,17 +131,11 @@ fn link_requests(index: u32, attached: &Attached) -> Vec<(Route, u16)> {
 
 /// For each family the link and the gateway of the default route.
 fn default_gateways(links: &[Attached], indexes: &[u32]) -> Vec<(u32, IpAddr)> {
-    let best = |ipv4: bool| {
-        let mut best: Option<(i32, u32, IpAddr)> = None;
-        for (attached, index) in links.iter().zip(indexes) {
-            let gateway = attached.gateways.iter().find(|gateway| gateway.is_ipv4() == ipv4);
-            if let Some(gateway) = gateway
-                && best.is_none_or(|(priority, ..)| attached.gateway_priority > priority)
-            {
-                best = Some((attached.gateway_priority, *index, *gateway));
-            }
-        }
-        best.map(|(_, index, gateway)| (index, gateway))
+    let mut best: Vec<(&Attached, u32)> = links.iter().zip(indexes.iter().copied()).collect();
+    best.sort_by_key(|(attached, _)| attached.rank());
+    let of = |ipv4: bool| {
+        let mut ways = best.iter().flat_map(|(one, index)| one.gateways.iter().map(move |gateway| (*index, *gateway)));
+        ways.find(|(_, gateway)| gateway.is_ipv4() == ipv4)
     };
-    [best(true), best(false)].into_iter().flatten().collect()
+    [of(true), of(false)].into_iter().flatten().collect()
 }

@@ -196,11 +196,7 @@ fn way_in(machine: &Machine, container: &ContainerId) -> Result<Option<EndpointR
     let mut endpoints = machine.records.endpoints_of(container)?;
     // One without an end on the host is reached by its own address.
     endpoints.retain(|endpoint| !endpoint.attached.gateways.is_empty() && endpoint.attached.parent.is_none());
-    endpoints.sort_by(|one, other| {
-        let priority = other.attached.gateway_priority.cmp(&one.attached.gateway_priority);
-        priority.then_with(|| one.attached.interface.cmp(&other.attached.interface))
-    });
-    Ok(endpoints.into_iter().next())
+    Ok(endpoints.into_iter().min_by(|one, other| one.attached.rank().cmp(&other.attached.rank())))
 }
 
 fn loopback_needed(machine: &Machine, bridge: &str) -> Result<bool> {

@@ -245,10 +245,11 @@ fn lost(project: &ProjectName, error: &io::Error) -> CliError {
     )
 }
 
-/// `down` of what is not up is no error, as with docker compose; other verbs have nothing to act on.
+/// Where nothing is up there is nothing to do, as with docker compose; but what was asked to run and does not is an error.
 fn nothing_or_orphans(project: &ProjectName, change: &Change) -> Result<Outcome, CliError> {
+    use super::super::Edit::{Down, Kill, Pause, Restart, Stop, Unpause};
     match change {
-        Change::Edit(super::super::Edit::Down { .. } | super::super::Edit::Stop { .. }) => {
+        Change::Edit(Down { .. } | Stop { .. } | Kill { .. } | Restart { .. } | Pause { .. } | Unpause { .. }) => {
             Ok(Outcome { warnings: vec![format!("nothing of project `{project}` is up")], ..Outcome::default() })
         }
         _ => Err(nothing_up(project)),
@@ -289,7 +290,7 @@ fn show(progress: &Progress, kills: bool, tell: &Tell, outcome: &mut Outcome) {
             tell.report(Report::new(Kind::Container, container.as_str(), phase, text));
         }
         Progress::Warning { text } => outcome.warnings.push(text.clone()),
-        Progress::Exited { .. } | Progress::Settled(_) => {}
+        Progress::Exited { .. } | Progress::Signalled { .. } | Progress::Settled(_) => {}
     }
 }
 

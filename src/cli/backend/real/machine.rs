@@ -3,13 +3,16 @@
 use super::super::super::error::CliError;
 use super::super::Usage;
 use super::{Real, failed};
-use crate::desired::{ContainerSpec, MountSource, MountSpec};
+use crate::desired::{ContainerSpec, FileSource, MountSource};
+use crate::engine::progress::Progress;
 use crate::host::cgroup::{Cgroup, Layout};
 use crate::host::container::Root;
 use crate::host::container::record::{self, ProcessRecord};
 use crate::host::ledger::container as ledger;
 use crate::host::machine::{observe, parts};
 use crate::name::ContainerId;
+use crate::supervisor::Client;
+use crate::supervisor::protocol::Request;
 
 impl Real {
     fn process(&self, id: &ContainerId) -> Result<ProcessRecord, CliError> {
@@ -25,6 +28,23 @@ impl Real {
     }
 
     pub(super) fn send_signal(&self, id: &ContainerId, signal: i32) -> Result<(), CliError> {
+        self.signal_process(id, signal)?;
+        self.tell_of_signal(id, signal);
+        Ok(())
+    }
+
+    /// `events` tells of it. Where nobody can be told, it was sent all the same.
+    fn tell_of_signal(&self, id: &ContainerId, signal: i32) {
+        let Ok(Some(made)) = ledger::made(&self.paths, id) else { return };
+        let Ok(Some(mut supervisor)) = Client::connect(&self.paths, &made.spec.project) else { return };
+        let progress = Progress::Signalled { container: made.spec.name, id: id.clone(), signal };
+        let told = supervisor.request(&Request::Tell { progress: Box::new(progress) });
+        if let Err(error) = told.and_then(|()| supervisor.reply()) {
+            tracing::debug!(%error, "nobody was told of a signal");
+        }
+    }
+
+    fn signal_process(&self, id: &ContainerId, signal: i32) -> Result<(), CliError> {
         let process = self.process(id)?;
         if let Some(runtime) = process.runtime {
             return runtime.kill(signal).map_err(|e| failed(&e));
@@ -50,7 +70,10 @@ impl Real {
             let made = ledger::made(&self.paths, id).map_err(|e| failed(&e))?;
             let made = made.ok_or_else(|| CliError::failed(format!("container {} is gone", id.short())))?;
             let parts = parts::of(&self.paths, &self.images()?, id, &made.spec).map_err(|e| failed(&e))?;
-            if let Some(root) = Root::of_stopped(&parts, &lasting(&made.spec)).map_err(|e| failed(&e))? {
+            // Where the bytes of its secrets are gone, the rest is there all the same.
+            let whole = ledger::whole(&self.paths, id).ok().flatten();
+            let spec = lasting(whole.map_or(made.spec, |whole| whole.spec));
+            if let Some(root) = Root::of_stopped(&parts, &spec).map_err(|e| failed(&e))? {
                 return Ok(root);
             }
         }
@@ -98,7 +121,12 @@ fn all_memory() -> u64 {
     kib.unwrap_or_default() * 1024
 }
 
-/// The mounts whose content outlives the process: memory is gone with it.
-fn lasting(spec: &ContainerSpec) -> Vec<MountSpec> {
-    spec.mounts.iter().filter(|mount| !matches!(mount.source, MountSource::Tmpfs { .. })).cloned().collect()
+/// A container with what outlives its process: memory is gone with it, and the user may have taken files away.
+fn lasting(mut spec: ContainerSpec) -> ContainerSpec {
+    spec.mounts.retain(|mount| !matches!(mount.source, MountSource::Tmpfs { .. }));
+    spec.files.retain(|file| match &file.source {
+        FileSource::Host { path } => path.exists(),
+        FileSource::Inline { .. } => true,
+    });
+    spec
 }

@@ -69,6 +69,10 @@ struct Stage<'a> {
     shown: Vec<ServiceName>,
     lines: Option<Lines>,
     events: Option<UnboundedReceiver<Event>>,
+    /// Containers that were stopped to be started again or made anew.
+    leaving: BTreeSet<String>,
+    /// All has been brought up.
+    is_up: bool,
     frames: Interval,
 }
 
@@ -120,6 +124,8 @@ impl<'a, B: Backend> Attached<'a, B> {
             shown,
             lines,
             events,
+            leaving: BTreeSet::new(),
+            is_up: false,
             frames: tokio::time::interval(Duration::from_millis(100)),
         };
         Ok(Self {
@@ -185,6 +191,7 @@ impl<'a, B: Backend> Attached<'a, B> {
         };
         self.stage.drain(&mut reports)?;
         self.stage.progress.end()?;
+        self.stage.is_up = true;
         result.map(Some)
     }
 
@@ -392,15 +399,32 @@ impl Stage<'_> {
             // With nothing shown there is no line to wait for either.
             return Ok(if self.lines.is_none() { Heard::Silence } else { Heard::Deafness });
         };
-        let Some(code) = event.exit_code.filter(|_| !event.again && !event.oneoff) else { return Ok(Heard::Shown) };
+        if event.oneoff {
+            return Ok(Heard::Shown);
+        }
+        if event.again {
+            self.leaving.insert(event.name.clone());
+        }
+        let recreated = event.action == "create" && self.leaving.remove(&event.name);
+        let remark = event.end().or_else(|| recreated.then(|| "has been recreated".to_owned()));
+        // What we do ourselves in order to bring all up is shown as such.
+        if let Some(remark) = remark.filter(|_| self.is_up || !(event.again || recreated)) {
+            self.remark(&event, &remark)?;
+        }
+        let has_ended = event.exit_code.is_some() && !event.again;
+        Ok(if has_ended { Heard::Ended(event) } else { Heard::Shown })
+    }
+
+    /// Something to say of a container among its lines.
+    fn remark(&mut self, event: &Event, text: &str) -> Result<(), CliError> {
         self.catch_up()?;
         if self.shown.contains(&event.service) {
             let label = event.name.strip_prefix(self.project.as_str()).and_then(|rest| rest.strip_prefix(['-', '_']));
             self.progress.hide()?;
-            self.printer.remark(label.unwrap_or(&event.name), &format!("exited with code {code}"))?;
+            self.printer.remark(label.unwrap_or(&event.name), text)?;
             self.printer.flush()?;
         }
-        Ok(Heard::Ended(event))
+        Ok(())
     }
 
     /// The lines that have come already stand before what is said next.

@@ -199,6 +199,20 @@ volumes: {data: {}}
 }
 
 #[test]
+fn the_size_of_a_tmpfs_may_be_a_part_of_the_memory() {
+    let of = |written: &str| {
+        let spec = one(&format!("    tmpfs: ['/t:{written}']"), |_| {}).spec;
+        let MountSource::Tmpfs { size, options, .. } = &spec.mounts[0].source else { panic!("{:?}", spec.mounts[0]) };
+        (*size, options[3..].join(","))
+    };
+    assert_eq!(of("size=10%"), (0, "size=10%".to_owned()));
+    assert_eq!(of("size=0,rprivate"), (0, "size=0".to_owned()));
+    assert_eq!(of("size=150%,uid=1,size=1m"), (1 << 20, "uid=1".to_owned()));
+    assert!(error("    tmpfs: ['/t:size=%']").contains("is not a size"));
+    assert!(error("    tmpfs: ['/t:size=1.5%']").contains("is not a size"));
+}
+
+#[test]
 fn mounts_that_cannot_be() {
     assert!(error("    volumes: [{type: volume, source: data, target: /x}]").contains("is not declared"));
     assert!(error("    volumes: [{type: bind, source: /x, target: /}]").contains("over the root"));
@@ -346,11 +360,23 @@ networks: {a: {}, b: {}}
 ");
     let endpoints = &desired.containers["shop-web-1"].spec.endpoints;
     let names: Vec<(&str, &str)> = endpoints.iter().map(|one| (one.network.as_str(), one.interface.as_str())).collect();
-    assert_eq!(names, [("shop_b", "wan0"), ("shop_a", "eth1")]);
+    assert_eq!(names, [("shop_b", "wan0"), ("shop_a", "eth0")]);
     assert_eq!(endpoints[0].mac.as_deref(), Some("02:42:ac:11:00:02"));
     assert_eq!(endpoints[1].aliases, ["shop-web-1", "web", "www"]);
     assert_eq!(endpoints[1].links["store"], "db");
     assert!(endpoints.iter().all(|one| one.ipv4.is_some() && !one.fixed));
+}
+
+#[test]
+fn a_name_that_a_link_is_given_is_not_given_to_another() {
+    let desired = up("
+services:
+  web: {networks: {a: {}, b: {interface_name: eth0}, c: {}, d: {driver_opts: {com.docker.network.endpoint.ifname: eth2}}}}
+networks: {a: {}, b: {}, c: {}, d: {}}
+");
+    let endpoints = &desired.containers["shop-web-1"].spec.endpoints;
+    let names: Vec<&str> = endpoints.iter().map(|one| one.interface.as_str()).collect();
+    assert_eq!(names, ["eth1", "eth0", "eth3", "eth2"]);
 }
 
 #[test]

@@ -9,6 +9,11 @@ use rustix::fs::{Mode, OFlags};
 use super::super::bundle::Bundle;
 use super::super::{inroot, tree};
 use super::problem::{Step, doing};
+use crate::desired::ContainerSpec;
+
+/// Their targets, and their names in the state folder.
+const FILES: [(&str, &str); 3] =
+    [("/etc/hosts", "hosts"), ("/etc/hostname", "hostname"), ("/etc/resolv.conf", "resolv.conf")];
 
 /// A file that waits to be mounted: its target, and the tree.
 pub(crate) struct Ready {
@@ -21,18 +26,14 @@ pub(crate) struct Ready {
 /// Writes the files and takes them, except those that a mount of the user's replaces.
 pub(crate) fn prepare(bundle: &Bundle) -> Step<Vec<Ready>> {
     let hostname = format!("{}\n", bundle.host.hostname);
-    let files = [
-        ("/etc/hosts", "hosts", bundle.host.hosts.as_deref()),
-        ("/etc/hostname", "hostname", Some(hostname.as_str())),
-        ("/etc/resolv.conf", "resolv.conf", bundle.host.resolv_conf.as_deref()),
-    ];
+    let texts = [bundle.host.hosts.as_deref(), Some(hostname.as_str()), bundle.host.resolv_conf.as_deref()];
     let mut ready = Vec::new();
-    for (target, name, text) in files {
+    for ((target, name), text) in FILES.into_iter().zip(texts) {
         let Some(text) = text else { continue };
-        let replaced = bundle.spec.mounts.iter().any(|mount| mount.target == target)
-            || bundle.spec.files.iter().any(|file| file.target == target);
-        if !replaced {
-            let tree = prepare_one(&bundle.host.state.join(name), text)?;
+        if !is_replaced(&bundle.spec, target) {
+            let path = bundle.host.state.join(name);
+            write(&path, text)?;
+            let tree = take(&path)?;
             // As docker: a container that may write nothing may not write these either.
             let flags = if bundle.spec.read_only { libc::MOUNT_ATTR_RDONLY } else { 0 };
             tree::set(tree.as_fd(), false, flags, libc::MS_PRIVATE).map_err(doing(format!("set up {target}")))?;
@@ -42,13 +43,31 @@ pub(crate) fn prepare(bundle: &Bundle) -> Step<Vec<Ready>> {
     Ok(ready)
 }
 
-fn prepare_one(path: &Path, text: &str) -> Step<OwnedFd> {
+/// The files as the last start has left them, for who looks at a container that does not run.
+pub(crate) fn left(state: &Path, spec: &ContainerSpec) -> Step<Vec<Ready>> {
+    let there = |(target, name): (&'static str, &str)| {
+        let path = state.join(name);
+        (path.exists() && !is_replaced(spec, target)).then(|| Ok(Ready { target, tree: take(&path)? }))
+    };
+    FILES.into_iter().filter_map(there).collect()
+}
+
+fn is_replaced(spec: &ContainerSpec, target: &str) -> bool {
+    spec.mounts.iter().any(|mount| mount.target == target) || spec.files.iter().any(|file| file.target == target)
+}
+
+fn write(path: &Path, text: &str) -> Step {
     let at = |what: &str| format!("{what} {}", path.display());
     // Unchanged files are left alone: a write costs more than a read.
     if fs::read_to_string(path).map_or(true, |old| old != text) {
         fs::write(path, text).map_err(doing(at("write")))?;
         fs::set_permissions(path, std::os::unix::fs::PermissionsExt::from_mode(0o644)).map_err(doing(at("open up")))?;
     }
+    Ok(())
+}
+
+fn take(path: &Path) -> Step<OwnedFd> {
+    let at = |what: &str| format!("{what} {}", path.display());
     let file = rustix::fs::open(path, OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC, Mode::empty())
         .map_err(doing(at("open")))?;
     tree::copy(&file, false).map_err(doing(at("take")))

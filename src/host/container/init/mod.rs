@@ -219,7 +219,7 @@ fn enter_cgroup(entry: Entry, own: bool) -> Step {
 }
 
 /// A tmpfs that covers the mount point until the root covers it in turn: nobody but this process ever sees it whole.
-fn memory(point: &OwnedFd) -> Step<OwnedFd> {
+pub(crate) fn memory(point: &OwnedFd) -> Step<OwnedFd> {
     let tree = tree::filesystem("tmpfs", &[("mode", Some("0700"))], tree::SAFE).map_err(doing("make a tmpfs"))?;
     tree::attach(&tree, point).map_err(doing("mount a tmpfs"))?;
     Ok(tree)

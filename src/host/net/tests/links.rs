@@ -85,6 +85,19 @@ fn the_default_route_goes_over_the_highest_priority_and_never_over_an_internal_n
     assert!(container.place.sh("ip route").contains("default via 10.77.3.1 dev eth2"));
     let alone = world.container(6, &[&inner]);
     assert!(!alone.place.sh("ip route").contains("default"));
+    // Among equals the network's name decides, and not the order of the links.
+    let turned = world.container(7, &[&two, &one]);
+    assert!(turned.place.sh("ip route").contains("default via 10.77.2.1 dev eth1"));
+}
+
+#[test]
+fn a_network_that_leads_out_for_both_families_has_the_default_routes_of_both() {
+    let world = World::new();
+    let (one, two) = (network(1), network6(2));
+    [&one, &two].into_iter().for_each(|spec| world.network(spec));
+    let container = world.container(5, &[&one, &two]);
+    assert!(container.place.sh("ip route").contains("default via 10.77.2.1 dev eth1"));
+    assert!(container.place.sh("ip -6 route").contains("default via fd00:77:2::1 dev eth1"));
 }
 
 #[test]
