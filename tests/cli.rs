@@ -103,7 +103,6 @@ fn what_is_not_done_says_so() {
         "bridge transformations list",
         "commit web",
         "convert",
-        "export web",
         "publish x",
         "push",
         "up --menu",

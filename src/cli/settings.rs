@@ -249,7 +249,7 @@ const GROUPS: &[(&str, &[&str])] = &[
         ],
     ),
     ("Look at it", &["ps", "logs", "top", "stats", "events", "port", "images", "volumes", "ls"]),
-    ("Reach in", &["exec", "run", "attach", "cp"]),
+    ("Reach in", &["exec", "run", "attach", "cp", "export"]),
     ("Files and images", &["config", "explain", "lock", "diff", "pull", "build", "image", "volume", "login", "logout"]),
     ("Windlass", &["demo", "version", "help"]),
 ];

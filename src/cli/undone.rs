@@ -84,11 +84,6 @@ const VERBS: &[Undone] = &[
             ("volumes", None, false),
         ],
     },
-    Undone {
-        verb: &["export"],
-        about: "Write a container's file system as a tar archive",
-        flags: &[("index", None, true), ("output", Some('o'), true)],
-    },
     Undone { verb: &["publish"], about: "Publish the application", flags: PUBLISH },
     Undone {
         verb: &["push"],

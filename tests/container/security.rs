@@ -56,7 +56,7 @@ fn cve_2019_5736_the_program_cannot_be_overwritten_from_inside() {
                 )
                 .await;
             assert_eq!(done.stdout.lines().count(), 2, "{}", done.stdout);
-            let done = world.sh(|spec| spec.argv = vec!["/proc/self/exe".into()], "").await;
+            let done = world.sh(|spec| spec.argv = vec!["/proc/self/exe".into(), "nonesuch".into()], "").await;
             assert_eq!((done.stdout.as_str(), done.exit.exit.code), ("", 1));
         }
         let after = fs::metadata(WINDLASS).unwrap();

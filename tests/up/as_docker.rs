@@ -171,3 +171,20 @@ fn limits_and_signals_of_the_callers_shell_reach_no_container() {
     world.windlass(&folder, &["down", "-t", "0"]).ok();
     world.assert_clean();
 }
+
+#[test]
+fn a_command_is_looked_for_in_the_path_that_it_is_given() {
+    let world = world();
+    let text = "services:\n  a:\n    image: test\n    environment: {A: own}\n    stop_signal: KILL\n";
+    let folder = project(&world, "m", text);
+    world.windlass(&folder, &["up", "-d"]).ok();
+    let exec = |arguments: &[&str]| world.windlass(&folder, &[&["exec", "-T"], arguments].concat());
+    exec(&["-e", "PATH=/nowhere", "a", "ls"]).code(127).says("/nowhere");
+    exec(&["a", "sh", "-c", "mkdir /mine; cp $(which busybox) /mine/echo"]).ok();
+    assert_eq!(exec(&["-e", "PATH=/mine", "a", "echo", "found"]).ok().stdout, "found\n");
+    let variables = exec(&["-e", "A=1", "-e", "A=2", "a", "env"]).ok().stdout;
+    let seen: Vec<&str> = variables.lines().filter(|line| line.starts_with("A=")).collect();
+    assert_eq!(seen, ["A=2"]);
+    world.windlass(&folder, &["down"]).ok();
+    world.assert_clean();
+}

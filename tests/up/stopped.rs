@@ -89,3 +89,37 @@ fn what_is_copied_into_a_container_keeps_its_owner_as_with_docker() {
     world.windlass(&folder, &["down", "-t", "0"]).ok();
     world.assert_clean();
 }
+
+#[test]
+fn an_export_has_all_files_of_a_container_and_nothing_of_its_mounts() {
+    let world = world();
+    let text = "services:\n  web:\n    image: test\n    command: [sh, -c, 'echo own > /own; echo v > /v/in; sleep 1000']\n    \
+                stop_signal: KILL\n    volumes: ['data:/v', './here:/here']\n    tmpfs: [/mem]\n    secrets: [s]\n\
+                volumes: {data: {}}\nsecrets: {s: {file: ./s.txt}}\n";
+    let folder = project(&world, "out", text);
+    fs::create_dir(folder.join("here")).unwrap();
+    fs::write(folder.join("here/file"), "x").unwrap();
+    fs::write(folder.join("s.txt"), "secret").unwrap();
+    let windlass = |arguments: &[&str]| world.windlass(&folder, arguments);
+    windlass(&["up", "-d"]).ok();
+    world.wait_for("the file", || windlass(&["exec", "-T", "web", "test", "-e", "/v/in"]).code == 0);
+    let program = env!("CARGO_BIN_EXE_windlass");
+    for state in ["running", "stopped"] {
+        windlass(&["export", "-o", "all.tar", "web"]).ok();
+        world.sh_in(&folder, &format!("{program} export web > piped.tar && cmp all.tar piped.tar")).ok();
+        let names = world.sh_in(&folder, "tar -tf all.tar").ok().stdout;
+        let has = |name: &str| names.lines().any(|line| line == name);
+        for there in ["own", "bin/", "v/", "here/", "mem/", "etc/hosts", "run/secrets/s"] {
+            assert!(has(there), "{state}: {there}: {names}");
+        }
+        for missing in ["v/in", "here/file", "proc/1/"] {
+            assert!(!has(missing), "{state}: {missing}");
+        }
+        let content = world.sh_in(&folder, "tar -xOf all.tar own etc/hosts run/secrets/s").ok().stdout;
+        assert_eq!(content, "own\n", "{state}: the places of mounts are empty");
+        windlass(&["stop", "-t", "0"]).ok();
+    }
+    windlass(&["export", "--index", "2", "web"]).code(1).says("no container number 2");
+    windlass(&["down", "-v"]).ok();
+    world.assert_clean();
+}

@@ -195,6 +195,17 @@ pub async fn within<T>(
     })
 }
 
+/// Reads `--timeout`: seconds, and -1 for as long as it takes.
+///
+/// # Errors
+/// Anything else.
+pub fn patience(text: &str) -> Result<u32, String> {
+    match text {
+        "-1" => Ok(u32::MAX),
+        _ => text.parse().map_err(|_| "must be a number of seconds, or -1".into()),
+    }
+}
+
 /// `--timeout`.
 pub fn seconds(timeout: Option<u32>) -> Option<Duration> {
     timeout.map(|seconds| Duration::from_secs(seconds.into()))

@@ -24,8 +24,8 @@ pub struct Down {
     /// Remove images too: those without a name of their own, or all
     #[arg(long, value_enum, value_name = "WHICH")]
     pub rmi: Option<Rmi>,
-    /// Seconds before what does not stop is killed
-    #[arg(short, long, value_name = "SECONDS")]
+    /// Seconds before what does not stop is killed; -1: never
+    #[arg(short, long, value_name = "SECONDS", allow_negative_numbers = true, value_parser = change::patience)]
     pub timeout: Option<u32>,
     /// Remove named and anonymous volumes too
     #[arg(short, long)]

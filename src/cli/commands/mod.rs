@@ -12,6 +12,7 @@ pub mod down;
 pub mod events;
 pub mod exec;
 pub mod explain;
+pub mod export;
 pub mod image;
 pub mod images;
 pub mod kill;
@@ -83,7 +84,9 @@ fn has_own_way(verb: &Verb) -> bool {
         Verb::Up(args) => args.is_attached(),
         Verb::Exec(_) | Verb::Run(_) | Verb::Attach(_) | Verb::Stats(_) | Verb::Login(_) => true,
         Verb::Watch(_) | Verb::Alpha(alpha::Alpha::Watch(_)) => true,
-        Verb::Ps(_) | Verb::Top(_) | Verb::Port(_) | Verb::Ls(_) | Verb::Cp(_) | Verb::Config(_) => true,
+        Verb::Ps(_) | Verb::Top(_) | Verb::Port(_) | Verb::Ls(_) | Verb::Cp(_) | Verb::Export(_) | Verb::Config(_) => {
+            true
+        }
         Verb::Images(_) | Verb::Volumes(_) | Verb::Volume(_) | Verb::Version(_) => true,
         _ => false,
     }
@@ -115,6 +118,7 @@ async fn dispatch<'a, B: Backend>(cx: &'a Context<'a, B>, verb: Verb) -> Result<
         Verb::Run(args) => run::run(cx, &args).await,
         Verb::Attach(args) => attach::run(cx, &args).await,
         Verb::Cp(args) => cp::run(cx, &args),
+        Verb::Export(args) => export::run(cx, &args),
         Verb::Config(args) => config::run(cx, &args).await,
         Verb::Explain(args) => explain::run(cx.output, &args),
         Verb::Lock(args) => lock::run(cx, &args).await,
@@ -160,6 +164,7 @@ pub fn name(verb: &Verb) -> &'static str {
         Verb::Run(_) => "run",
         Verb::Attach(_) => "attach",
         Verb::Cp(_) => "cp",
+        Verb::Export(_) => "export",
         Verb::Config(_) => "config",
         Verb::Explain(_) => "explain",
         Verb::Lock(_) => "lock",

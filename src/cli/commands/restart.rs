@@ -15,8 +15,8 @@ pub struct Restart {
     /// Leave services that depend on them alone
     #[arg(long)]
     pub no_deps: bool,
-    /// Seconds before what does not stop is killed
-    #[arg(short, long, value_name = "SECONDS")]
+    /// Seconds before what does not stop is killed; -1: never
+    #[arg(short, long, value_name = "SECONDS", allow_negative_numbers = true, value_parser = change::patience)]
     pub timeout: Option<u32>,
 }
 

@@ -12,8 +12,8 @@ use super::change;
 pub struct Stop {
     /// Services; all if none is named
     pub services: Vec<String>,
-    /// Seconds before what does not stop is killed
-    #[arg(short, long, value_name = "SECONDS")]
+    /// Seconds before what does not stop is killed; -1: never
+    #[arg(short, long, value_name = "SECONDS", allow_negative_numbers = true, value_parser = change::patience)]
     pub timeout: Option<u32>,
 }
 

@@ -137,6 +137,7 @@ async fn logs_are_aligned_over_all_containers() {
 async fn plain_verbs_become_edits() {
     for (words, edit) in [
         (&["stop", "-t", "3", "web"][..], r#"Stop { services: {ServiceName("web")}, timeout: Some(3s) }"#),
+        (&["stop", "-t", "-1", "web"], r#"Stop { services: {ServiceName("web")}, timeout: Some(4294967295s) }"#),
         (&["start"], "Start { services: {} }"),
         (&["restart", "--no-deps"], "Restart { services: {}, timeout: None, no_deps: true }"),
         (&["pause", "db"], r#"Pause { services: {ServiceName("db")} }"#),

@@ -33,6 +33,9 @@ pub fn run<B: Backend>(cx: &Context<'_, B>, args: &Top) -> Result<ExitStatus, Cl
             rows.push(cells);
         }
     }
+    if rows.is_empty() {
+        return Ok(ExitStatus::DONE);
+    }
     let heading: Vec<&str> = ["SERVICE", "#"].into_iter().chain(HEADING).collect();
     cx.output.raw(table::render(&heading, &rows).as_bytes())?;
     Ok(ExitStatus::DONE)

@@ -97,8 +97,8 @@ pub struct Up {
     /// Number of replicas of a service
     #[arg(long, value_name = "SERVICE=N")]
     pub scale: Vec<String>,
-    /// Seconds before what does not stop is killed
-    #[arg(short, long, value_name = "SECONDS")]
+    /// Seconds before what does not stop is killed; -1: never
+    #[arg(short, long, value_name = "SECONDS", allow_negative_numbers = true, value_parser = change::patience)]
     pub timeout: Option<u32>,
     /// With the time of each line that is printed
     #[arg(long)]

@@ -7,7 +7,7 @@ mod pack;
 mod tree;
 mod unpack;
 
-pub use pack::pack;
+pub use pack::{pack, pack_alone};
 pub use tree::{Place, Tree};
 pub use unpack::Keep;
 

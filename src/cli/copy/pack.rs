@@ -8,7 +8,7 @@ use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
-use rustix::fs::{CWD, Dir, FileType, Mode, OFlags, Stat, fstat, openat, readlinkat};
+use rustix::fs::{AtFlags, CWD, Dir, FileType, Mode, OFlags, Stat, StatxFlags, fstat, openat, readlinkat, statx};
 use rustix::io::Errno;
 use tar::{Builder, EntryType, Header};
 
@@ -24,9 +24,22 @@ pub fn pack(top: OwnedFd, name: &Path, to: impl Write) -> Result<(), CliError> {
     if is_made_up(&top).map_err(about("look at", name))? {
         return Err(CliError::failed(format!("{} has no content of its own: the kernel makes it up", name.display())));
     }
+    write(top, name, to, None)
+}
+
+/// Packs the content of a root and leaves out what is mounted in it: of that only the mount points are there, empty.
+///
+/// # Errors
+/// As [`pack`].
+pub fn pack_alone(top: OwnedFd, to: impl Write) -> Result<(), CliError> {
+    let mount = mount_of(&top).map_err(about("look at", Path::new("/")))?;
+    write(top, Path::new(""), to, Some(mount))
+}
+
+fn write(top: OwnedFd, name: &Path, to: impl Write, only: Option<u64>) -> Result<(), CliError> {
     let mut archive = Builder::new(to);
     archive.mode(tar::HeaderMode::Complete);
-    add(&mut archive, top, name)?;
+    add(&mut archive, top, name, only)?;
     let written = archive.into_inner().and_then(|mut to| to.flush());
     written.map_err(|error| stream(&error))
 }
@@ -38,16 +51,30 @@ fn stream(error: &io::Error) -> CliError {
     }
 }
 
-fn add(archive: &mut Builder<impl Write>, fd: OwnedFd, path: &Path) -> Result<(), CliError> {
-    let stat = fstat(&fd).map_err(about("look at", path))?;
+/// The mount that something lies on.
+fn mount_of(fd: &OwnedFd) -> Result<u64, Errno> {
+    Ok(statx(fd, "", AtFlags::EMPTY_PATH, StatxFlags::MNT_ID)?.stx_mnt_id)
+}
+
+/// Adds something and all below it; of what lies on another mount than `only`, the empty place.
+fn add(archive: &mut Builder<impl Write>, fd: OwnedFd, path: &Path, only: Option<u64>) -> Result<(), CliError> {
+    let mut stat = fstat(&fd).map_err(about("look at", path))?;
+    let is_mounted = match only {
+        Some(only) => mount_of(&fd).map_err(about("look at", path))? != only,
+        None => false,
+    };
+    if is_mounted {
+        stat.st_size = 0;
+    }
     let mut header = header(&stat);
     match FileType::from_raw_mode(stat.st_mode) {
         FileType::Directory => {
             if !path.as_os_str().is_empty() {
                 header.set_entry_type(EntryType::Directory);
-                archive.append_data(&mut header, path, io::empty()).map_err(|error| stream(&error))?;
+                // With a slash behind it, as in every archive.
+                archive.append_data(&mut header, path.join(""), io::empty()).map_err(|error| stream(&error))?;
             }
-            add_content(archive, &fd, path)
+            if is_mounted { Ok(()) } else { add_content(archive, &fd, path, only) }
         }
         FileType::RegularFile => {
             header.set_entry_type(EntryType::Regular);
@@ -71,7 +98,12 @@ fn add(archive: &mut Builder<impl Write>, fd: OwnedFd, path: &Path) -> Result<()
     }
 }
 
-fn add_content(archive: &mut Builder<impl Write>, folder: &OwnedFd, path: &Path) -> Result<(), CliError> {
+fn add_content(
+    archive: &mut Builder<impl Write>,
+    folder: &OwnedFd,
+    path: &Path,
+    only: Option<u64>,
+) -> Result<(), CliError> {
     // /proc and the like, mounted somewhere below.
     if is_made_up(folder).map_err(about("look at", path))? {
         return Ok(());
@@ -80,7 +112,7 @@ fn add_content(archive: &mut Builder<impl Write>, folder: &OwnedFd, path: &Path)
         let name = OsStr::from_bytes(name.as_bytes());
         let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         match openat(folder, name, flags, Mode::empty()) {
-            Ok(fd) => add(archive, fd, &path.join(name))?,
+            Ok(fd) => add(archive, fd, &path.join(name), only)?,
             // It has gone in between.
             Err(Errno::NOENT) => {}
             Err(errno) => return Err(about("open", &path.join(name))(errno)),

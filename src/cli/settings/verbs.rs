@@ -105,6 +105,8 @@ verbs! {
     "attach" verb Attach(verbs::attach::Attach),
     /// Copy files between a container and this machine
     "cp" verb Cp(verbs::cp::Cp),
+    /// Write a container's files as a tar archive
+    "export" verb Export(verbs::export::Export),
     /// Check the compose files and print them in canonical form
     "config" verb Config(verbs::config::Config),
     /// Tell what a code of an error or a warning means

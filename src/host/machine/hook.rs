@@ -74,10 +74,7 @@ impl Machine {
         if hook.privileged {
             spec.privileged();
         }
-        let key = |entry: &String| entry.split('=').next().unwrap_or_default().to_owned();
-        let own: Vec<String> = hook.env.iter().map(key).collect();
-        spec.env.retain(|entry| !own.contains(&key(entry)));
-        spec.env.extend(hook.env.iter().cloned());
+        spec.set_env(hook.env.iter().cloned());
         Ok(exec::captured(self.executable.as_fd(), &spec).await)
     }
 }

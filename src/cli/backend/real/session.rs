@@ -39,7 +39,7 @@ impl Real {
         let layout = Layout::open(&observe::cgroup_name(&self.paths, &made.spec.project)).map_err(|e| failed(&e))?;
         let mut spec = ExecSpec::new(&made.spec, &process, layout.existing(id).map_err(|e| failed(&e))?);
         spec.argv = wish.argv;
-        spec.env.extend(wish.env);
+        spec.set_env(wish.env);
         spec.user = wish.user.unwrap_or(spec.user);
         spec.cwd = wish.workdir.unwrap_or(spec.cwd);
         if wish.privileged {

@@ -86,6 +86,15 @@ impl ExecSpec {
         }
     }
 
+    /// Variables in place of those of the same names, or beside them: PATH too is then looked through as it is here.
+    pub fn set_env(&mut self, variables: impl IntoIterator<Item = String>) {
+        let key = |entry: &str| entry.split('=').next().unwrap_or_default().to_owned();
+        for variable in variables {
+            self.env.retain(|entry| key(entry) != key(&variable));
+            self.env.push(variable);
+        }
+    }
+
     /// Gives it all rights (`exec --privileged`).
     pub fn privileged(&mut self) {
         self.security = SecuritySpec { privileged: true, ..SecuritySpec::default() };
