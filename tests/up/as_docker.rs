@@ -188,3 +188,19 @@ fn a_command_is_looked_for_in_the_path_that_it_is_given() {
     world.windlass(&folder, &["down"]).ok();
     world.assert_clean();
 }
+
+#[test]
+fn what_run_prints_is_what_its_command_prints() {
+    let world = world();
+    let text = "services:\n  a: {image: test, depends_on: [b]}\n  b: {image: test, stop_signal: KILL}\n";
+    let folder = project(&world, "m", text);
+    let first =
+        world.windlass(&folder, &["run", "--rm", "-T", "a", "echo", "out"]).ok().says("Container m-b-1  Started");
+    assert!(!first.stderr.contains("m-a-run"), "{}", first.stderr);
+    let again = world.windlass(&folder, &["run", "--rm", "-T", "a", "echo", "out"]).ok();
+    assert_eq!((again.stdout.as_str(), again.stderr.as_str()), ("out\n", ""));
+    let detached = world.windlass(&folder, &["run", "-d", "a", "true"]).ok();
+    assert_eq!((detached.stdout.trim().len(), detached.stderr.as_str()), (64, ""));
+    world.windlass(&folder, &["down"]).ok();
+    world.assert_clean();
+}

@@ -183,7 +183,7 @@ pub async fn run<B: Backend>(cx: &Context<'_, B>, args: &Run) -> Result<ExitStat
     cx.output.flush()?;
     let (project, name) = (&project.name, &oneoff.name);
     let work = |tell| async move { cx.backend.run(project, desired, name, &tell).await };
-    let mut progress = if args.quiet { cx.silent() } else { cx.progress() };
+    let mut progress = if args.quiet { cx.silent() } else { cx.progress() }.apart(name);
     let session = match progress.show("Creating", work).await {
         Ok(session) => session,
         Err(error) => {
@@ -207,7 +207,7 @@ async fn start<B: Backend>(
     name: &str,
 ) -> Result<ExitStatus, CliError> {
     let work = |tell| async move { cx.backend.apply(project, declared, Until::Done, &tell).await };
-    let outcome = cx.progress().show("Running", work).await;
+    let outcome = cx.progress().apart(name).show("Running", work).await;
     match outcome.and_then(|outcome| change::finish(cx, &outcome).map(|_| outcome)) {
         Ok(outcome) => {
             if let Some(id) = outcome.made.get(name) {

@@ -118,12 +118,12 @@ pub fn plain(report: &Report) -> String {
     format!(" {} {}  {}{detail}", report.kind.word(), report.name, report.text)
 }
 
-/// A change as JSON, with docker compose's keys.
+/// A change as JSON, with docker compose's keys, and its phase beside them.
 pub fn json(report: &Report) -> String {
     let told = Told {
         id: format!("{} {}", report.kind.word(), report.name),
-        status: report.phase,
-        text: &report.text,
+        status: &report.text,
+        phase: report.phase,
         details: report.detail.as_deref(),
         current: report.amount.map(|(done, _)| done),
         total: report.amount.map(|(_, all)| all),
@@ -138,10 +138,10 @@ pub fn json(report: &Report) -> String {
 pub struct Told<'a> {
     /// What changes: `Container shop-web-1`.
     pub id: String,
+    /// What is done, in docker compose's words: `Starting`.
+    pub status: &'a str,
     /// How it goes.
-    pub status: Phase,
-    /// What is done: `Starting`.
-    pub text: &'a str,
+    pub phase: Phase,
     /// More about it, such as an error.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub details: Option<&'a str>,

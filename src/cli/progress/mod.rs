@@ -74,6 +74,9 @@ pub enum Phase {
     Failed,
 }
 
+/// What is said of a container that waits for others.
+pub const WAITING: &str = "Waiting";
+
 /// One change of one resource.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Report {
@@ -128,6 +131,8 @@ pub struct Progress<'a> {
     screen: Screen,
     begun: Instant,
     frame: usize,
+    /// Of this container only what it waits for is shown.
+    apart: Option<String>,
 }
 
 impl<'a> Progress<'a> {
@@ -138,7 +143,21 @@ impl<'a> Progress<'a> {
             ProgressMode::Auto => ProgressMode::Plain,
             mode => mode,
         };
-        Self { output, mode, board: Board::default(), screen: Screen::default(), begun: Instant::now(), frame: 0 }
+        Self {
+            output,
+            mode,
+            board: Board::default(),
+            screen: Screen::default(),
+            begun: Instant::now(),
+            frame: 0,
+            apart: None,
+        }
+    }
+
+    /// Says nothing of what becomes of one container but what it waits for: whoever runs a command in it sees that itself.
+    pub fn apart(mut self, container: &str) -> Self {
+        self.apart = Some(container.to_owned());
+        self
     }
 
     /// Runs a piece of work and shows what it tells, until it ends.
@@ -180,6 +199,9 @@ impl<'a> Progress<'a> {
     /// # Errors
     /// Output that can't be written.
     pub fn take(&mut self, report: &Report) -> Result<(), CliError> {
+        if report.kind == Kind::Container && report.text != WAITING && self.apart.as_ref() == Some(&report.name) {
+            return Ok(());
+        }
         let before = self.board.last(report).map(draw::plain);
         if !self.board.update(report, self.begun.elapsed()) {
             return Ok(());

@@ -106,7 +106,7 @@ fn json_has_docker_composes_keys_and_quiet_tells_failures_only() {
     let (output, _, err) = Output::captured(false);
     let mut progress = Progress::new(&output, ProgressMode::Json);
     progress.take(&some()[0]).expect("written");
-    insta::assert_snapshot!(err.text(), @r#"{"current":12000000,"id":"Image postgres:17","status":"working","text":"Pulling","total":130000000}"#);
+    insta::assert_snapshot!(err.text(), @r#"{"current":12000000,"id":"Image postgres:17","phase":"working","status":"Pulling","total":130000000}"#);
     let (output, _, err) = Output::captured(false);
     let mut progress = Progress::new(&output, ProgressMode::Quiet);
     for report in some() {

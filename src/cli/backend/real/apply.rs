@@ -10,7 +10,7 @@ use std::sync::Arc;
 use tokio::sync::mpsc::{self, UnboundedReceiver, UnboundedSender};
 
 use super::super::super::error::CliError;
-use super::super::super::progress::{Kind, Phase, Report, Tell};
+use super::super::super::progress::{Kind, Phase, Report, Tell, WAITING};
 use super::super::{Change, Outcome, Planned, ProviderCall, Until};
 use super::{Real, evidence, failed, ledger};
 use crate::desired::Desired;
@@ -277,7 +277,7 @@ fn show(progress: &Progress, kills: bool, tell: &Tell, outcome: &mut Outcome) {
             report(tell, step, "Error", Phase::Failed, Some(reason.clone()));
         }
         Progress::Waiting { container, waits } => {
-            let mut report = Report::new(Kind::Container, container.as_str(), Phase::Working, "Waiting");
+            let mut report = Report::new(Kind::Container, container.as_str(), Phase::Working, WAITING);
             report.detail = Some(format!("for {}", waits.join(", ")));
             tell.report(report);
         }
