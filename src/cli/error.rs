@@ -147,7 +147,7 @@ impl CliError {
     /// What is left to say.
     pub fn as_json(self, output: &Output) -> CliError {
         match self {
-            Self::Diagnostics(found) => match output.note(&found.to_json().to_string()) {
+            Self::Diagnostics(found) => match output.note_json(&found.to_json()) {
                 Ok(()) => Self::Exit(ExitStatus::FAILED.0),
                 Err(error) => error,
             },

@@ -91,3 +91,20 @@ fn ps_tells_exposed_ports_of_what_runs() {
     world.windlass(&folder, &["down"]).ok();
     world.assert_clean();
 }
+
+#[test]
+fn a_command_line_steers_no_terminal_and_forges_no_row() {
+    let world = world();
+    let text = r##"services: {c: {image: test, stop_signal: SIGKILL, command: [sh, -c, "sleep 9999 # \e]0;title\a\e[2Jx\n\rrow"]}}"##;
+    let folder = project(&world, "hostile", &format!("{text}\n"));
+    world.windlass(&folder, &["up", "-d"]).ok();
+    for verb in [&["ps"][..], &["ps", "--no-trunc"], &["top"]] {
+        let ran = world.windlass(&folder, verb).ok().says(r"sleep 9999 #");
+        assert!(ran.stdout.chars().all(|ch| ch == '\n' || !ch.is_control()), "{verb:?}: {:?}", ran.stdout);
+        assert_eq!(ran.stdout.lines().count(), 2 + usize::from(verb == ["top"]), "{verb:?}: {:?}", ran.stdout);
+    }
+    world.windlass(&folder, &["ps", "--no-trunc"]).ok().says(r"\x1b]0;title\x07\x1b[2Jx\n\rrow");
+    world.windlass(&folder, &["ps", "--format", "json", "--no-trunc"]).ok().says(r"\u001b]0;title\u0007");
+    world.windlass(&folder, &["down"]).ok();
+    world.assert_clean();
+}

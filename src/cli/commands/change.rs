@@ -53,7 +53,7 @@ pub async fn show_plan<B: Backend>(
     change: &Change,
 ) -> Result<ExitStatus, CliError> {
     let planned = cx.backend.plan(project, change).await?;
-    cx.output.raw(planned.text.as_bytes())?;
+    cx.output.text(&planned.text)?;
     Ok(if planned.plan.failures.is_empty() { ExitStatus::DONE } else { ExitStatus::FAILED })
 }
 

@@ -129,7 +129,7 @@ pub async fn run<B: Backend>(cx: &Context<'_, B>, args: &Config) -> Result<ExitS
     };
     match printed.warnings.list.is_empty() {
         true => {}
-        false if json => cx.output.note(&printed.warnings.to_json().to_string())?,
+        false if json => cx.output.note_json(&printed.warnings.to_json())?,
         false => cx.output.note(printed.warnings.to_string().trim_end())?,
     }
     match &args.output {

@@ -96,7 +96,7 @@ async fn look<B: Backend>(cx: &Context<'_, B>, args: &Plan) -> Result<ExitStatus
     let desired = change::compile(cx, &project, &wish).await?;
     let planned = cx.backend.plan(&project.name, &Change::Declare(Box::new(desired))).await?;
     match args.format {
-        Form::Text => cx.output.raw(planned.text.as_bytes())?,
+        Form::Text => cx.output.text(&planned.text)?,
         Form::Json => {
             cx.output.json_pretty(&Told { plan: planned.plan.view(), providers: &planned.providers })?;
         }

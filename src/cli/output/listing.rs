@@ -79,6 +79,24 @@ mod tests {
     }
 
     #[test]
+    fn what_a_container_has_in_its_command_steers_no_terminal() {
+        let hostile = || vec![row(&json!({ "Name": "web", "Command": "a\u{1b}[2J\nb" }))];
+        let print = |format: &str| {
+            let (output, out, _) = Output::captured(false);
+            let listing =
+                Listing { columns: &[("NAME", "Name"), ("COMMAND", "Command")], rows: hostile(), json_array: false };
+            listing.print(&output, format).expect("printed");
+            out.text()
+        };
+        assert_eq!(print("table"), "NAME   COMMAND\nweb    a\\x1b[2J\\nb\n");
+        assert_eq!(print("table {{.Command}}"), "COMMAND\na\\x1b[2J\\nb\n");
+        assert_eq!(print("{{.Command}}"), "a\\x1b[2J\nb\n", "lines stay lines in a template of one's own");
+        // JSON has escapes of its own.
+        assert_eq!(print("json"), "{\"Command\":\"a\\u001b[2J\\nb\",\"Name\":\"web\"}\n");
+        assert_eq!(print("{{json .Command}}"), "\"a\\u001b[2J\\nb\"\n");
+    }
+
+    #[test]
     fn the_forms() {
         insta::assert_snapshot!(print("table", false).expect("printed"), @r"
         NAME       COUNT

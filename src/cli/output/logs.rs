@@ -89,7 +89,7 @@ impl<'a> LogPrinter<'a> {
     pub fn remark(&mut self, label: &str, text: &str) -> Result<(), CliError> {
         let number = self.source(label);
         let label = if self.color { style::paint_prefix(number, label) } else { label.to_owned() };
-        self.output.line(&format!("{label} {text}"))
+        self.output.raw(format!("{label} {text}\n").as_bytes())
     }
 
     fn head(&mut self, label: &str) -> String {

@@ -1,8 +1,10 @@
-//! The only place that prints: data on standard output, everything else on standard error.
+//! The only place that prints: data on standard output, everything else on standard error. What comes from outside can't
+//! steer the terminal ([`plain`]); as it is goes only what is meant to be ([`Output::raw`], logs) and JSON, which escapes.
 
 pub mod human;
 pub mod listing;
 pub mod logs;
+pub mod plain;
 pub mod ports;
 pub mod style;
 pub mod table;
@@ -118,7 +120,15 @@ impl Output {
     /// # Errors
     /// When it can't be written.
     pub fn line(&self, text: &str) -> Result<(), CliError> {
-        self.out.write(&[text.as_bytes(), b"\n"])
+        self.out.write(&[plain::text(text).as_bytes(), b"\n"])
+    }
+
+    /// Lines of data, each with its end.
+    ///
+    /// # Errors
+    /// When they can't be written.
+    pub fn text(&self, text: &str) -> Result<(), CliError> {
+        self.out.write(&[plain::text(text).as_bytes()])
     }
 
     /// Data, as it is.
@@ -135,7 +145,7 @@ impl Output {
     /// When it can't be written.
     pub fn json<T: Serialize>(&self, value: &T) -> Result<(), CliError> {
         let text = serde_json::to_string(value).map_err(|e| CliError::failed(format!("can't print as JSON: {e}")))?;
-        self.line(&text)
+        self.raw(&[text.as_bytes(), b"\n"].concat())
     }
 
     /// A value as JSON with indents.
@@ -145,7 +155,7 @@ impl Output {
     pub fn json_pretty<T: Serialize>(&self, value: &T) -> Result<(), CliError> {
         let text =
             serde_json::to_string_pretty(value).map_err(|e| CliError::failed(format!("can't print as JSON: {e}")))?;
-        self.line(&text)
+        self.raw(&[text.as_bytes(), b"\n"].concat())
     }
 
     /// A remark on standard error.
@@ -153,7 +163,15 @@ impl Output {
     /// # Errors
     /// When it can't be written.
     pub fn note(&self, text: &str) -> Result<(), CliError> {
-        self.err.write(&[text.as_bytes(), b"\n"])
+        self.err.write(&[plain::text(text).as_bytes(), b"\n"])
+    }
+
+    /// A remark for programs on standard error, as JSON on one line.
+    ///
+    /// # Errors
+    /// When it can't be written.
+    pub fn note_json(&self, value: &serde_json::Value) -> Result<(), CliError> {
+        self.err.write(&[value.to_string().as_bytes(), b"\n"])
     }
 
     /// Bytes for standard error, as they are.
@@ -179,7 +197,7 @@ impl Output {
     /// # Errors
     /// When it can't be written.
     pub fn status_line(&self, text: &str) -> Result<(), CliError> {
-        self.status(format!("{text}\n").as_bytes())
+        self.status(format!("{}\n", plain::text(text)).as_bytes())
     }
 
     /// A remark with a word in front that says how grave it is.
@@ -187,7 +205,8 @@ impl Output {
     /// # Errors
     /// When it can't be written.
     pub fn say(&self, tone: Tone, word: &str, text: &str) -> Result<(), CliError> {
-        self.note(&format!("{}: {text}", tone.paint(word, self.err.color)))
+        let word = tone.paint(word, self.err.color);
+        self.err.write(&[word.as_bytes(), b": ", plain::text(text).as_bytes(), b"\n"])
     }
 
     /// A warning.
@@ -229,7 +248,7 @@ impl Output {
     /// When it can't be written or read; when nobody answers.
     pub fn confirm(&self, question: &str) -> Result<bool, CliError> {
         self.flush()?;
-        self.err.write(&[question.as_bytes(), b" [yN] "])?;
+        self.err.write(&[plain::text(question).as_bytes(), b" [yN] "])?;
         let mut answer = String::new();
         let read = io::stdin().read_line(&mut answer);
         if read.map_err(|e| CliError::failed(format!("can't read the answer: {e}")))? == 0 {
@@ -259,4 +278,24 @@ fn write_error(error: &io::Error) -> CliError {
 
 fn plain_or_colored(text: &StyledStr, color: bool) -> String {
     if color { text.ansi().to_string() } else { text.to_string() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_that_is_said_steers_the_terminal_but_our_own_colours() {
+        let (output, out, err) = Output::captured(true);
+        output.line("a\x1b[2J").expect("written");
+        output.text("b\r\n").expect("written");
+        output.warn("c\x07\nd").expect("written");
+        output.note("e\u{9b}").expect("written");
+        output.note_json(&serde_json::json!("\u{1b}")).expect("written");
+        output.status_line("f\x1b]0;t\x07").expect("written");
+        assert_eq!(out.text(), "a\\x1b[2J\nb\\r\n");
+        let warning = Tone::Warning.paint("warning", true);
+        let said = format!("{warning}: c\\x07\nd\ne\\x9b\n\"\\u001b\"\nf\\x1b]0;t\\x07\n");
+        assert_eq!(err.text(), said);
+    }
 }

@@ -16,7 +16,7 @@ use serde::Serialize;
 use tokio::sync::mpsc;
 
 use super::error::CliError;
-use super::output::Output;
+use super::output::{Output, plain};
 use super::settings::ProgressMode;
 
 use board::Board;
@@ -98,6 +98,16 @@ impl Report {
     /// A change without more.
     pub fn new(kind: Kind, name: impl Into<String>, phase: Phase, text: impl Into<String>) -> Self {
         Self { kind, name: name.into(), phase, text: text.into(), detail: None, amount: None }
+    }
+
+    /// As people are shown it.
+    fn shown(&self) -> Self {
+        Self {
+            name: plain::cell(&self.name).into_owned(),
+            text: plain::cell(&self.text).into_owned(),
+            detail: self.detail.as_deref().map(|detail| plain::text(detail).into_owned()),
+            ..self.clone()
+        }
     }
 }
 
@@ -202,13 +212,14 @@ impl<'a> Progress<'a> {
         if report.kind == Kind::Container && report.text != WAITING && self.apart.as_ref() == Some(&report.name) {
             return Ok(());
         }
+        let report = &if self.mode == ProgressMode::Json { report.clone() } else { report.shown() };
         let before = self.board.last(report).map(draw::plain);
         if !self.board.update(report, self.begun.elapsed()) {
             return Ok(());
         }
         let line = draw::plain(report);
         match self.mode {
-            ProgressMode::Json => self.output.status_line(&draw::json(report)),
+            ProgressMode::Json => self.output.status((draw::json(report) + "\n").as_bytes()),
             // An amount that has grown is no line of its own.
             ProgressMode::Plain | ProgressMode::Auto if before.as_ref() == Some(&line) => Ok(()),
             ProgressMode::Plain | ProgressMode::Auto => self.output.status_line(&line),

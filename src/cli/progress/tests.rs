@@ -160,3 +160,18 @@ fn a_board_that_has_ended_is_not_drawn_again_and_an_empty_one_never() {
     progress.end().expect("ended");
     assert_eq!(err.text(), drawn);
 }
+
+#[test]
+fn what_is_told_steers_no_terminal() {
+    for mode in [ProgressMode::Plain, ProgressMode::Tty, ProgressMode::Json] {
+        let (output, _, err) = Output::captured(false);
+        let mut progress = Progress::new(&output, mode);
+        let detail = Some("cannot run \x1b]0;t\x07".into());
+        let failed = report(Kind::Container, "a\x1b[5m", Phase::Failed, "Error");
+        progress.take(&Report { detail, ..failed }).expect("written");
+        progress.end().expect("ended");
+        let (said, escape) = (err.text(), if mode == ProgressMode::Json { "\\u001b" } else { "\\x1b" });
+        assert!(said.contains(&format!("a{escape}[5m")) && said.contains(&format!("{escape}]0;t")), "{said}");
+        assert!(!said.contains("\x1b[5m") && !said.contains("\x1b]") && !said.contains('\x07'), "{said}");
+    }
+}

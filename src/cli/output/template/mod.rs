@@ -8,7 +8,7 @@ use serde_json::Value;
 
 pub use function::{FUNCTIONS, display};
 
-use super::table;
+use super::{plain, table};
 use function::{call, is_true, label};
 
 /// A template, parsed.
@@ -111,7 +111,7 @@ fn fill(nodes: &[Node], scope: &Scope<'_>, text: &mut String) -> Result<(), Stri
     for node in nodes {
         match node {
             Node::Text(part) => text.push_str(part),
-            Node::Pipe(commands) => text.push_str(&display(&run(commands, scope)?)),
+            Node::Pipe(commands) => text.push_str(&plain::text(&display(&run(commands, scope)?))),
             Node::If { over, body, otherwise } => {
                 let chosen = if is_true(&run(over, scope)?) { body } else { otherwise };
                 fill(chosen, scope, text)?;
