@@ -338,3 +338,125 @@ async fn layers_that_vanish_under_a_stack_are_fetched_from_where_the_caller_has_
     world.windlass(&folder, &["down"]).ok();
     world.assert_clean();
 }
+
+/// The state folder on a disk of its own, and a container that fills it.
+fn filled() -> (World, PathBuf) {
+    let world = World::new();
+    let root = world.path().join("root");
+    fs::create_dir_all(&root).unwrap();
+    world.sh(&format!("mount -t tmpfs -o size=24m none {}", root.display())).ok();
+    load(&world);
+    let text = "services:\n  a: {image: test, stop_signal: SIGKILL, restart: always}\n  f: {image: test, stop_signal: SIGKILL, restart: always, command: [sh, -c, 'dd if=/dev/zero of=/fill; sleep 9999']}\n";
+    let folder = project(&world, "p", text);
+    world.windlass(&folder, &["up", "-d"]).ok();
+    world.wait_for("a full disk", || world.sh("df --output=avail root | tail -1").ok().stdout.trim() == "0");
+    (world, folder)
+}
+
+fn running(world: &World, folder: &Path) -> String {
+    world.windlass(folder, &["ps", "--services"]).ok().stdout
+}
+
+#[test]
+fn on_a_full_disk_what_takes_away_goes_on_and_makes_room() {
+    let (world, folder) = filled();
+    fails(world.windlass(&folder, &["up", "-d", "--force-recreate"]), &["No space left"]);
+    fails(world.windlass(&folder, &["restart", "a"]), &["No space left"]);
+    world.windlass(&folder, &["pause", "a"]).ok().says("can't be recorded").says("No space left");
+    world.windlass(&folder, &["ps", "a"]).ok().says("Paused");
+    world.windlass(&folder, &["unpause", "a"]).ok().says("can't be recorded");
+    world.windlass(&folder, &["kill", "a"]).ok().says("can't be recorded");
+    world.windlass(&folder, &["stop", "f"]).ok().says("can't be recorded");
+    assert_eq!(running(&world, &folder), "");
+    fails(world.windlass(&folder, &["up", "-d"]), &["No space left"]);
+    // The next supervisor goes on from there.
+    let line = |pid: &i32| fs::read_to_string(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+    let supervisor = world.processes().into_iter().find(|pid| line(pid).contains("__supervisor")).unwrap();
+    kill(Pid::from_raw(supervisor), Signal::SIGKILL).unwrap();
+    world.windlass(&folder, &["stop", "f"]).ok().says("can't be recorded");
+    assert_eq!(running(&world, &folder), "");
+    // With what filled the disk there is room again, and nothing to be warned of.
+    let ran = world.windlass(&folder, &["rm", "-f", "f"]).ok();
+    assert!(!ran.stderr.contains("can't be recorded"), "{}", ran.stderr);
+    let desired = |service: &str| {
+        let text = fs::read_to_string(world.path().join("root/projects/p/desired.json")).unwrap();
+        let desired: serde_json::Value = serde_json::from_str(text.lines().nth(1).unwrap()).unwrap();
+        desired["containers"][format!("p-{service}-1")]["target"].clone()
+    };
+    assert_eq!((desired("a"), desired("f")), (json!("stopped"), json!(null)), "it is recorded");
+    write(&folder, "services: {a: {image: test, stop_signal: SIGKILL}, f: {image: test, stop_signal: SIGKILL}}\n");
+    world.windlass(&folder, &["up", "-d"]).ok();
+    assert_eq!(running(&world, &folder), "a\nf\n");
+    world.windlass(&folder, &["plan", "--detailed-exitcode"]).ok();
+    world.windlass(&folder, &["down"]).ok();
+    world.sh("umount -l root").ok();
+}
+
+#[test]
+fn a_full_disk_keeps_nothing_up() {
+    for verb in [&["scale", "f=0"][..], &["down"], &["down", "-v"]] {
+        let (world, folder) = filled();
+        world.windlass(&folder, verb).ok();
+        assert_eq!(running(&world, &folder), if verb[0] == "scale" { "a\n" } else { "" }, "{verb:?}");
+        write(&folder, "services: {a: {image: test, stop_signal: SIGKILL, restart: always}}\n");
+        world.windlass(&folder, &["up", "-d", "--remove-orphans"]).ok();
+        world.windlass(&folder, &["down"]).ok();
+        world.sh("umount -l root").ok();
+    }
+}
+
+#[test]
+fn a_disk_without_room_for_another_file_keeps_nothing_up() {
+    let world = World::new();
+    fs::create_dir_all(world.path().join("root")).unwrap();
+    world.sh("mount -t tmpfs -o nr_inodes=400 none root").ok();
+    load(&world);
+    let text = "services: {a: {image: test, stop_signal: SIGKILL}, b: {image: test, stop_signal: SIGKILL}}\n";
+    let folder = project(&world, "p", text);
+    world.windlass(&folder, &["up", "-d"]).ok();
+    world.sh("mkdir root/fill && i=0 && while mkdir root/fill/$i 2>/dev/null; do i=$((i + 1)); done").ok();
+    fails(world.windlass(&folder, &["up", "-d", "--force-recreate"]), &["No space left"]);
+    world.windlass(&folder, &["stop", "a"]).ok().says("can't be recorded");
+    assert_eq!(running(&world, &folder), "b\n");
+    world.windlass(&folder, &["down"]).ok();
+    world.sh("umount -l root").ok();
+    world.assert_clean();
+}
+
+#[test]
+fn what_was_asked_for_is_recorded_as_soon_as_there_is_room() {
+    let (world, folder) = filled();
+    world.windlass(&folder, &["stop", "a"]).ok().says("can't be recorded");
+    let recorded = || {
+        let text = fs::read_to_string(world.path().join("root/projects/p/desired.json")).unwrap();
+        text.contains(r#""target":"stopped""#)
+    };
+    assert!(!recorded());
+    world.sh("mount -o remount,size=200m root").ok();
+    world.wait_for("the record", recorded);
+    world.windlass(&folder, &["down"]).ok();
+    world.sh("umount -l root").ok();
+}
+
+#[test]
+fn on_a_disk_that_became_read_only_things_are_stopped() {
+    let world = World::new();
+    let root = world.path().join("root");
+    fs::create_dir_all(&root).unwrap();
+    world.sh(&format!("mount -t tmpfs none {}", root.display())).ok();
+    load(&world);
+    let text = "services: {a: {image: test, stop_signal: SIGKILL}, b: {image: test, stop_signal: SIGKILL}}\n";
+    let folder = project(&world, "p", text);
+    world.windlass(&folder, &["up", "-d"]).ok();
+    // A mount over it: the disk itself stays writable as long as somebody has a file open to write.
+    world.sh("mount --bind root root && mount -o remount,bind,ro root").ok();
+    world.windlass(&folder, &["stop", "a"]).ok().says("can't be recorded");
+    assert_eq!(running(&world, &folder), "b\n");
+    world.windlass(&folder, &["down"]).code(1);
+    assert_eq!(running(&world, &folder), "");
+    world.sh("umount root").ok();
+    world.windlass(&folder, &["up", "-d"]).ok();
+    assert_eq!(running(&world, &folder), "a\nb\n");
+    world.windlass(&folder, &["down"]).ok();
+    world.sh("umount -l root").ok();
+}

@@ -121,6 +121,11 @@ impl Edit {
     pub fn services(&self) -> &BTreeSet<ServiceName> {
         match self {
             Edit::Start { services }
+    /// Whether it only takes away, or goes back to what ran before it was frozen: nothing is made of it that needs room.
+    pub fn takes_away(&self) -> bool {
+        !matches!(self, Edit::Start { .. } | Edit::Restart { .. })
+    }
+
             | Edit::Stop { services, .. }
             | Edit::Restart { services, .. }
             | Edit::Kill { services }

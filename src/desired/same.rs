@@ -41,6 +41,23 @@ impl Desired {
     }
 }
 
+impl Desired {
+    /// Whether this one makes nothing that `held` has not, and has fewer containers (`scale web=0`).
+    pub fn only_takes_from(&self, held: &Self) -> bool {
+        let is_held = |(name, next): (_, &DesiredContainer)| {
+            held.containers.get(name).is_some_and(|one| {
+                (&next.hash, next.target, &next.recreate_before, &next.restart_before)
+                    == (&one.hash, one.target, &one.recreate_before, &one.restart_before)
+            })
+        };
+        self.applied == held.applied
+            && self.containers.len() < held.containers.len()
+            && self.containers.iter().all(is_held)
+            && self.networks.iter().all(|(name, spec)| held.networks.get(name) == Some(spec))
+            && self.volumes.iter().all(|(name, spec)| held.volumes.get(name) == Some(spec))
+    }
+}
+
 impl DesiredContainer {
     fn asks_the_same(&self, held: &Self) -> bool {
         let Self {
@@ -92,6 +109,24 @@ mod tests {
     #[test]
     fn the_moment_of_a_declaration_asks_for_nothing() {
         assert!(declared(2, Target::Running).asks_the_same(&declared(1, Target::Running)));
+    }
+
+    #[test]
+    fn fewer_containers_of_the_same_only_take_away() {
+        let held = declared(1, Target::Running);
+        let (mut none, mut other) = (held.clone(), held.clone());
+        none.containers.clear();
+        assert!(none.only_takes_from(&held) && !held.only_takes_from(&none));
+        assert!(!held.only_takes_from(&held), "what has ended would be started");
+        none.applied = declared(2, Target::Running).applied;
+        assert!(!none.only_takes_from(&held), "a whole `up`");
+        let one = other.containers.values().next().expect("one").clone();
+        other.containers.insert("shop-web-2".into(), one);
+        assert!(held.only_takes_from(&other));
+        for container in other.containers.values_mut() {
+            container.target = Target::Stopped;
+        }
+        assert!(!held.only_takes_from(&other), "what was stopped would be started");
     }
 
     #[test]

@@ -76,7 +76,7 @@ impl World {
     pub fn enter(paths: &Paths) -> Result<Self, WorldError> {
         let failed = |source| WorldError::Folder { path: paths.root.clone(), source };
         make_private(paths)?;
-        let lock = File::create(paths.root.join("world.lock")).map_err(failed)?;
+        let lock = open_lock(&paths.root.join("world.lock")).map_err(failed)?;
         let own = Namespaces::own().map_err(failed)?;
         let path = paths.root.join("world.json");
         let recorded = match record::read::<Namespaces>(&path) {
@@ -99,13 +99,23 @@ impl World {
     }
 }
 
+/// Also on a disk that has become read-only: what runs can be stopped all the same.
+fn open_lock(path: &Path) -> io::Result<File> {
+    match File::create(path) {
+        Err(error) if error.kind() == io::ErrorKind::ReadOnlyFilesystem => File::open(path),
+        other => other,
+    }
+}
+
 /// The state folder is root's alone: layers hold setuid programs (CVE-2021-41091, CVE-2024-25621).
 fn make_private(paths: &Paths) -> Result<(), WorldError> {
     use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
     for path in [&paths.root, &paths.run] {
         let failed = |source| WorldError::Folder { path: path.clone(), source };
         fs::DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(failed)?;
-        fs::set_permissions(path, fs::Permissions::from_mode(0o700)).map_err(failed)?;
+        if fs::metadata(path).map_err(failed)?.permissions().mode() & 0o777 != 0o700 {
+            fs::set_permissions(path, fs::Permissions::from_mode(0o700)).map_err(failed)?;
+        }
     }
     Ok(())
 }

@@ -80,7 +80,10 @@ impl Client {
     ) -> Result<Self, SupervisorError> {
         let failed = |source| SupervisorError::Start { project: project.clone(), source };
         let _lock = ledger::start_lock(paths, project).map_err(failed)?;
-        if let Some(caller) = caller {
+        // What is recorded already needs no room on a full disk.
+        if let Some(caller) = caller
+            && !ledger::caller(paths, project).is_ok_and(|last| last == *caller)
+        {
             ledger::set_caller(paths, project, caller).map_err(|e| failed(io::Error::other(e)))?;
         }
         if let Some(client) = Self::connect(paths, project)? {
@@ -148,6 +151,10 @@ impl Client {
     fn replace(mut self, project: &ProjectName) -> Result<(), SupervisorError> {
         let failed = |source| SupervisorError::Talk { project: project.clone(), source };
         self.request(&Request::Leave).map_err(failed)?;
+        let reply = self.reply();
+        if let Ok(Reply::Refused { reason }) = reply {
+            return Err(SupervisorError::Start { project: project.clone(), source: io::Error::other(reason) });
+        }
         let mut rest = Vec::new();
         match self.reader.read_to_end(&mut rest) {
             Err(error) if is_silent(&error) && self.kill() => Ok(()),

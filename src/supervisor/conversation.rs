@@ -22,6 +22,7 @@ use crate::desired::{Desired, Stamp};
 use crate::engine::progress::{Progress, Settled};
 use crate::host::clock;
 use crate::host::ledger::project;
+use crate::host::machine::with_causes;
 
 /// A client that waits hears something so often; one that hears nothing for longer takes the supervisor for hung.
 const ALIVE: Duration = Duration::from_secs(3);
@@ -74,6 +75,13 @@ impl Conversation {
                     self.say(&Reply::Done).await?;
                 }
                 Request::Leave => {
+                    if let Err(error) = self.shared.catch_up()
+                        && error.is_nowhere()
+                    {
+                        // The next one would hold what is recorded.
+                        let reason = Refusal::Error { message: error.to_string() };
+                        return self.say(&Reply::Refused { reason }).await;
+                    }
                     self.say(&Reply::Bye).await?;
                     self.shared.leave.notify_one();
                     return Ok(());
@@ -115,12 +123,18 @@ impl Conversation {
         if let Ok(caller) = project::caller(&shared.paths, &desired.project) {
             (shared.level)(caller.log.as_deref());
         }
-        let current = shared.engine.desired().map_or(0, |d| d.generation);
-        let refusal = match self.begun(&desired.made_by) {
-            Some(begun) => self.hold_and_report(begun, wait).await?,
+        let held = shared.engine.desired();
+        let current = held.as_ref().map_or(0, |held| held.generation);
+        let refusal = match (self.begun(&desired.made_by), shared.catch_up()) {
+            (Some(begun), _) => self.hold_and_report(begun, wait, true).await?,
+            // What the client has read is not what is held, and the same would be read again.
+            (None, Err(error)) if error.is_nowhere() => Some(Refusal::Error { message: error.to_string() }),
             // Without a state of its own there is nothing that anybody could have changed meanwhile.
-            None if current == 0 || desired.generation == current + 1 => self.hold_and_report(desired, wait).await?,
-            None => Some(Refusal::Conflict { current }),
+            (None, _) if current == 0 || desired.generation == current + 1 => {
+                let takes_away = held.is_some_and(|held| desired.only_takes_from(&held));
+                self.hold_and_report(desired, wait, takes_away).await?
+            }
+            (None, _) => Some(Refusal::Conflict { current }),
         };
         self.answer(refusal).await
     }
@@ -136,7 +150,7 @@ impl Conversation {
         let shared = self.shared.clone();
         let _holding = shared.board.put(&self.hello);
         let refusal = match self.begun(id) {
-            Some(begun) => self.hold_and_report(begun, wait).await?,
+            Some(begun) => self.hold_and_report(begun, wait, true).await?,
             None => self.edit_held(wanted, wait, id).await?,
         };
         if let (Edit::Down { services, .. }, None | Some(Refusal::Failed { .. })) = (wanted, &refusal)
@@ -155,7 +169,10 @@ impl Conversation {
             return Ok((!is_down).then_some(Refusal::Error { message }));
         };
         match edit(&current, wanted, &now()) {
-            Ok(next) => self.hold_and_report(Desired { made_by: id.to_owned(), ..next }, wait).await,
+            Ok(next) => {
+                let next = Desired { made_by: id.to_owned(), ..next };
+                self.hold_and_report(next, wait, wanted.takes_away()).await
+            }
             Err(error) => Ok(Some(Refusal::Error { message: error.to_string() })),
         }
     }
@@ -169,14 +186,14 @@ impl Conversation {
         }
     }
 
-    /// Records and holds a state, and tells the client what happens until it is reached or can't be.
-    async fn hold_and_report(&mut self, desired: Desired, wait: bool) -> io::Result<Option<Refusal>> {
-        if let Err(error) = project::set_desired(&self.shared.paths, &desired) {
-            return Ok(Some(Refusal::Error { message: crate::host::machine::with_causes(&error) }));
-        }
+    /// Records and holds a state, and tells the client what happens until it is reached or can't be; `takes_away`: the one
+    /// before has all that it has.
+    async fn hold_and_report(&mut self, desired: Desired, wait: bool, takes_away: bool) -> io::Result<Option<Refusal>> {
         let generation = desired.generation;
         let mut progress = self.shared.engine.subscribe();
-        self.shared.engine.set_desired(desired);
+        if let Err(error) = self.shared.hold(desired, takes_away) {
+            return Ok(Some(Refusal::Error { message: with_causes(&error) }));
+        }
         loop {
             // A client that has gone gives the lease back at once; what it asked for goes on.
             let told = tokio::select! {
@@ -191,6 +208,11 @@ impl Conversation {
                 && settled.generation >= generation
                 && let Some(verdict) = verdict(settled, wait)
             {
+                // Of a project of which nothing is left, no record stays either.
+                if let (false, Err(error)) = (settled.empty, self.shared.catch_up()) {
+                    let progress = Box::new(Progress::Warning { text: error.to_string() });
+                    self.say(&Reply::Progress { progress }).await?;
+                }
                 self.say(&Reply::Progress { progress: Box::new(told) }).await?;
                 return Ok(verdict);
             }

@@ -123,13 +123,20 @@ fn lock(settings: &Settings) -> Result<File, DaemonError> {
 /// Logs into the project's folder, as much as the last caller wanted; gives what changes that.
 fn log_to_file(settings: &Settings) -> Result<LogLevel, DaemonError> {
     let folder = settings.paths.project(&settings.project);
-    fs::create_dir_all(&folder).map_err(call("make the state folder"))?;
     let path = folder.join("supervisor.log");
-    let file = OpenOptions::new().create(true).append(true).open(&path).map_err(call("open the log"))?;
+    let opened = fs::create_dir_all(&folder).and_then(|()| OpenOptions::new().create(true).append(true).open(&path));
+    let log: Box<dyn Write + Send> = match opened {
+        Ok(file) => Box::new(file),
+        // What runs can be stopped all the same.
+        Err(error) if matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::ReadOnlyFilesystem) => {
+            Box::new(io::sink())
+        }
+        Err(error) => return Err(call("open the log")(error)),
+    };
     // A record that can't be read is told where it is used.
     let caller = project::caller(&settings.paths, &settings.project).unwrap_or_default();
     let logger = tracing_subscriber::fmt()
-        .with_writer(std::sync::Mutex::new(file))
+        .with_writer(std::sync::Mutex::new(log))
         .with_ansi(false)
         .with_env_filter(filter(caller.log.as_deref()))
         .with_filter_reloading();

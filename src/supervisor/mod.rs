@@ -8,6 +8,7 @@
 //! | [`daemon`] | out of the caller's session, environment and cgroup; the lock |
 //! | [`server`] | its life: take the project over, hold it, end |
 //! | [`conversation`] | with one client |
+//! | [`intent`] | the record of what is held |
 //! | [`spent`] | containers of `run --rm` that have ended |
 //! | [`lease`] | who may change the project |
 //! | [`client`] | the other side, for the command line |
@@ -17,6 +18,7 @@ pub mod client;
 pub mod coming;
 mod conversation;
 mod daemon;
+mod intent;
 mod lease;
 pub mod protocol;
 mod server;

@@ -10,6 +10,7 @@ use std::time::Duration;
 use tokio::net::UnixListener;
 use tokio::sync::{Mutex, Notify, watch};
 
+use super::intent::{self, Intent};
 use super::lease::{Board, Lease};
 use super::{conversation, socket, spent};
 use crate::engine::progress::Progress;
@@ -56,6 +57,8 @@ pub struct Shared {
     pub paths: Paths,
     /// The engine.
     pub engine: Engine<Machine, SystemClock>,
+    /// Whether what the engine holds is recorded.
+    pub intent: Intent,
     /// Who may change the desired state.
     pub lease: Arc<Mutex<Lease>>,
     /// Who has it, for those who wait.
@@ -214,6 +217,7 @@ async fn serve(
     if let Some(desired) = project::desired(&paths, &project)? {
         engine.set_desired(desired);
     }
+    let intent = Intent::found(&paths, &project);
     let folder = paths.project_run(&project);
     let listener = socket::listen(&folder).map_err(call("make the control socket"))?;
     listener.set_nonblocking(true).map_err(call("make the control socket"))?;
@@ -221,6 +225,7 @@ async fn serve(
     let shared = Arc::new(Shared {
         paths,
         engine,
+        intent,
         lease: Arc::default(),
         board: Board::default(),
         machine,
@@ -241,6 +246,7 @@ async fn serve(
         () = shared.engine.run() => None,
         () = accept(&listener, &shared) => None,
         () = spent::clear(&shared, progress) => None,
+        () = intent::keep_up(&shared) => None,
         () = stay_small(&shared) => None,
         lock = emptied(&shared) => Some(Emptied {
             machine: shared.machine.clone(),

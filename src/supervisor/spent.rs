@@ -10,7 +10,6 @@ use super::server::Shared;
 use crate::desired::edit::{Edit, edit};
 use crate::engine::progress::Progress;
 use crate::host::clock;
-use crate::host::ledger::project;
 use crate::name::ContainerName;
 
 /// Takes them out of the desired state, for as long as the engine lives.
@@ -33,10 +32,11 @@ async fn clear_one(shared: &Shared, name: &ContainerName) {
     }
     let wanted = Edit::Remove { services: BTreeSet::new(), only: Some([name.clone()].into()), volumes: true };
     match edit(&desired, &wanted, &clock::now()) {
-        Ok(next) => match project::set_desired(&shared.paths, &next) {
-            Ok(()) => shared.engine.set_desired(next),
-            Err(error) => tracing::warn!(%error, container = %name, "it has ended, and is not removed"),
-        },
+        Ok(next) => {
+            if let Err(error) = shared.hold(next, false) {
+                tracing::warn!(%error, container = %name, "it has ended, and is not removed");
+            }
+        }
         Err(error) => tracing::warn!(%error, container = %name, "it has ended, and is not removed"),
     }
 }

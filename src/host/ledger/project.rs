@@ -16,13 +16,23 @@ use crate::host::paths::Paths;
 use crate::host::record::{self, Durability, RecordError};
 use crate::name::{ContainerId, ProjectName, ServiceName};
 
+/// Name of the record of a desired state. In the state folder it counts for good; one in the run folder, which is memory,
+/// counts before an older one in the state folder ([`set_desired_aside`]).
+const DESIRED: &str = "desired.json";
+
 /// The desired state that was last applied; `None` for a project that was never up.
 ///
 /// # Errors
 /// When the record is damaged, newer, or can't be read.
 pub fn desired(paths: &Paths, project: &ProjectName) -> Result<Option<Desired>, RecordError> {
     let folder = paths.project(project);
-    let mut desired: Option<Desired> = record::read(&folder.join("desired.json"))?;
+    let mut desired: Option<Desired> = record::read(&folder.join(DESIRED))?;
+    if let Some(desired) = &mut desired
+        && let Ok(Some(aside)) = record::read::<Desired>(&paths.project_run(project).join(DESIRED))
+        && aside.generation > desired.generation
+    {
+        *desired = aside;
+    }
     let secrets = secret::folder(&folder);
     for container in desired.iter_mut().flat_map(|desired| desired.containers.values_mut()) {
         secret::fill(&secrets, &mut container.spec);
@@ -30,17 +40,23 @@ pub fn desired(paths: &Paths, project: &ProjectName) -> Result<Option<Desired>, 
     Ok(desired)
 }
 
-/// A desired state that was read, and the record that it was read of.
+/// A desired state that was read, and the records that it was read of.
 #[derive(Debug, Default)]
-pub struct Read(Option<(Identity, Arc<Desired>)>);
+pub struct Read(Option<(ProjectName, Identity, Option<Identity>, Arc<Desired>)>);
 
 /// A record is replaced by a new file, written while the old one is still there, so that two that follow each other differ.
 #[derive(Debug, PartialEq, Eq)]
 struct Identity {
-    project: ProjectName,
     device: u64,
     inode: u64,
     changed: (i64, i64),
+}
+
+impl Identity {
+    fn of(folder: &Path) -> Option<Self> {
+        let file = fs::metadata(folder.join(DESIRED)).ok()?;
+        Some(Self { device: file.dev(), inode: file.ino(), changed: (file.ctime(), file.ctime_nsec()) })
+    }
 }
 
 impl Read {
@@ -49,19 +65,14 @@ impl Read {
     /// # Errors
     /// As [`desired`].
     pub fn desired(&mut self, paths: &Paths, project: &ProjectName) -> Result<Option<Arc<Desired>>, RecordError> {
-        let identity = fs::metadata(paths.project(project).join("desired.json")).ok().map(|file| Identity {
-            project: project.clone(),
-            device: file.dev(),
-            inode: file.ino(),
-            changed: (file.ctime(), file.ctime_nsec()),
-        });
-        if let Some((known, desired)) = &self.0
-            && identity.as_ref() == Some(known)
+        let (record, aside) = (Identity::of(&paths.project(project)), Identity::of(&paths.project_run(project)));
+        if let Some((of, known, known_aside, desired)) = &self.0
+            && (of, record.as_ref(), &aside) == (project, Some(known), known_aside)
         {
             return Ok(Some(desired.clone()));
         }
         let desired = desired(paths, project)?.map(Arc::new);
-        self.0 = identity.zip(desired.clone());
+        self.0 = record.zip(desired.clone()).map(|(record, desired)| (project.clone(), record, aside, desired));
         Ok(desired)
     }
 }
@@ -76,10 +87,30 @@ pub fn set_desired(paths: &Paths, desired: &Desired) -> Result<(), LedgerError> 
     // What an earlier loss took away fails the container that needs it, at its making, and not every change of the others.
     let whole = |spec: &&ContainerSpec| secret::check(&secrets, spec).is_ok();
     secret::keep(&secrets, specs(desired).filter(whole), Durability::Synced)?;
+    record::write(&folder.join(DESIRED), &stripped(desired), Durability::Synced)?;
+    container::remove_file(&paths.project_run(&desired.project).join(DESIRED))?;
+    secret::prune(&secrets, specs(desired))
+}
+
+/// Records a desired state in memory, where [`set_desired`] can't: until it can, or the machine is started anew, it counts
+/// before the one that is recorded. To be called for one that needs no secrets but those of that one.
+///
+/// # Errors
+/// When it can't be written there either.
+pub fn set_desired_aside(paths: &Paths, desired: &Desired) -> Result<(), RecordError> {
+    record::write(&paths.project_run(&desired.project).join(DESIRED), &stripped(desired), Durability::Lazy)
+}
+
+/// Whether there is a desired state that is recorded in memory alone.
+pub fn is_aside(paths: &Paths, project: &ProjectName) -> bool {
+    paths.project_run(project).join(DESIRED).exists()
+}
+
+/// Without the bytes of secrets.
+fn stripped(desired: &Desired) -> Desired {
     let mut recorded = desired.clone();
     recorded.containers.values_mut().for_each(|container| secret::strip(&mut container.spec));
-    record::write(&folder.join("desired.json"), &recorded, Durability::Synced)?;
-    secret::prune(&secrets, specs(desired))
+    recorded
 }
 
 fn specs(desired: &Desired) -> impl Iterator<Item = &ContainerSpec> {

@@ -131,7 +131,7 @@ impl Machine {
             }
             Action::CreateContainer { id, spec } => self.create(id, spec).await?,
             Action::StartContainer { id, name, restart } => return self.start(id, name, *restart).await,
-            Action::StopContainer { id, name, signal, grace } => self.stop(id, name, *signal, *grace).await?,
+            Action::StopContainer { id, name, signal, grace } => return self.stop(id, name, *signal, *grace).await,
             Action::RunHooks { id, kind, hooks, done, .. } => {
                 return self.run_hooks(id, *kind, hooks, *done).await;
             }

@@ -49,20 +49,23 @@ impl Drop for Ending {
 }
 
 impl Machine {
-    /// Signals the first process, waits, kills what is left; then the sandbox goes too.
+    /// Signals the first process, waits, kills what is left; then the sandbox goes too. What is to be told is returned.
     pub(super) async fn stop(
         &self,
         id: &ContainerId,
         name: &ContainerName,
         signal: i32,
         grace: Duration,
-    ) -> Result<(), MachineError> {
+    ) -> Result<Vec<String>, MachineError> {
         let live = self.live.read().await.get(id).cloned();
         let _ending = live.map(Ending::begin);
-        let mark = stopped_mark(&self.paths, id);
-        fs::write(&mark, b"").map_err(MachineError::file("write", &mark))?;
+        // A full disk must not keep anything running.
+        let unmarked = fs::write(stopped_mark(&self.paths, id), b"").err().map(|error| {
+            format!("that its end was asked for can't be recorded ({error}): `windlass start` starts it, if it does not come back")
+        });
         self.end_process(id, name, signal, grace).await?;
-        self.release(id).await
+        self.release(id).await?;
+        Ok(unmarked.into_iter().collect())
     }
 
     async fn end_process(
