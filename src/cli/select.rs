@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::desired::{ContainerSpec, Desired, DesiredContainer, Stamp, Target};
 use crate::diag::nearest;
-use crate::name::{ProjectName, ServiceName};
+use crate::name::{ContainerName, ProjectName, ServiceName};
 use crate::observed::{Health, Observed, ObservedContainer, State};
 
 use super::backend::Backend;
@@ -214,6 +214,14 @@ impl Found {
         }
         let help = format!("`windlass logs {service}` shows its last lines, `windlass start {service}` starts it");
         Err(CliError::with_help(format!("service `{service}` is not running"), help))
+    }
+
+    /// The containers that are declared and do not run.
+    pub fn down(&self) -> BTreeSet<ContainerName> {
+        let running = self.observed.containers.values().filter(|container| container.is_running());
+        let running: BTreeSet<&ContainerName> = running.map(|container| &container.spec.name).collect();
+        let declared = self.applied.iter().flat_map(|desired| desired.containers.keys());
+        declared.filter(|name| !running.contains(name)).cloned().collect()
     }
 
     /// Whether a container has no service any more in what was applied.

@@ -46,6 +46,10 @@ pub enum Edit {
     Pause {
         /// Which.
         services: BTreeSet<ServiceName>,
+        /// Containers that do not run, as who asks has seen it: they are left as they are, an `up` that waits for their
+        /// start too.
+        #[serde(default)]
+        down: BTreeSet<ContainerName>,
     },
     /// Thaw what is frozen.
     Unpause {
@@ -117,19 +121,19 @@ pub enum EditError {
 }
 
 impl Edit {
-    /// The services that it names.
-    pub fn services(&self) -> &BTreeSet<ServiceName> {
-        match self {
-            Edit::Start { services }
     /// Whether it only takes away, or goes back to what ran before it was frozen: nothing is made of it that needs room.
     pub fn takes_away(&self) -> bool {
         !matches!(self, Edit::Start { .. } | Edit::Restart { .. })
     }
 
+    /// The services that it names.
+    pub fn services(&self) -> &BTreeSet<ServiceName> {
+        match self {
+            Edit::Start { services }
             | Edit::Stop { services, .. }
             | Edit::Restart { services, .. }
             | Edit::Kill { services }
-            | Edit::Pause { services }
+            | Edit::Pause { services, .. }
             | Edit::Unpause { services }
             | Edit::Remove { services, .. }
             | Edit::Down { services, .. } => services,
@@ -151,7 +155,7 @@ pub fn edit(desired: &Desired, edit: &Edit, now: &Stamp) -> Result<Desired, Edit
         Edit::Stop { services, timeout } => stop(&mut next, services, *timeout),
         Edit::Restart { services, timeout, no_deps } => restart(&mut next, services, *timeout, *no_deps, now)?,
         Edit::Kill { services } => kill(&mut next, services),
-        Edit::Pause { services } => pause(&mut next, services)?,
+        Edit::Pause { services, down } => pause(&mut next, services, down)?,
         Edit::Unpause { services } => unpause(&mut next, services)?,
         Edit::Remove { services, only, volumes } => {
             remove(&mut next, services, only.as_ref(), *volumes);
@@ -178,14 +182,16 @@ pub fn edit(desired: &Desired, edit: &Edit, now: &Stamp) -> Result<Desired, Edit
     Ok(next)
 }
 
-/// The containers that a verb names, and those that it changes; `None`: all.
+/// The containers that a verb names, and those that it changes; `None`: all. What is frozen or thawed is that alone: the others
+/// stay as they are, be it that an earlier `up` still waits for them.
 fn asked(before: &Desired, next: &Desired, edit: &Edit) -> Option<BTreeSet<ContainerName>> {
     let services = edit.services();
-    if services.is_empty() && !matches!(edit, Edit::Remove { only: Some(_), .. }) {
+    let only_changed = matches!(edit, Edit::Pause { .. } | Edit::Unpause { .. });
+    if services.is_empty() && !only_changed && !matches!(edit, Edit::Remove { only: Some(_), .. }) {
         return None;
     }
     let asked = next.containers.iter().filter(|(name, container)| {
-        let named = services.contains(&container.spec.service) && !container.spec.oneoff;
+        let named = !only_changed && services.contains(&container.spec.service) && !container.spec.oneoff;
         named || before.containers.get(*name) != Some(*container)
     });
     Some(asked.map(|(name, _)| name.clone()).collect())
@@ -331,17 +337,23 @@ fn kill(desired: &mut Desired, services: &BTreeSet<ServiceName>) {
     }
 }
 
-fn pause(desired: &mut Desired, services: &BTreeSet<ServiceName>) -> Result<(), EditError> {
+fn pause(
+    desired: &mut Desired,
+    services: &BTreeSet<ServiceName>,
+    down: &BTreeSet<ContainerName>,
+) -> Result<(), EditError> {
     must_have(desired, services)?;
-    let (mut changed, mut paused, mut down) = (false, None, None);
+    let (mut changed, mut paused, mut still) = (false, None, None);
     for container in of(desired, services) {
         match container.target {
-            Target::Running => (container.target, changed) = (Target::Paused, true),
+            Target::Running if !down.contains(&container.spec.name) => {
+                (container.target, changed) = (Target::Paused, true);
+            }
             Target::Paused => paused = Some(container.spec.service.clone()),
-            Target::Created | Target::Stopped => down = Some(container.spec.service.clone()),
+            Target::Running | Target::Created | Target::Stopped => still = Some(container.spec.service.clone()),
         }
     }
-    match (paused, down) {
+    match (paused, still) {
         (Some(service), _) if !services.is_empty() || !changed => Err(EditError::Paused { service }),
         (None, Some(service)) if !services.is_empty() && !changed => Err(EditError::NotRunning { service }),
         _ => Ok(()),

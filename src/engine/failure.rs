@@ -23,7 +23,7 @@ struct Failed {
 }
 
 /// Whether an action is only for containers that were not asked for.
-fn is_beside(action: &Action, desired: &Desired) -> bool {
+pub fn is_beside(action: &Action, desired: &Desired) -> bool {
     let users = |uses: &dyn Fn(&ContainerSpec) -> bool| -> Vec<ContainerName> {
         let users = desired.containers.iter().filter(|(_, container)| uses(&container.spec));
         users.map(|(name, _)| name.clone()).collect()

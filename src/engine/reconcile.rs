@@ -18,7 +18,7 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use super::Engine;
-use super::failure::Failures;
+use super::failure::{Failures, is_beside};
 use super::port::{Clock, Host, HostError};
 use super::probe::Probes;
 use super::progress::{Progress, Settled, StepName};
@@ -118,7 +118,9 @@ impl<'a, H: Host, C: Clock> Loop<'a, H, C> {
                 // All that could be done is done: look again, for what the steps made.
                 return;
             }
-            if self.under_way.is_empty() && (round.is_over() || round.is_stuck(|a| self.failures.holds(a, &now))) {
+            let failed = |action: &Action| self.failures.holds(action, &now);
+            let beside = |action: &Action| is_beside(action, desired);
+            if self.under_way.is_empty() && (round.is_over() || round.is_stuck(failed, beside)) {
                 self.settle(desired, observed, &plan);
             }
             if self.step_or_change(&mut round, [plan.due.as_ref(), proven.as_ref()]).await {

@@ -66,16 +66,20 @@ impl Round {
         self.done.insert(id);
     }
 
-    /// Whether every step that has not begun is, or comes after, one that `failed`.
-    pub fn is_stuck(&self, failed: impl Fn(&Action) -> bool) -> bool {
-        let mut hopeless = BTreeSet::new();
+    /// Whether no step that has not begun is worth waiting for: each is, or comes after, one that `failed`; or nobody asked
+    /// for it (`beside`), and it waits for another container, or comes after one that does. That may take for ever.
+    pub fn is_stuck(&self, failed: impl Fn(&Action) -> bool, beside: impl Fn(&Action) -> bool) -> bool {
+        let (mut hopeless, mut waiting) = (BTreeSet::new(), BTreeSet::new());
         // Steps stand in an order that respects `after`.
         for step in &self.steps {
-            if failed(&step.action) || step.after.iter().any(|id| hopeless.contains(id)) {
+            let follows = |others: &BTreeSet<StepId>| step.after.iter().any(|id| others.contains(id));
+            if failed(&step.action) || follows(&hopeless) {
                 hopeless.insert(step.id);
+            } else if (!step.waits.is_empty() || follows(&waiting)) && beside(&step.action) {
+                waiting.insert(step.id);
             }
         }
-        self.steps.iter().all(|step| self.begun.contains(&step.id) || hopeless.contains(&step.id))
+        self.steps.iter().all(|step| [&self.begun, &hopeless, &waiting].iter().any(|over| over.contains(&step.id)))
     }
 
     /// Steps that wait for a condition of another container and for nothing else.

@@ -167,8 +167,18 @@ async fn a_change_is_judged_by_those_that_it_asks_for() {
     assert_eq!((settled.failures, settled.culprits.len(), settled.broken.len()), (Vec::new(), 0, 0));
     let settled = rig.apply(ask(2, "app-web-1")).await;
     assert_eq!(settled.failures, ["app-web-1 can't be started: dependency migrate exited with 3"]);
+    // It is not up for good before it stays up, which does not wait for those who wait for it.
+    let mut progress = rig.engine.subscribe();
     let settled = rig.apply(ask(3, "app-migrate-1")).await;
-    assert_eq!(settled.broken.into_values().collect::<Vec<_>>(), ["app-migrate-1 exited with 3"]);
+    assert_eq!((settled.unready, settled.broken.len()), (vec!["app-migrate-1".into()], 0));
+    rig.wait(1000).await;
+    let mut last = None;
+    while let Ok(told) = progress.try_recv() {
+        if let Progress::Settled(settled) = told {
+            last = Some(settled.broken.into_values().collect::<Vec<_>>());
+        }
+    }
+    assert_eq!(last, Some(vec!["app-migrate-1 exited with 3".to_owned()]));
 }
 
 #[tokio::test(start_paused = true)]

@@ -123,3 +123,28 @@ fn an_export_has_all_files_of_a_container_and_nothing_of_its_mounts() {
     windlass(&["down", "-v"]).ok();
     world.assert_clean();
 }
+
+#[test]
+fn pause_and_unpause_go_by_what_runs_while_an_up_without_a_client_waits() {
+    let world = world();
+    let text = "services:\n  a: {image: test, stop_signal: SIGKILL, healthcheck: {test: [CMD, test, -e, /ok], interval: 100ms, retries: 10000}}\n  \
+                b: {image: test, stop_signal: SIGKILL, depends_on: {a: {condition: service_healthy}}}\n";
+    let folder = project(&world, "left", text);
+    let mut up = world.command(crate::support::world::WINDLASS, &folder);
+    let mut up = up.args(["up", "-d"]).stderr(std::process::Stdio::null()).spawn().unwrap();
+    let windlass = |arguments: &[&str]| world.windlass(&folder, arguments);
+    let shows = |text: &str| windlass(&["ps", "-a"]).ok().stdout.contains(text);
+    world.wait_for("the one that is waited for", || shows("health: starting"));
+    up.kill().unwrap();
+    up.wait().unwrap();
+    windlass(&["pause"]).ok();
+    assert!(shows("(Paused)"));
+    windlass(&["unpause"]).ok();
+    assert!(!shows("(Paused)"));
+    windlass(&["pause", "b"]).code(1).says("`b` does not run");
+    // What the `up` asked for goes on.
+    windlass(&["exec", "a", "touch", "/ok"]).ok();
+    world.wait_for("the one that waited", || windlass(&["ps", "--services"]).ok().stdout == "a\nb\n");
+    windlass(&["down"]).ok();
+    world.assert_clean();
+}

@@ -5,6 +5,7 @@ use clap::Args;
 use super::super::backend::{Backend, Edit};
 use super::super::context::Context;
 use super::super::error::{CliError, ExitStatus};
+use super::super::select::Found;
 use super::change;
 
 /// Flags of `pause`.
@@ -14,10 +15,15 @@ pub struct Pause {
     pub services: Vec<String>,
 }
 
-/// Freezes services.
+/// Freezes what runs of services.
 ///
 /// # Errors
 /// A service that is not there.
 pub async fn run<B: Backend>(cx: &Context<'_, B>, args: &Pause) -> Result<ExitStatus, CliError> {
-    change::edit_services(cx, &args.services, "Pausing", |services| Edit::Pause { services }).await
+    let found = Found::look(cx)?;
+    let Some(services) = found.targets(&args.services)?.services() else {
+        cx.output.warn(&found.nothing())?;
+        return Ok(ExitStatus::DONE);
+    };
+    change::edit(cx, &found.project, "Pausing", Edit::Pause { services, down: found.down() }).await
 }

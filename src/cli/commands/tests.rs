@@ -140,7 +140,7 @@ async fn plain_verbs_become_edits() {
         (&["stop", "-t", "-1", "web"], r#"Stop { services: {ServiceName("web")}, timeout: Some(4294967295s) }"#),
         (&["start"], "Start { services: {} }"),
         (&["restart", "--no-deps"], "Restart { services: {}, timeout: None, no_deps: true }"),
-        (&["pause", "db"], r#"Pause { services: {ServiceName("db")} }"#),
+        (&["pause", "db"], r#"Pause { services: {ServiceName("db")}, down: {} }"#),
         (&["unpause"], "Unpause { services: {} }"),
         (&["kill"], "Kill { services: {} }"),
         (

@@ -144,23 +144,49 @@ fn unknown_services_are_told_with_what_there_is() {
 
 #[test]
 fn pause_and_unpause() {
-    let paused = edit(&desired(), &Edit::Pause { services: set(&["db"]) }, &now()).unwrap();
+    let paused = edit(&desired(), &Edit::Pause { services: set(&["db"]), down: BTreeSet::new() }, &now()).unwrap();
     assert_eq!(paused.containers["p-db-1"].target, Target::Paused);
     let thawed = edit(&paused, &Edit::Unpause { services: set(&[]) }, &now()).unwrap();
     assert_eq!(targets(&thawed), targets(&desired()));
     let stopped = edit(&desired(), &Edit::Stop { services: set(&["db"]), timeout: None }, &now()).unwrap();
-    let error = edit(&stopped, &Edit::Pause { services: set(&["db"]) }, &now()).unwrap_err();
+    let error = edit(&stopped, &Edit::Pause { services: set(&["db"]), down: BTreeSet::new() }, &now()).unwrap_err();
     assert_eq!(error, EditError::NotRunning { service: "db".into() });
-    let all = edit(&stopped, &Edit::Pause { services: set(&[]) }, &now()).unwrap();
+    let all = edit(&stopped, &Edit::Pause { services: set(&[]), down: BTreeSet::new() }, &now()).unwrap();
     assert_eq!(all.containers["p-db-1"].target, Target::Stopped);
     let error = edit(&desired(), &Edit::Unpause { services: set(&["db"]) }, &now()).unwrap_err();
     assert_eq!(error, EditError::NotPaused { service: "db".into() });
-    let error = edit(&paused, &Edit::Pause { services: set(&["db"]) }, &now()).unwrap_err();
+    let error = edit(&paused, &Edit::Pause { services: set(&["db"]), down: BTreeSet::new() }, &now()).unwrap_err();
     assert_eq!(error, EditError::Paused { service: "db".into() });
     // Where none is named, one that is left to be paused or thawed is enough.
-    let all = edit(&paused, &Edit::Pause { services: set(&[]) }, &now()).unwrap();
-    assert!(matches!(edit(&all, &Edit::Pause { services: set(&[]) }, &now()), Err(EditError::Paused { .. })));
+    let all = edit(&paused, &Edit::Pause { services: set(&[]), down: BTreeSet::new() }, &now()).unwrap();
+    assert!(matches!(
+        edit(&all, &Edit::Pause { services: set(&[]), down: BTreeSet::new() }, &now()),
+        Err(EditError::Paused { .. })
+    ));
     assert!(matches!(edit(&thawed, &Edit::Unpause { services: set(&[]) }, &now()), Err(EditError::NotPaused { .. })));
+}
+
+#[test]
+fn what_does_not_run_is_not_frozen_and_neither_verb_asks_for_it() {
+    let pause = |services: &[&str]| {
+        let down = BTreeSet::from(["p-web-1".into()]);
+        edit(
+            &desired(),
+            &Edit::Pause { services: services.iter().map(|name| ServiceName::from(*name)).collect(), down },
+            &now(),
+        )
+    };
+    let paused = pause(&[]).unwrap();
+    assert_eq!(
+        (paused.containers["p-web-1"].target, paused.containers["p-db-1"].target),
+        (Target::Running, Target::Paused)
+    );
+    assert_eq!(pause(&["web"]), Err(EditError::NotRunning { service: "web".into() }));
+    let thawed = edit(&paused, &Edit::Unpause { services: BTreeSet::new() }, &now()).unwrap();
+    for (state, other) in [(&paused, desired()), (&thawed, paused.clone())] {
+        assert!(state.is_beside(&"p-web-1".into()) && !state.is_beside(&"p-db-1".into()), "{:?}", state.asked);
+        assert_ne!(state.containers["p-db-1"], other.containers["p-db-1"]);
+    }
 }
 
 #[test]
@@ -200,7 +226,7 @@ fn verbs_reach_what_is_no_longer_declared() {
     let target = |verb: Edit| edit(&held, &verb, &now()).unwrap().containers["p-db-1"].target;
     assert_eq!(target(Edit::Stop { services: only_db(), timeout: None }), Target::Stopped);
     assert_eq!(target(Edit::Kill { services: only_db() }), Target::Stopped);
-    assert_eq!(target(Edit::Pause { services: only_db() }), Target::Paused);
+    assert_eq!(target(Edit::Pause { services: only_db(), down: BTreeSet::new() }), Target::Paused);
     let gone = |verb: Edit| {
         let next = edit(&held, &verb, &now()).unwrap();
         assert!(!next.containers.contains_key("p-db-1"), "{verb:?}");
@@ -284,7 +310,7 @@ fn verb() -> impl Strategy<Value = Edit> {
         1 => Edit::Stop { services, timeout: None },
         2 => Edit::Restart { services, timeout: None, no_deps: flag },
         3 => Edit::Kill { services },
-        4 => Edit::Pause { services },
+        4 => Edit::Pause { services, down: BTreeSet::new() },
         5 => Edit::Unpause { services },
         6 => Edit::Remove { services, only: None, volumes: flag },
         _ => Edit::Down { services, timeout: None, volumes: flag, declared: None, remove_orphans: false },

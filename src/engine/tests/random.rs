@@ -230,7 +230,7 @@ impl Run {
             Event::Restart(one) => {
                 self.change(one, |services| Edit::Restart { services, timeout: None, no_deps: false });
             }
-            Event::Pause(one) => self.change(one, |services| Edit::Pause { services }),
+            Event::Pause(one) => self.change(one, |services| Edit::Pause { services, down: BTreeSet::new() }),
             Event::Orphan(networked) => orphan(&self.rig, networked),
             Event::Down(one) => self.down(one),
             Event::Forget(one) => self.forget(one),

@@ -1,6 +1,10 @@
 //! What `--wait` waits for, as the loop tells it.
 
+use std::collections::BTreeSet;
+
 use super::*;
+use crate::desired::edit::{Edit, edit};
+use crate::name::{ContainerName, ServiceName};
 
 /// What is told of a service without a health check until its process has ended or stays up: who is not up yet, who is broken.
 async fn told(life: Life) -> Vec<(Vec<String>, Vec<String>)> {
@@ -50,4 +54,26 @@ async fn what_ends_again_and_again_has_failed_after_a_while() {
     let told = told_with(RestartPolicy::Always, few).await;
     assert!(told.iter().all(|(_, broken)| broken.is_empty()), "{told:?}");
     assert_eq!(told.last(), Some(&(words(&[]), words(&[]))), "it stays up in the end");
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_waits_and_was_not_asked_for_keeps_nobody() {
+    let rig = Rig::new();
+    let mut desired = project();
+    service(&mut desired, "db", 1, |c| c.health = Some(health()));
+    service(&mut desired, "web", 1, |c| c.depends_on.push(needs("db", Condition::ServiceHealthy)));
+    rig.host.live("db", Life { healthy: None, ..Life::default() });
+    rig.engine.set_desired(Desired { applied: rig.clock.now(), ..desired });
+    rig.wait(500).await;
+    let held = rig.engine.desired().unwrap();
+    let down = [ContainerName::from("app-web-1")].into();
+    let paused = edit(&held, &Edit::Pause { services: BTreeSet::new(), down }, &rig.clock.now()).unwrap();
+    assert_eq!(rig.apply(paused.clone()).await.failures, Vec::<String>::new());
+    assert!(rig.left().contains("web-1"), "the `up` goes on waiting: {}", rig.left());
+    let thawed = edit(&paused, &Edit::Unpause { services: BTreeSet::new() }, &rig.clock.now()).unwrap();
+    assert_eq!(rig.apply(thawed.clone()).await.failures, Vec::<String>::new());
+    let stop = Edit::Stop { services: [ServiceName::from("db")].into(), timeout: None };
+    let stopped = edit(&thawed, &stop, &rig.clock.now()).unwrap();
+    assert_eq!(rig.apply(stopped).await.failures, Vec::<String>::new());
+    rig.is_sound();
 }
