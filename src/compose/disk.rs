@@ -1,8 +1,12 @@
 //! All that the passes ask of the file system; everything else in `compose` is a function of its arguments.
 
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::fs::File;
 use std::io::Read;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 
 /// Larger files are not compose files, env files or label files; `/dev/zero` is none either.
 const LARGEST: u64 = 64 * 1024 * 1024;
@@ -26,7 +30,22 @@ pub fn read_yaml(path: &Path) -> Result<String, String> {
     text.ok().filter(|_| odd.is_empty()).ok_or_else(|| "it begins as UTF-16 text and is none".to_owned())
 }
 
+/// What pipes have held, by device and inode: it comes once, and a command may read its files more than once.
+static PIPES: Mutex<BTreeMap<(u64, u64), Vec<u8>>> = Mutex::new(BTreeMap::new());
+
 fn bytes(path: &Path) -> Result<Vec<u8>, String> {
+    let metadata = path.metadata().map_err(|error| error.to_string())?;
+    if metadata.is_file() || metadata.is_dir() {
+        return whole(path);
+    }
+    let mut pipes = PIPES.lock().unwrap_or_else(PoisonError::into_inner);
+    match pipes.entry((metadata.dev(), metadata.ino())) {
+        Entry::Occupied(known) => Ok(known.get().clone()),
+        Entry::Vacant(new) => Ok(new.insert(whole(path)?).clone()),
+    }
+}
+
+fn whole(path: &Path) -> Result<Vec<u8>, String> {
     let mut bytes = Vec::new();
     let file = File::open(path).map_err(|error| error.to_string())?;
     file.take(LARGEST + 1).read_to_end(&mut bytes).map_err(|error| error.to_string())?;

@@ -321,8 +321,11 @@ fn restart(
 /// These services, and those that must be restarted with them (`depends_on.*.restart: true`), directly or not.
 fn with_dependents(desired: &Desired, services: &BTreeSet<ServiceName>) -> BTreeSet<ServiceName> {
     grow(services, |all| {
-        let follows =
-            |one: &&DesiredContainer| one.depends_on.iter().any(|edge| edge.restart && all.contains(&edge.service));
+        // Through what does not run nobody is concerned: it is not restarted itself.
+        let follows = |one: &&DesiredContainer| {
+            let mut edges = one.depends_on.iter();
+            one.target == Target::Running && edges.any(|edge| edge.restart && all.contains(&edge.service))
+        };
         desired.containers.values().filter(follows).map(|container| container.spec.service.clone()).collect()
     })
 }

@@ -173,6 +173,13 @@ pub struct MountSpec {
     pub read_only: bool,
 }
 
+impl MountSpec {
+    /// Whether it mounts this volume.
+    pub fn is_of(&self, volume: &VolumeName) -> bool {
+        matches!(&self.source, MountSource::Volume { name, .. } if name == volume)
+    }
+}
+
 /// What a [`MountSpec`] mounts.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "type", rename_all = "kebab-case")]

@@ -224,6 +224,9 @@ impl fmt::Display for NetworkLoss {
 pub struct ObservedVolume {
     /// What it was made of.
     pub spec: VolumeSpec,
+    /// The containers of other projects that have it mounted, looked for only where it is to be removed.
+    #[serde(default)]
+    pub others: Vec<ContainerName>,
 }
 
 impl ObservedContainer {

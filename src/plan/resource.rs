@@ -140,6 +140,14 @@ impl Builder<'_> {
     pub(super) fn create_volumes(&mut self) {
         for (name, spec) in &self.desired.volumes {
             match self.observed.volumes.get(name) {
+                Some(there) if spec.project.is_some() && there.spec.project != spec.project => {
+                    let whose = there.spec.project.as_ref().map(|other| format!(" for project {other}"));
+                    let text = format!(
+                        "volume {name} was made{} and is used as it is: `external: true` in the file says so",
+                        whose.as_deref().unwrap_or(" by itself")
+                    );
+                    self.plan.warnings.push(text);
+                }
                 Some(there) if spec.project.is_some() && there.spec.driver_opts != spec.driver_opts => {
                     let text = format!("volume {name} was made with other options, and stays as it is");
                     self.plan.warnings.push(text);
@@ -165,13 +173,19 @@ impl Builder<'_> {
     /// Only what somebody asked to be removed, and after everything that may use it.
     pub(super) fn remove_volumes(&mut self) {
         for name in &self.desired.remove_volumes {
-            if !self.observed.volumes.contains_key(name) || self.desired.volumes.contains_key(name) {
+            let Some(there) = self.observed.volumes.get(name).filter(|_| !self.desired.volumes.contains_key(name))
+            else {
                 continue;
-            }
+            };
             let keeps =
                 |c: &&ObservedContainer| !self.removals.contains_key(&c.id) && volumes(&c.spec).any(|v| v == name);
             if let Some(user) = self.observed.containers.values().find(keeps) {
                 let text = format!("volume {name} is still used by {}, and stays", user.spec.name);
+                self.plan.warnings.push(text);
+                continue;
+            }
+            if let Some(user) = there.others.first() {
+                let text = format!("volume {name} is still used by {user} of another project, and stays");
                 self.plan.warnings.push(text);
                 continue;
             }

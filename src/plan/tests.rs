@@ -132,7 +132,7 @@ fn reached(desired: &Desired) -> Observed {
         );
     }
     for (name, spec) in &desired.volumes {
-        observed.volumes.insert(name.clone(), ObservedVolume { spec: spec.clone() });
+        observed.volumes.insert(name.clone(), ObservedVolume { spec: spec.clone(), others: Vec::new() });
     }
     observed
 }
@@ -390,6 +390,11 @@ fn a_volume_is_removed_only_if_somebody_asks() {
             "remove volume     p_data     asked to be removed",
         ],
     );
+    let mut shared = observed.clone();
+    shared.volumes.get_mut("p_data").unwrap().others.push("q-app-1".into());
+    let kept = plan(&down, &shared, &at(100));
+    assert_eq!(kept.steps.len(), 3);
+    assert_eq!(kept.warnings, ["volume p_data is still used by q-app-1 of another project, and stays"]);
     up.remove_volumes.insert("p_data".into());
     check(&up, &observed, &["nothing to do"]);
 }

@@ -22,7 +22,7 @@ networks: { one: {} }
     let lock = Flock::lock(file, FlockArg::LockExclusive).unwrap();
     let mut up = begin(&world, &folder, &["up", "-d"], "up.out");
     world.wait_for("the second shim", || processes(&world, "__shim").len() == 2);
-    let marked = || world.sh("ls run/containers/*/making run/containers/*/shim.sock | grep -c making").stdout;
+    let marked = || world.sh("ls run/containers/*/partial run/containers/*/shim.sock | grep -c partial").stdout;
     world.wait_for("its mark", || marked().trim() == "1");
     // A shim that outlives its container's folder writes there once more.
     let stray = world.path().join("root/containers").join("f".repeat(64));

@@ -113,3 +113,42 @@ fn ctrl_c_of_an_attached_up_stops_what_its_files_declare() {
     world.windlass(&folder, &["-p", "ours", "down", "-t", "0"]).ok();
     world.assert_clean();
 }
+
+#[test]
+fn down_v_leaves_a_volume_that_another_project_uses() {
+    let world = world();
+    let text = "services:\n  a: {image: test, volumes: [\"sh:/s\"]}\nvolumes: {sh: {name: shared}}\n";
+    let (one, two) = (project(&world, "one", text), project(&world, "two", text));
+    world.windlass(&one, &["up", "-d"]).ok();
+    world.windlass(&one, &["exec", "-T", "a", "sh", "-c", "echo kept > /s/x"]).ok();
+    world.windlass(&two, &["up", "-d"]).ok().says("was made for project one");
+    for state in ["running", "stopped"] {
+        world.windlass(&one, &["down", "-t", "0", "-v"]).ok().says("still used by two-a-1");
+        world.windlass(&two, &["start"]).ok();
+        assert_eq!(world.windlass(&two, &["exec", "-T", "a", "cat", "/s/x"]).ok().stdout, "kept\n", "{state}");
+        world.windlass(&two, &["stop", "-t", "0"]).ok();
+        world.windlass(&one, &["up", "-d"]).ok();
+    }
+    world.windlass(&two, &["down", "-t", "0"]).ok();
+    world.windlass(&one, &["down", "-t", "0", "-v"]).ok();
+    world.assert_clean();
+}
+
+#[test]
+fn files_that_come_by_pipes_are_read_once() {
+    let world = world();
+    let folder = project(&world, "piped", "services: {a: {image: test, command: [echo, \"got $${A}\"]}}\n");
+    let text = "cat compose.yaml | sed 's/\\$\\$/$/'";
+    for script in [
+        format!("{text} | A=1 {WINDLASS} -p piped -f - up"),
+        format!("A=1 {WINDLASS} -p piped -f <({text}) up"),
+        format!("{WINDLASS} -p piped -f <({text}) --env-file <(echo A=1) up"),
+    ] {
+        let mut command = world.command("bash", &folder);
+        let output = command.args(["-c", &format!("set -o pipefail; {script}")]).output().unwrap();
+        let (stdout, stderr) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+        assert!(output.status.success() && stdout.contains("got 1"), "{script}: {stdout}{stderr}");
+        world.windlass(&folder, &["down"]).ok();
+    }
+    world.assert_clean();
+}

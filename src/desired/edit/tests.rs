@@ -126,6 +126,19 @@ fn restart_takes_along_those_whose_dependency_says_so() {
     };
     assert_eq!(restarted(&["db"], false), ["p-api-1", "p-db-1"]);
     assert_eq!(restarted(&["db"], true), ["p-db-1"]);
+    // What is concerned only through one that does not run goes on.
+    let mut chain = desired();
+    for name in ["p-api-1", "p-web-1"] {
+        chain.containers.get_mut(name).unwrap().depends_on[0].restart = true;
+    }
+    let of_chain = |desired: &Desired| {
+        let wanted = Edit::Restart { services: set(&["db"]), timeout: None, no_deps: false };
+        let next = edit(desired, &wanted, &now()).unwrap();
+        next.containers.values().filter(|one| one.restart_before == Some(now())).count()
+    };
+    assert_eq!(of_chain(&chain), 3);
+    chain.containers.get_mut("p-api-1").unwrap().target = Target::Stopped;
+    assert_eq!(of_chain(&chain), 1);
     assert_eq!(restarted(&["api"], false), ["p-api-1"]);
     assert_eq!(restarted(&[], false), ["p-api-1", "p-db-1", "p-web-1"]);
     let stopped = edit(&desired(), &Edit::Stop { services: set(&["api"]), timeout: None }, &now()).unwrap();

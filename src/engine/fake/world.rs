@@ -163,7 +163,9 @@ impl Inner {
             }
             Action::RemoveNetwork { name } => drop(self.observed.networks.remove(name)),
             Action::CreateVolume { spec } if !half => {
-                self.observed.volumes.insert(spec.name.clone(), ObservedVolume { spec: spec.clone() });
+                self.observed
+                    .volumes
+                    .insert(spec.name.clone(), ObservedVolume { spec: spec.clone(), others: Vec::new() });
             }
             Action::RemoveVolume { name } if !half => drop(self.observed.volumes.remove(name)),
             Action::CreateContainer { id, spec } => self.create(id, spec, half, now),

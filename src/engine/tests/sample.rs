@@ -142,7 +142,7 @@ pub fn reached(desired: &Desired) -> Observed {
         observed.networks.insert(name.clone(), network);
     }
     for (name, spec) in &desired.volumes {
-        observed.volumes.insert(name.clone(), ObservedVolume { spec: spec.clone() });
+        observed.volumes.insert(name.clone(), ObservedVolume { spec: spec.clone(), others: Vec::new() });
     }
     for container in desired.containers.values() {
         add(&mut observed, container);

@@ -65,8 +65,8 @@ pub enum MachineError {
     /// It does not end, not even killed.
     #[error("{0} was killed and does not end: a process of it waits for a device or a network file system")]
     Stuck(ContainerName),
-    /// A supervisor was killed while it made its shim, links and ports.
-    #[error("what {0} needs to run was half made")]
+    /// A supervisor was killed while it made its shim, links and ports, or gave them back.
+    #[error("what {0} needs to run is not all there")]
     HalfMade(ContainerName),
     /// A file operation failed.
     #[error("cannot {operation} {}", path.display())]

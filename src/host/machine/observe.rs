@@ -17,7 +17,7 @@ use crate::host::net::{Net, Owner};
 use crate::host::paths::Paths;
 use crate::host::record::RecordError;
 use crate::host::{clock, volume, world};
-use crate::name::{ContainerId, ContainerName, ProjectName, ServiceName};
+use crate::name::{ContainerId, ContainerName, ProjectName, ServiceName, VolumeName};
 use crate::observed::{Exit, Health, Observed, ObservedContainer, ObservedPort, ObservedVolume, PortHolder, State};
 
 /// Where is looked.
@@ -42,7 +42,9 @@ pub fn observe(sight: &Sight<'_>, project: &ProjectName, desired: &Desired) -> R
     networks(sight, project, desired, &mut observed)?;
     for spec in volume::list(paths) {
         if spec.project.as_ref() == Some(project) || desired.volumes.contains_key(&spec.name) {
-            observed.volumes.insert(spec.name.clone(), ObservedVolume { spec });
+            let goes = desired.remove_volumes.contains(&spec.name);
+            let others = if goes { users_elsewhere(paths, project, &spec.name)? } else { Vec::new() };
+            observed.volumes.insert(spec.name.clone(), ObservedVolume { spec, others });
         }
     }
     let images: BTreeMap<_, _> =
@@ -50,6 +52,26 @@ pub fn observe(sight: &Sight<'_>, project: &ProjectName, desired: &Desired) -> R
     let present = images.into_iter().filter(|(_, image)| sight.images.layers_present(image));
     observed.images = present.map(|(id, _)| id.clone()).collect();
     Ok(observed)
+}
+
+/// The containers of other projects that have a volume mounted, running or not. Of one whose record can't be read nobody
+/// knows: it counts.
+fn users_elsewhere(
+    paths: &Paths,
+    project: &ProjectName,
+    volume: &VolumeName,
+) -> Result<Vec<ContainerName>, RecordError> {
+    let mut users = Vec::new();
+    for id in project::every_container(paths)? {
+        match ledger::made(paths, &id) {
+            Ok(Some(made)) if made.spec.project != *project && made.spec.mounts.iter().any(|one| one.is_of(volume)) => {
+                users.push(made.spec.name.clone());
+            }
+            Ok(_) | Err(RecordError::Damaged { .. }) => {}
+            Err(_) => users.push(id.short().into()),
+        }
+    }
+    Ok(users)
 }
 
 /// The containers of a project, or those of one of its services; the rest of what was observed is left out.

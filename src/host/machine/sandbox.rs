@@ -25,8 +25,8 @@ const PORTS: &str = "ports";
 /// Sockets in one message to a shim.
 const SOCKETS: usize = 60;
 
-/// The mark of a container whose shim, links and ports are being made.
-const MAKING: &str = "making";
+/// The mark of a container whose shim, links and ports are being made or given back: they are not all there.
+const PARTIAL: &str = "partial";
 
 /// A container that has a shim.
 pub struct Live {
@@ -82,15 +82,15 @@ impl Machine {
             world_run: &self.paths.run,
         };
         // Who comes after a supervisor that was killed here must not take what is half made for the whole.
-        let making = run.join(MAKING);
-        std::fs::write(&making, b"").map_err(MachineError::file("write", &making))?;
+        let partial = run.join(PARTIAL);
+        std::fs::write(&partial, b"").map_err(MachineError::file("write", &partial))?;
         // The listeners come first: a port that is taken is the likeliest failure and the cheapest to find.
         let held = self.net.hold(&spec.ports, spec.number).await?;
         let shim = Shim::spawn(&request).await?;
         let made = self.link(id, spec, &shim, &held).await;
         match made {
             Ok(sandbox) => {
-                std::fs::remove_file(&making).map_err(MachineError::file("remove", &making))?;
+                std::fs::remove_file(&partial).map_err(MachineError::file("remove", &partial))?;
                 Ok(Live::new(shim, sandbox, spec.clone(), held))
             }
             Err(error) => {
@@ -168,8 +168,8 @@ impl Machine {
     pub(super) async fn adopt_sandbox(&self, id: &ContainerId, spec: &ContainerSpec) -> Result<(), MachineError> {
         let run = self.paths.container_run(id);
         let shim = Shim::adopt(&run).await?;
-        if run.join(MAKING).exists() {
-            // No process was ever started in it.
+        if run.join(PARTIAL).exists() {
+            // No process is in it yet, or any more.
             shim.shutdown().await?;
             return Err(MachineError::HalfMade(spec.name.clone()));
         }
@@ -201,6 +201,12 @@ impl Machine {
     /// The links go when it suits ([`super::detach`]).
     pub(super) async fn release(&self, id: &ContainerId) -> Result<(), MachineError> {
         let live = self.live.write().await.remove(id);
+        let partial = self.paths.container_run(id).join(PARTIAL);
+        if live.is_some() {
+            // Without the mark the next supervisor would start a process in what is left, where this one is killed now; that
+            // is no reason not to go on on a full disk.
+            let _ = std::fs::write(&partial, b"");
+        }
         // Its sockets keep its network namespace alive.
         self.names.stop(id).await;
         let ports = match &live {
@@ -216,10 +222,13 @@ impl Machine {
             self.told.names_stale.store(true, Ordering::Release);
         }
         // One that was killed left its socket, which is how a container tells that it has a sandbox.
-        let socket = self.paths.shim_socket(id);
-        match std::fs::remove_file(&socket) {
-            Err(e) if e.kind() != std::io::ErrorKind::NotFound => return Err(MachineError::file("remove", socket)(e)),
-            _ => {}
+        for path in [self.paths.shim_socket(id), partial] {
+            match std::fs::remove_file(&path) {
+                Err(e) if e.kind() != std::io::ErrorKind::NotFound => {
+                    return Err(MachineError::file("remove", path)(e));
+                }
+                _ => {}
+            }
         }
         self.cache.followed(id);
         self.cache.networks_changed();

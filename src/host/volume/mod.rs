@@ -5,10 +5,12 @@ use std::io;
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
+use sha2::{Digest as _, Sha256};
+
 use super::ledger::project::names;
 use super::ledger::{LedgerError, container::remove_tree};
 use super::paths::{Paths, is_plain_component};
-use super::record::{self, Durability, RecordError};
+use super::record::{self, Durability, RecordError, hex};
 use crate::desired::VolumeSpec;
 use crate::name::VolumeName;
 
@@ -149,7 +151,8 @@ pub fn remove(paths: &Paths, name: &VolumeName) -> Result<bool, VolumeError> {
     let folder = paths.volume(name);
     unmount(name, &folder.join("_data"))?;
     // Out of the way first: a removal that is cut short must not leave half a volume under its name.
-    let aside = paths.volumes().join(format!(".gone-{name}"));
+    // Not its name, which may be as long as a name can be.
+    let aside = paths.volumes().join(format!(".gone-{}", hex(&Sha256::digest(name.as_bytes()))));
     remove_tree(&aside)?;
     match fs::rename(&folder, &aside) {
         Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(false),

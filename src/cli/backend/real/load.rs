@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::io::Read;
 use std::rc::Rc;
+use std::sync::{Mutex, PoisonError};
 
 use super::super::super::error::CliError;
 use super::super::super::settings::ProjectFiles;
@@ -187,12 +188,18 @@ fn options(files: &ProjectFiles, services: &[String]) -> Result<LoadOptions, Cli
     })
 }
 
+/// What came by standard input, which is read once: a command may load its files more than once.
 fn standard_input() -> Result<String, CliError> {
+    static TEXT: Mutex<Option<String>> = Mutex::new(None);
+    let mut known = TEXT.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(text) = &*known {
+        return Ok(text.clone());
+    }
     let mut text = String::new();
     std::io::stdin()
         .read_to_string(&mut text)
         .map_err(|e| CliError::failed(format!("can't read the compose file from standard input: {e}")))?;
-    Ok(text)
+    Ok(known.insert(text).clone())
 }
 
 fn diagnostics(found: Diagnostics) -> CliError {

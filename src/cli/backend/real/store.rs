@@ -7,7 +7,6 @@ use std::sync::Arc;
 use super::super::super::error::CliError;
 use super::super::{LoginResult, Pruned, StoredImage, StoredVolume};
 use super::{Real, failed};
-use crate::desired::MountSource;
 use crate::host::image::{self, KeptIn, Quiet, Removal, Watcher};
 use crate::host::ledger::{container, project};
 use crate::host::record::RecordError;
@@ -105,10 +104,7 @@ impl Real {
 
 /// Who has a volume mounted.
 fn users(containers: &[container::Made], volume: &VolumeName) -> BTreeSet<ContainerName> {
-    let mounts = |made: &&container::Made| {
-        let mounts = &mut made.spec.mounts.iter();
-        mounts.any(|mount| matches!(&mount.source, MountSource::Volume { name, .. } if name == volume))
-    };
+    let mounts = |made: &&container::Made| made.spec.mounts.iter().any(|mount| mount.is_of(volume));
     containers.iter().filter(mounts).map(|made| made.spec.name.clone()).collect()
 }
 

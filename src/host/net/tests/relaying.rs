@@ -183,3 +183,27 @@ fn a_long_stream_and_a_closed_half_go_through_the_relay_unharmed() {
     assert!(received == sent);
     world.wait(world.net.withdraw(&project(), std::slice::from_ref(&container.id))).expect("withdraw");
 }
+
+#[test]
+fn udp_is_answered_from_the_address_that_was_asked_however_many_ask() {
+    let world = World::new();
+    let outside = Arc::new(world.outside());
+    sh("ip addr add 2001:db8:2::7/64 dev out0 nodad; ip addr add 192.0.2.7/24 dev out0");
+    // A chain of another firewall's that has to be asked sends IPv4 through the relay too.
+    nft("table inet fw { chain in { type filter hook input priority 0; policy drop; \
+         iifname lo accept; meta l4proto icmpv6 accept; udp dport 5300 accept; ct state established accept; }; }");
+    let spec = network(1);
+    world.network(&spec);
+    let container = world.container(5, &[&spec]);
+    container.place.serve_udp("0.0.0.0:53", "dns");
+    let _held = world.publish(&container, &[port(None, 5300, 53, Udp)]);
+    for address in ["192.0.2.1", "192.0.2.7", "[2001:db8:2::1]", "[2001:db8:2::7]"] {
+        let (from, to) = (Arc::clone(&outside), format!("{address}:5300"));
+        let answer = world.during(move || from.run(|| (0..20).find_map(|_| ask(&to))));
+        assert_eq!(answer.as_deref(), Some("dns"), "{address}");
+    }
+    assert_eq!(relays().len(), 1);
+    // One client after the other, each with a port of its own: more than are kept at a time.
+    let flood = move || outside.run(|| (0..4500).filter(|_| ask("192.0.2.7:5300").is_none()).count());
+    assert!(world.during(flood) < 20, "the kernel may drop one, the relay nobody for good");
+}

@@ -222,7 +222,8 @@ pub fn ask_from(socket: &UdpSocket, to: SocketAddr) -> Option<String> {
     socket.send_to(question.as_bytes(), to).ok()?;
     let mut buffer = [0; 64];
     loop {
-        let (length, _) = socket.recv_from(&mut buffer).ok()?;
+        let (length, from) = socket.recv_from(&mut buffer).ok()?;
+        assert_eq!(from, to, "a client that asks one takes no answer from another");
         let answer = String::from_utf8_lossy(&buffer[..length]).into_owned();
         if let Some((word, of)) = answer.split_once(' ')
             && of == question
