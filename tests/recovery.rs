@@ -9,6 +9,8 @@
 
 #[path = "recovery/adopted.rs"]
 mod adopted;
+#[path = "recovery/records.rs"]
+mod records;
 mod support;
 
 use std::fs;

@@ -44,7 +44,28 @@ impl Found {
         let project = cx.project()?;
         let observed = cx.backend.observe(&project)?;
         let applied = cx.backend.applied(&project)?;
-        Ok(Self { project, observed, applied, scope: cx.declared()? })
+        let found = Self { project, observed, applied, scope: cx.declared()? };
+        found.unknown().iter().try_for_each(|text| cx.output.warn(text))?;
+        Ok(found)
+    }
+
+    /// Tells of the containers of which nobody can tell what they are made of.
+    pub fn unknown(&self) -> Vec<String> {
+        let unknown = self.observed.unknown.iter();
+        unknown
+            .map(|(id, other)| {
+                let declared = self.applied.iter().flat_map(|desired| desired.containers.values());
+                let missing = declared.map(|one| &one.spec).filter(|spec| {
+                    spec.service == other.service
+                        && !self.observed.containers.values().any(|there| there.spec.name == spec.name)
+                });
+                let names: Vec<&str> = missing.map(|spec| spec.name.as_str()).collect();
+                // Which of several it is, only its record tells.
+                let name =
+                    if let [name] = names[..] { format!("{name} ({})", id.short()) } else { id.short().to_owned() };
+                format!("container {name} is unknown, and left alone: {}", other.reason)
+            })
+            .collect()
     }
 
     /// One replica of a service that runs: that with the number `index`, or the first. The other services are not looked at.

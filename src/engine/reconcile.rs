@@ -299,6 +299,7 @@ impl<'a, H: Host, C: Clock> Loop<'a, H, C> {
             culprits: hindered.iter().filter_map(|failure| failure.culprit.clone()).collect(),
             empty: desired.is_empty()
                 && observed.containers.is_empty()
+                && observed.unknown.is_empty()
                 && !observed.networks.values().any(|n| n.spec.project.as_ref() == Some(&desired.project)),
             ..Settled::default()
         };

@@ -54,6 +54,18 @@ pub enum RecordError {
     },
 }
 
+impl RecordError {
+    /// Whether it is this record that can't be had; else this process lacks what it takes to read any.
+    pub fn is_of_record(&self) -> bool {
+        let lacking = [libc::EMFILE, libc::ENFILE, libc::ENOMEM, libc::EINTR];
+        match self {
+            Self::Read { source, .. } => !source.raw_os_error().is_some_and(|code| lacking.contains(&code)),
+            Self::Write { .. } => false,
+            Self::Damaged { .. } | Self::Newer { .. } => true,
+        }
+    }
+}
+
 #[derive(serde::Serialize, serde::Deserialize)]
 struct Header {
     schema: u32,

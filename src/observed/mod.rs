@@ -6,13 +6,16 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use crate::desired::{ContainerSpec, NetworkSpec, PortSpec, Stamp, VolumeSpec};
-use crate::name::{ContainerId, ContainerName, Digest, NetworkName, ProjectName, VolumeName};
+use crate::name::{ContainerId, ContainerName, Digest, NetworkName, ProjectName, ServiceName, VolumeName};
 
 /// Everything of a project that exists, and the external things its desired state names.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Observed {
     /// Containers of the project, orphans and one-offs among them.
     pub containers: BTreeMap<ContainerId, ObservedContainer>,
+    /// Containers of which can't be told what they are made of. They are left alone.
+    #[serde(default)]
+    pub unknown: BTreeMap<ContainerId, Unknown>,
     /// Networks of the project, and those that its desired state names.
     pub networks: BTreeMap<NetworkName, ObservedNetwork>,
     /// Volumes of the project, and those that its desired state names.
@@ -54,6 +57,15 @@ pub struct PortHolder {
     pub project: Option<ProjectName>,
     /// The container that publishes the port, if it is one of this state folder.
     pub container: Option<ContainerName>,
+}
+
+/// A container whose record a newer windlass wrote, or can't be read.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Unknown {
+    /// Its service; empty where not even that is known.
+    pub service: ServiceName,
+    /// Why.
+    pub reason: String,
 }
 
 /// A container that exists.

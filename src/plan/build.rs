@@ -108,6 +108,14 @@ impl<'a> Builder<'a> {
         self.lacking(&declared.spec).or_else(|| port::blocked(self.observed, declared, fates))
     }
 
+    /// Whether a container that can't be read may be the one that is missing.
+    fn unknown(&self, declared: &DesiredContainer) -> Option<String> {
+        let mut unknown = self.observed.unknown.iter();
+        let (id, other) =
+            unknown.find(|(_, other)| other.service.is_empty() || other.service == declared.spec.service)?;
+        Some(format!("{} may be it, and is left alone: {}", id.short(), other.reason))
+    }
+
     /// Stops in the reverse order of dependencies, then removes.
     fn stop_and_remove(&mut self, fates: &Fates) {
         let order = self.dependents.stop_order(self.observed);
@@ -293,7 +301,7 @@ impl<'a> Builder<'a> {
         after_other: Option<StepId>,
         fates: &Fates,
     ) {
-        if let Some(reason) = self.barred(declared, fates) {
+        if let Some(reason) = self.unknown(declared).or_else(|| self.barred(declared, fates)) {
             self.bar(name, reason);
             return;
         }

@@ -189,6 +189,11 @@ impl Builder<'_> {
                 self.plan.warnings.push(text);
                 continue;
             }
+            if let Some(user) = self.observed.unknown.keys().next() {
+                let text = format!("volume {name} may be used by {}, which is left alone, and stays", user.short());
+                self.plan.warnings.push(text);
+                continue;
+            }
             let after = self.removals.values().copied().collect();
             let cause = vec!["asked to be removed".to_owned()];
             let step = self.step(Action::RemoveVolume { name: name.clone() }, cause, after);

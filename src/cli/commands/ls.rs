@@ -56,8 +56,16 @@ pub fn run<B: Backend>(cx: &Context<'_, B>, args: &Ls) -> Result<ExitStatus, Cli
         if !names.is_empty() && !names.iter().any(|name| project.contains(name)) {
             continue;
         }
-        let (mut states, files) = look(cx, &project)?;
-        states.retain(|state, _| args.all || matches!(*state, "running" | "paused" | "restarting"));
+        let (mut states, files) = match look(cx, &project) {
+            Ok(looked) => looked,
+            // The others are shown all the same.
+            Err(error @ CliError::Failed { .. }) => {
+                cx.output.warn(&format!("project {project}: {error}"))?;
+                ([("unknown", 1)].into(), String::new())
+            }
+            Err(error) => return Err(error),
+        };
+        states.retain(|state, _| args.all || matches!(*state, "running" | "paused" | "restarting" | "unknown"));
         if !args.all && states.is_empty() {
             continue;
         }
@@ -96,6 +104,10 @@ fn look<B: Backend>(
     let mut states = BTreeMap::new();
     for container in found.containers(&[], false)? {
         *states.entry(found.state(container)).or_default() += 1;
+    }
+    for text in found.unknown() {
+        cx.output.warn(&format!("project {project}: {text}"))?;
+        *states.entry("unknown").or_default() += 1;
     }
     let files = found.applied.iter().flat_map(|desired| &desired.source.config_files);
     let files: Vec<String> = files.map(|file| file.display().to_string()).collect();

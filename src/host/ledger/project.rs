@@ -193,6 +193,11 @@ pub fn containers_of(
     Ok(ids)
 }
 
+/// The service of one, as its entry has it; empty where it does not say.
+pub fn service_of(paths: &Paths, project: &ProjectName, id: &ContainerId) -> ServiceName {
+    ServiceName::from(fs::read_to_string(paths.project_containers(project).join(id)).unwrap_or_default())
+}
+
 /// Removes the logs of what is no longer there: of these services, or of all.
 ///
 /// # Errors

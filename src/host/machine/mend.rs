@@ -7,8 +7,10 @@ use std::sync::atomic::Ordering;
 use super::sandbox::Live;
 use super::{Machine, MachineError};
 use crate::host::container::protocol::Part;
+use crate::host::container::record::{PROCESS, is_same};
+use crate::host::record::{self, Durability};
 use crate::name::{ContainerId, ContainerName};
-use crate::observed::Loss;
+use crate::observed::{Loss, Observed, ObservedContainer};
 
 impl Machine {
     pub(super) async fn mend(
@@ -40,6 +42,31 @@ impl Machine {
             made?;
         }
         Ok(())
+    }
+
+    /// Records again the processes whose records are gone, from what their shims told; whether there was any. Of a process that
+    /// runs, as was seen, that is looked at once for each generation: a damaged record is moved aside by whoever reads it.
+    pub(super) async fn record_processes(&self, generation: u64, observed: &Observed) -> bool {
+        let anew = self.recorded.swap(generation, Ordering::AcqRel) != generation;
+        let mut any = false;
+        for (id, live) in self.live.read().await.iter() {
+            let Some(seen) = observed.containers.get(id).map(ObservedContainer::is_running) else { continue };
+            let path = self.paths.container_run(id).join(PROCESS);
+            let running = live.running.read().await;
+            let Some(running) = running.as_ref().filter(|_| !seen || (anew && !path.exists())) else { continue };
+            // One that has just ended is about to be told of.
+            if !is_same(running.process.pid, running.process.ticks) {
+                continue;
+            }
+            if let Err(error) = record::write(&path, &running.process, Durability::Lazy) {
+                tracing::warn!(%error, container = %live.spec.name, "its process is not recorded");
+                continue;
+            }
+            tracing::warn!(container = %live.spec.name, "the record of its process was gone: it is written anew");
+            self.cache.changed(id);
+            any = true;
+        }
+        any
     }
 
     async fn redirect_again(&self, live: &Live) -> Result<(), MachineError> {

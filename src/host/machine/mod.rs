@@ -34,7 +34,7 @@ mod watch;
 use std::collections::BTreeMap;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use tokio::sync::{Notify, RwLock};
 
@@ -67,6 +67,8 @@ pub struct Machine {
     /// The containers that have a shim.
     live: RwLock<BTreeMap<ContainerId, Arc<Live>>>,
     detaching: detach::Detaching,
+    /// The generation whose processes were last seen to be recorded.
+    recorded: AtomicU64,
     changed: Arc<Notify>,
     /// What shims and whoever enters a container run: this program, protected.
     executable: OwnedFd,
@@ -98,6 +100,7 @@ impl Machine {
             names: DnsServer::new("/etc/resolv.conf".into()),
             naming: names::Naming::default(),
             live: RwLock::default(),
+            recorded: AtomicU64::new(0),
             changed,
             executable: container::executable::protected()?,
             cache,
@@ -169,6 +172,11 @@ impl Host for Machine {
         self.end_lost_shims().await;
         let sight = observe::Sight { paths: &self.paths, net: &self.net, images: &self.images, cache: &self.cache };
         let mut observed = observe::observe(&sight, &self.project, desired)?;
+        if self.record_processes(desired.generation, &observed).await {
+            let told = observed.warnings;
+            observed = observe::observe(&sight, &self.project, desired)?;
+            observed.warnings.extend(told);
+        }
         self.observe_told(&mut observed).await;
         if self.told.names_stale.swap(false, Ordering::AcqRel) {
             self.refresh_names().await;

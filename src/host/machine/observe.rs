@@ -18,7 +18,9 @@ use crate::host::paths::Paths;
 use crate::host::record::RecordError;
 use crate::host::{clock, volume, world};
 use crate::name::{ContainerId, ContainerName, ProjectName, ServiceName, VolumeName};
-use crate::observed::{Exit, Health, Observed, ObservedContainer, ObservedPort, ObservedVolume, PortHolder, State};
+use crate::observed::{
+    Exit, Health, Observed, ObservedContainer, ObservedPort, ObservedVolume, PortHolder, State, Unknown,
+};
 
 /// Where is looked.
 pub struct Sight<'a> {
@@ -35,7 +37,7 @@ pub struct Sight<'a> {
 /// Everything of a project that exists, and what its desired state names besides.
 ///
 /// # Errors
-/// When the networks can't be read, or a container's record can't or is a newer windlass's.
+/// When the networks can't be read; when this process lacks what it takes to read records.
 pub fn observe(sight: &Sight<'_>, project: &ProjectName, desired: &Desired) -> Result<Observed, MachineError> {
     let paths = sight.paths;
     let mut observed = containers(paths, project, None, sight.cache)?;
@@ -77,7 +79,7 @@ fn users_elsewhere(
 /// The containers of a project, or those of one of its services; the rest of what was observed is left out.
 ///
 /// # Errors
-/// When a container's record can't be read or is a newer windlass's.
+/// When this process lacks what it takes to read records. A single one that can't be read makes its container unknown.
 pub fn containers(
     paths: &Paths,
     project: &ProjectName,
@@ -91,8 +93,14 @@ pub fn containers(
     };
     for id in ids {
         let warnings = &mut observed.warnings;
-        let there = cache.seen(&id, || container(paths, project, &id, cache, warnings))?;
-        observed.containers.insert(id, there);
+        match cache.seen(&id, || container(paths, project, &id, cache, warnings)) {
+            Ok(there) => drop(observed.containers.insert(id, there)),
+            Err(error) if error.is_of_record() => {
+                let service = project::service_of(paths, project, &id);
+                observed.unknown.insert(id, Unknown { service, reason: with_causes(&error) });
+            }
+            Err(error) => return Err(error),
+        }
     }
     Ok(observed)
 }

@@ -17,13 +17,22 @@ use crate::name::{ContainerName, Digest, VolumeName};
 const HUB: &str = "docker.io";
 
 impl Real {
-    /// What every container of this world is made of. A damaged one is made anew, of what is declared; of one that can't be read
-    /// nobody knows what it uses.
+    /// What every container of this world is made of, before something is removed. A damaged one is made anew, of what is
+    /// declared; of one that can't be read nobody knows what it uses.
     fn containers(&self) -> Result<Vec<container::Made>, CliError> {
+        self.containers_but(|error| matches!(error, RecordError::Damaged { .. }))
+    }
+
+    /// The same without those whose records can't be read, for lists.
+    fn known_containers(&self) -> Result<Vec<container::Made>, CliError> {
+        self.containers_but(RecordError::is_of_record)
+    }
+
+    fn containers_but(&self, left_out: impl Fn(&RecordError) -> bool) -> Result<Vec<container::Made>, CliError> {
         let mut all = Vec::new();
         for id in project::every_container(&self.paths).map_err(|e| failed(&e))? {
             match container::made(&self.paths, &id) {
-                Err(RecordError::Damaged { .. }) => {}
+                Err(error) if left_out(&error) => {}
                 other => all.extend(other.map_err(|e| failed(&e))?),
             }
         }
@@ -89,7 +98,7 @@ impl Real {
     }
 
     pub(super) fn list_volumes(&self) -> Result<Vec<StoredVolume>, CliError> {
-        let containers = self.containers()?;
+        let containers = self.known_containers()?;
         Ok(volume::list(&self.paths)
             .into_iter()
             .map(|spec| StoredVolume {
