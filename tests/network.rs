@@ -10,6 +10,8 @@ mod support;
 
 #[path = "network/mending.rs"]
 mod mending;
+#[path = "network/names.rs"]
+mod names;
 
 use std::fs;
 use std::net::{TcpListener, UdpSocket};

@@ -184,7 +184,7 @@ fn visit(node: &Node, mut steps: Vec<&str>, path: &mut String, fate: Fate, found
     }
 }
 
-/// Ports of a service that is on the host's network, on none, or reached by its own address.
+/// Ports of a service that is on the host's network, on none, on internal ones only, or reached by its own address.
 fn idle_ports(loaded: &Loaded, found: &mut Vec<Diagnostic>) {
     let driver = |key: &str| loaded.tree.get("networks")?.get(key)?.get("driver")?.as_str();
     for (name, service) in super::bind::services(&loaded.tree) {
@@ -196,11 +196,17 @@ fn idle_ports(loaded: &Loaded, found: &mut Vec<Diagnostic>) {
         let networks: Vec<&String> =
             service.get("networks").and_then(Node::as_map).into_iter().flat_map(Map::keys).collect();
         let direct = |key: &&String| matches!(driver(key), Some("macvlan" | "ipvlan"));
+        let is_internal = |key: &String| loaded.project.networks.get(key).is_some_and(|network| network.internal);
+        let mut on =
+            loaded.project.services.get(name.as_str()).into_iter().flat_map(|one| one.networks.keys()).peekable();
         let why = match mode {
             Some("host") => "on the host's network each port is the host's already",
             Some("none") => "without a network there is no way in",
             _ if !networks.is_empty() && networks.iter().all(direct) => {
                 "on a macvlan or ipvlan a container is reached by its own address"
+            }
+            _ if on.peek().is_some() && on.all(is_internal) => {
+                "on an internal network nobody outside reaches a container"
             }
             _ => continue,
         };

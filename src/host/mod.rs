@@ -9,6 +9,7 @@ pub mod image;
 pub mod ledger;
 pub mod logs;
 pub mod machine;
+pub mod mountinfo;
 pub mod net;
 pub mod paths;
 pub mod process;

@@ -152,3 +152,23 @@ fn files_that_come_by_pipes_are_read_once() {
     }
     world.assert_clean();
 }
+
+#[test]
+fn a_container_of_another_project_lends_its_namespaces() {
+    let world = world();
+    let lender = "services:\n  a:\n    image: test\n    container_name: uniq\n    ipc: shareable\n    \
+                  command: [sh, -c, \"echo lent > /dev/shm/x; mkdir /www; echo found > /www/index.html; exec httpd -f -p 80 -h /www\"]\n";
+    let one = project(&world, "lends", lender);
+    let text = "services:\n  b:\n    image: test\n    network_mode: container:uniq\n    ipc: container:uniq\n    pid: container:uniq\n";
+    let two = project(&world, "joins", text);
+    world.windlass(&two, &["up", "-d"]).code(1).says("uniq");
+    world.windlass(&one, &["up", "-d"]).ok();
+    world.windlass(&two, &["up", "-d"]).ok();
+    let inside = |command: &str| world.windlass(&two, &["exec", "-T", "b", "sh", "-c", command]);
+    world.wait_for("the page", || inside("wget -qO- http://127.0.0.1/").stdout == "found\n");
+    assert_eq!(inside("cat /dev/shm/x; ps | grep -c '[h]ttpd'").stdout, "lent\n1\n");
+    world.windlass(&two, &["down", "-t", "0"]).ok();
+    world.windlass(&one, &["exec", "-T", "a", "wget", "-qO-", "http://127.0.0.1/"]).ok();
+    world.windlass(&one, &["down", "-t", "0"]).ok();
+    world.assert_clean();
+}

@@ -235,13 +235,15 @@ fn bind_ports(drafts: &mut [Draft], networks: &BTreeMap<NetworkName, NetworkSpec
 }
 
 /// What a network without a bridge cannot have: its containers are reached by their own addresses, so ports of one that is on no
-/// other network are not published, as in docker (`compose::support` tells); and an ipvlan has no hardware address of its own.
+/// other network are not published, nor those of one that is on internal networks only, as in docker (`compose::support`
+/// tells); and an ipvlan has no hardware address of its own.
 fn without_bridge(drafts: &mut [Draft], networks: &BTreeMap<NetworkName, NetworkSpec>, problems: &mut Problems) {
     for draft in drafts {
         let spec = &mut draft.container.spec;
         let driver = |name: &NetworkName| networks.get(name).map(|network| &network.driver);
-        let mut drivers = spec.endpoints.iter().map(|endpoint| driver(&endpoint.network));
-        if !spec.endpoints.is_empty() && drivers.all(|driver| driver.is_some_and(|driver| driver.parent().is_some())) {
+        let no_way_in = |network: &NetworkSpec| network.internal || network.driver.parent().is_some();
+        let mut on = spec.endpoints.iter().map(|endpoint| networks.get(&endpoint.network));
+        if !spec.endpoints.is_empty() && on.all(|network| network.is_some_and(no_way_in)) {
             spec.ports.clear();
         }
         for (endpoint, attachment) in spec.endpoints.iter().zip(&draft.attachments) {

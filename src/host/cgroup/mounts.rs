@@ -7,6 +7,7 @@ use nix::sys::statfs::{CGROUP_SUPER_MAGIC, CGROUP2_SUPER_MAGIC, statfs};
 use serde::{Deserialize, Serialize};
 
 use super::{Error, Result, files};
+use crate::host::mountinfo;
 
 /// A controller that windlass uses. `blkio` of v1 and `io` of v2 are one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -150,11 +151,6 @@ fn parse_line(line: &str) -> Option<(String, String, Hierarchy)> {
         _ => return None,
     };
     let units = version == Version::V2 || options.split(',').any(|option| option == "name=systemd");
-    let hierarchy = Hierarchy { top: PathBuf::from(unescape(top)), version, controllers, units };
+    let hierarchy = Hierarchy { top: mountinfo::path(top), version, controllers, units };
     Some((device.to_owned(), root.to_owned(), hierarchy))
-}
-
-/// The kernel writes blanks, tabs, line ends and backslashes in paths as three octal digits.
-fn unescape(text: &str) -> String {
-    text.replace("\\040", " ").replace("\\011", "\t").replace("\\012", "\n").replace("\\134", "\\")
 }

@@ -40,8 +40,12 @@ impl Machine {
             self.net.republish_all(&self.project, &self.held().await?).await?;
             self.refresh_names().await;
         }
-        let lives: Vec<_> = self.live.read().await.values().cloned().collect();
-        for live in lives {
+        let lives: Vec<_> = self.live.read().await.iter().map(|(id, live)| (id.clone(), live.clone())).collect();
+        for (id, live) in lives {
+            // Only now that all names are known: what was asked meanwhile has waited in the sockets.
+            if let Err(error) = self.answer(&id, &live.spec, &live.sandbox) {
+                tracing::warn!(%error, container = %live.spec.name, "its questions for names are not answered");
+            }
             self.watch_inside(&live.spec, &live).await;
         }
         self.sweep();

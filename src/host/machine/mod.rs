@@ -178,7 +178,8 @@ impl Host for Machine {
             observed.warnings.extend(told);
         }
         self.observe_told(&mut observed).await;
-        if self.told.names_stale.swap(false, Ordering::AcqRel) {
+        let news = self.declare_names(desired);
+        if self.told.names_stale.swap(false, Ordering::AcqRel) || news {
             self.refresh_names().await;
         }
         Ok(observed)

@@ -3,13 +3,14 @@
 use std::collections::BTreeSet;
 use std::io;
 use std::os::fd::OwnedFd;
+use std::sync::PoisonError;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use tokio::sync::Mutex;
 
 use super::sandbox::Live;
 use super::{Machine, MachineError};
-use crate::desired::ContainerSpec;
+use crate::desired::{ContainerSpec, Desired};
 use crate::host::container::Sandbox;
 use crate::host::container::protocol::Part;
 use crate::host::ledger::container as ledger;
@@ -21,6 +22,14 @@ use crate::name::{ContainerId, NetworkName};
 pub struct Naming {
     wanted: AtomicU64,
     made: Mutex<u64>,
+    declared: std::sync::Mutex<Declared>,
+}
+
+/// What is declared has its names even while nothing of it is there: nobody else is to be asked for them.
+#[derive(Default)]
+struct Declared {
+    generation: u64,
+    hosts: Vec<Host>,
 }
 
 impl Machine {
@@ -43,6 +52,22 @@ impl Machine {
         self.names.serve(id.clone(), sockets, View::of(spec, is_internal)).map_err(failed)
     }
 
+    /// Takes in the names of a state that is declared; whether they are to be told.
+    pub(super) fn declare_names(&self, desired: &Desired) -> bool {
+        let mut declared = self.naming.declared.lock().unwrap_or_else(PoisonError::into_inner);
+        if declared.generation == desired.generation {
+            return false;
+        }
+        let nobody = ContainerId::default();
+        let hosts = desired.containers.values().flat_map(|one| Host::of(&nobody, &one.spec, false));
+        let hosts =
+            hosts.map(|host| Host { names: host.names.into_iter().filter(|name| !name.is_empty()).collect(), ..host });
+        let hosts: Vec<Host> = hosts.collect();
+        let news = hosts != declared.hosts;
+        *declared = Declared { generation: desired.generation, hosts };
+        news
+    }
+
     /// Makes the table of names anew, from what runs: our own containers, and those of other projects on networks that we
     /// share with them.
     ///
@@ -59,7 +84,7 @@ impl Machine {
     }
 
     async fn make_names(&self) {
-        let mut hosts = Vec::new();
+        let mut hosts = self.naming.declared.lock().unwrap_or_else(PoisonError::into_inner).hosts.clone();
         let lives = self.live.read().await;
         for (id, live) in lives.iter() {
             hosts.extend(Host::of(id, &live.spec, runs(live).await));

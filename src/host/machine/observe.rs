@@ -64,9 +64,10 @@ fn users_elsewhere(
     volume: &VolumeName,
 ) -> Result<Vec<ContainerName>, RecordError> {
     let mut users = Vec::new();
-    for id in project::every_container(paths)? {
-        match ledger::made(paths, &id) {
-            Ok(Some(made)) if made.spec.project != *project && made.spec.mounts.iter().any(|one| one.is_of(volume)) => {
+    let own: BTreeSet<ContainerId> = project::containers(paths, project)?.into_iter().collect();
+    for id in project::every_container(paths)?.difference(&own) {
+        match ledger::made(paths, id) {
+            Ok(Some(made)) if made.spec.mounts.iter().any(|one| one.is_of(volume)) => {
                 users.push(made.spec.name.clone());
             }
             Ok(_) | Err(RecordError::Damaged { .. }) => {}

@@ -164,7 +164,7 @@ impl Machine {
         });
     }
 
-    /// Takes over a container whose shim a former supervisor started.
+    /// Takes over a container whose shim a former supervisor started. Its questions for names are not answered yet.
     pub(super) async fn adopt_sandbox(&self, id: &ContainerId, spec: &ContainerSpec) -> Result<(), MachineError> {
         let run = self.paths.container_run(id);
         let shim = Shim::adopt(&run).await?;
@@ -189,7 +189,6 @@ impl Machine {
                 held.push(Held::adopt(port, sockets.by_ref().take(count).collect())?);
             }
         }
-        self.answer(id, spec, &sandbox)?;
         let live = Live::new(shim, sandbox, spec.clone(), held);
         *live.running.write().await = state.running;
         self.take_in(id, Arc::new(live)).await;

@@ -9,8 +9,11 @@ use std::sync::Arc;
 use super::sandbox::Live;
 use super::{Machine, MachineError};
 use crate::desired::{ContainerSpec, Namespaces, NetMode, NsMode};
+use crate::host::container::Shim;
 use crate::host::container::bundle::{Shared, shared};
 use crate::host::container::protocol::Part;
+use crate::host::container::record::{self, ProcessRecord};
+use crate::host::ledger::{container as ledger, project};
 use crate::name::{ContainerId, ContainerName};
 
 /// The containers that have a shim.
@@ -43,45 +46,96 @@ fn named(mode: &NsMode) -> Option<&ContainerName> {
     }
 }
 
-/// Those whom a container joins, from the one that it names to the one that has the namespace; `next` says whom each joins.
-///
-/// # Errors
-/// [`MachineError::NotShared`] when one of them does not run, or they go in a circle.
-pub fn chain(
-    lives: &Lives,
-    spec: &ContainerSpec,
-    next: impl Fn(&Namespaces) -> Option<&ContainerName>,
-) -> Result<Vec<(ContainerId, Arc<Live>)>, MachineError> {
-    let mut chain: Vec<(ContainerId, Arc<Live>)> = Vec::new();
-    let mut wanted = next(&spec.namespaces).cloned();
-    while let Some(name) = wanted {
-        let found = lives.iter().find(|(_, live)| live.spec.name == name);
-        let fresh = found.filter(|(id, _)| !chain.iter().any(|(known, _)| known == *id));
-        let Some((id, live)) = fresh else {
-            return Err(MachineError::NotShared(spec.name.clone(), name.to_string().into()));
-        };
-        chain.push((id.clone(), live.clone()));
-        wanted = next(&live.spec.namespaces).cloned();
+/// Somebody whose namespaces are joined.
+pub struct Member {
+    /// It.
+    pub id: ContainerId,
+    /// What it is made of.
+    pub spec: ContainerSpec,
+    of: Of,
+}
+
+impl Member {
+    /// What this supervisor has of it; `None`: it is another project's.
+    pub fn live(&self) -> Option<Arc<Live>> {
+        match &self.of {
+            Of::This(live) => Some(live.clone()),
+            Of::Other(_) => None,
+        }
     }
-    Ok(chain)
+}
+
+enum Of {
+    /// This project.
+    This(Arc<Live>),
+    /// Another one, of this world: its process.
+    Other(ProcessRecord),
 }
 
 impl Machine {
+    /// Those whom a container joins, from the one that it names to the one that has the namespace; `next` says whom each joins.
+    ///
+    /// # Errors
+    /// [`MachineError::NotShared`] when one of them does not run, or they go in a circle.
+    pub(super) fn chain(
+        &self,
+        lives: &Lives,
+        spec: &ContainerSpec,
+        next: impl Fn(&Namespaces) -> Option<&ContainerName>,
+    ) -> Result<Vec<Member>, MachineError> {
+        let mut chain: Vec<Member> = Vec::new();
+        let mut wanted = next(&spec.namespaces).cloned();
+        while let Some(name) = wanted {
+            let found = self.member(lives, &name);
+            let fresh = found.filter(|found| !chain.iter().any(|known| known.id == found.id));
+            let Some(member) = fresh else {
+                return Err(MachineError::NotShared(spec.name.clone(), name.to_string().into()));
+            };
+            wanted = next(&member.spec.namespaces).cloned();
+            chain.push(member);
+        }
+        Ok(chain)
+    }
+
+    /// A container that runs, by its name: of this project, else of another one.
+    fn member(&self, lives: &Lives, name: &ContainerName) -> Option<Member> {
+        if let Some((id, live)) = lives.iter().find(|(_, live)| live.spec.name == *name) {
+            return Some(Member { id: id.clone(), spec: live.spec.clone(), of: Of::This(live.clone()) });
+        }
+        for id in project::every_container(&self.paths).ok()? {
+            if let Ok(Some(made)) = ledger::made(&self.paths, &id)
+                && made.spec.name == *name
+                && made.spec.project != self.project
+                && let Ok(Some(process)) = record::living(&self.paths.container_run(&id))
+            {
+                return Some(Member { id, spec: made.spec, of: Of::Other(process) });
+            }
+        }
+        None
+    }
+
     /// The namespaces of a container: whoever joins one that lives in the host's lives there too.
     pub(super) async fn joined(&self, spec: &ContainerSpec) -> Result<Namespaces, MachineError> {
         let lives = self.live.read().await;
         let mut namespaces = spec.namespaces.clone();
-        let last = |chain: Vec<(ContainerId, Arc<Live>)>| chain.into_iter().last().map(|(_, owner)| owner);
-        if last(chain(&lives, spec, net)?).is_some_and(|owner| owner.spec.namespaces.net == NetMode::Host) {
+        let last = |chain: Vec<Member>| chain.into_iter().last();
+        if last(self.chain(&lives, spec, net)?).is_some_and(|owner| owner.spec.namespaces.net == NetMode::Host) {
             namespaces.net = NetMode::Host;
         }
-        if last(chain(&lives, spec, ipc)?).is_some_and(|owner| owner.spec.namespaces.ipc == NsMode::Host) {
+        if last(self.chain(&lives, spec, ipc)?).is_some_and(|owner| owner.spec.namespaces.ipc == NsMode::Host) {
             namespaces.ipc = NsMode::Host;
         }
-        if last(chain(&lives, spec, uts)?).is_some_and(|owner| owner.spec.namespaces.uts == NsMode::Host) {
+        if last(self.chain(&lives, spec, uts)?).is_some_and(|owner| owner.spec.namespaces.uts == NsMode::Host) {
             namespaces.uts = NsMode::Host;
         }
         Ok(namespaces)
+    }
+
+    /// A part of what a container of another project has: its shim gives it to whoever may talk to it.
+    async fn part_of_other(&self, other: &Member, kind: Shared) -> Option<OwnedFd> {
+        let shim = Shim::visit(&self.paths.container_run(&other.id)).await.ok()?;
+        let mut sandbox = shim.sandbox(&other.spec.namespaces, other.spec.shm_size).await.ok()?;
+        sandbox.remove(&part(kind)?)
     }
 
     /// The namespaces of other containers that this one joins.
@@ -96,14 +150,20 @@ impl Machine {
                 // Whoever is named is in that namespace, whoever's it is.
                 Shared::Pid => pid,
             };
-            let chain = chain(&lives, spec, next)?;
+            let chain = self.chain(&lives, spec, next)?;
             let (named, owner) = (chain.first(), chain.last());
-            let part = match (kind, named, owner) {
-                (Shared::Pid, Some((_, named)), _) => pid_namespace(named).await,
-                (_, _, Some((_, owner))) => part(owner, kind),
-                _ => None,
+            let has = if kind == Shared::Pid { named } else { owner };
+            let part = match has.map(|member| &member.of) {
+                Some(Of::This(live)) if kind == Shared::Pid => pid_namespace(live).await,
+                Some(Of::This(live)) => part(kind).and_then(|part| live.part(part)),
+                Some(Of::Other(process)) if kind == Shared::Pid => namespace_of(process),
+                Some(Of::Other(_)) => match has {
+                    Some(other) => self.part_of_other(other, kind).await,
+                    None => None,
+                },
+                None => None,
             };
-            let name = || named.map(|(_, live)| live.spec.name.to_string()).unwrap_or_default();
+            let name = || named.map(|member| member.spec.name.to_string()).unwrap_or_default();
             let part = part.ok_or_else(|| MachineError::NotShared(spec.name.clone(), name().into()))?;
             found.insert(kind, part);
         }
@@ -112,13 +172,18 @@ impl Machine {
 }
 
 async fn pid_namespace(live: &Live) -> Option<OwnedFd> {
-    let pid = live.running.read().await.as_ref()?.process.pid;
-    Some(File::open(format!("/proc/{pid}/ns/pid")).ok()?.into())
+    namespace_of(&live.running.read().await.as_ref()?.process)
 }
 
-/// A part of what the owner of a namespace has.
-fn part(owner: &Live, kind: Shared) -> Option<OwnedFd> {
-    owner.part(match kind {
+fn namespace_of(process: &ProcessRecord) -> Option<OwnedFd> {
+    let opened = File::open(format!("/proc/{}/ns/pid", process.pid)).ok()?;
+    // It is still the process that was recorded, so that is whose this is.
+    record::is_same(process.pid, process.ticks).then(|| opened.into())
+}
+
+/// The part of a sandbox that it is; a process namespace is none.
+fn part(kind: Shared) -> Option<Part> {
+    Some(match kind {
         Shared::Net => Part::Net,
         Shared::Ipc => Part::Ipc,
         Shared::Shm => Part::Shm,

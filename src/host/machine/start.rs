@@ -92,12 +92,12 @@ impl Machine {
         if !matches!(spec.namespaces.net, NetMode::Container(_)) {
             return Ok((self.surroundings(id, spec)?, spec.clone()));
         }
-        let chain = share::chain(&*self.live.read().await, spec, share::net)?;
-        let Some((owner, live)) = chain.last() else { return Ok((self.surroundings(id, spec)?, spec.clone())) };
-        let mut around = self.surroundings(owner, &live.spec)?;
-        let mut names = live.spec.clone();
+        let chain = self.chain(&*self.live.read().await, spec, share::net)?;
+        let Some(owner) = chain.last() else { return Ok((self.surroundings(id, spec)?, spec.clone())) };
+        let mut around = self.surroundings(&owner.id, &owner.spec)?;
+        let mut names = owner.spec.clone();
         // From the owner on, each has what the one before it has, and its own besides.
-        for (_, between) in chain.iter().rev().skip(1) {
+        for between in chain.iter().rev().skip(1) {
             around.hostname = between.spec.hostname.clone().unwrap_or(around.hostname);
             names = etc::joined(&between.spec, &names);
         }

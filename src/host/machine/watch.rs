@@ -205,7 +205,9 @@ impl Machine {
 
     /// Who has the network namespace that a container shares.
     async fn net_owner(&self, spec: &ContainerSpec) -> Option<(ContainerId, Arc<Live>)> {
-        share::chain(&*self.live.read().await, spec, share::net).ok()?.pop()
+        let owner = self.chain(&*self.live.read().await, spec, share::net).ok()?.pop()?;
+        // That of another project is its own supervisor's to watch.
+        owner.live().map(|live| (owner.id.clone(), live))
     }
 
     fn watch_redirect(&self, live: &Live) -> Option<Watch> {

@@ -9,6 +9,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::ledger::project::names;
 use super::ledger::{LedgerError, container::remove_tree};
+use super::mountinfo;
 use super::paths::{Paths, is_plain_component};
 use super::record::{self, Durability, RecordError, hex};
 use crate::desired::VolumeSpec;
@@ -51,6 +52,14 @@ pub enum VolumeError {
         /// Why.
         #[source]
         source: io::Error,
+    },
+    /// Something else is mounted in it.
+    #[error("volume `{name}` is not removed: something is mounted in it at {}; unmount that first", point.display())]
+    Mounted {
+        /// The volume.
+        name: VolumeName,
+        /// Where.
+        point: PathBuf,
     },
     /// The mount that its options ask for failed.
     #[error("volume `{name}`: cannot mount `{device}` (type {kind}, options `{options}`)")]
@@ -150,6 +159,10 @@ pub fn remove(paths: &Paths, name: &VolumeName) -> Result<bool, VolumeError> {
     }
     let folder = paths.volume(name);
     unmount(name, &folder.join("_data"))?;
+    // It would be emptied with the volume.
+    if let Some(point) = mountinfo::mounted_in(&folder) {
+        return Err(VolumeError::Mounted { name: name.clone(), point });
+    }
     // Out of the way first: a removal that is cut short must not leave half a volume under its name.
     // Not its name, which may be as long as a name can be.
     let aside = paths.volumes().join(format!(".gone-{}", hex(&Sha256::digest(name.as_bytes()))));

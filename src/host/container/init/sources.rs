@@ -3,6 +3,7 @@
 use std::fs;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::fs::DirBuilderExt;
 use std::path::Path;
 
 use rustix::fs::{Mode, OFlags};
@@ -68,7 +69,7 @@ fn open_path(path: &Path, create: bool) -> io::Result<OwnedFd> {
     match open() {
         Err(rustix::io::Errno::NOENT) if create => {
             // Made by us, so with the mode that everybody expects, whatever the mask.
-            fs::DirBuilder::new().recursive(true).create(path)?;
+            fs::DirBuilder::new().recursive(true).mode(0o755).create(path)?;
             Ok(open()?)
         }
         other => Ok(other?),
