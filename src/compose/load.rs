@@ -39,7 +39,7 @@ pub struct Loader {
     /// How long the passes took.
     pub stages: Stages,
     /// What `~` stands for.
-    pub home: PathBuf,
+    pub home: Option<PathBuf>,
     /// Variables stay (`--no-interpolate`).
     pub keep_variables: bool,
     /// Standard input, if it was read.
@@ -89,7 +89,7 @@ impl Loader {
             services: BTreeMap::new(),
             stages: Stages::start(),
             history: options.history.then(Vec::new),
-            home: found.variables.values.get("HOME").map_or_else(|| PathBuf::from("/"), PathBuf::from),
+            home: found.variables.values.get("HOME").filter(|home| !home.is_empty()).map(PathBuf::from),
             keep_variables: options.no_interpolate,
             stdin: options.stdin.clone(),
             parsed: BTreeMap::new(),

@@ -13,8 +13,8 @@ use crate::diag::{Code, Diagnostic};
 pub struct Base {
     /// The folder; relative when paths shall stay relative (`--no-path-resolution`).
     pub dir: PathBuf,
-    /// What `~` stands for.
-    pub home: PathBuf,
+    /// What `~` stands for; `None`, where nobody says: for itself, as with docker compose.
+    pub home: Option<PathBuf>,
 }
 
 /// Resolves every path of a tree.
@@ -89,10 +89,10 @@ impl Base {
     }
 
     fn expand(&self, text: &str) -> String {
-        match text.strip_prefix('~') {
+        match (text.strip_prefix('~'), &self.home) {
             // `~name` is no other's home to the peer, but a path below one's own.
-            Some(rest) => format!("{}/{rest}", self.home.display()),
-            None => text.to_owned(),
+            (Some(rest), Some(home)) => format!("{}/{rest}", home.display()),
+            _ => text.to_owned(),
         }
     }
 }
@@ -187,4 +187,16 @@ pub fn relative(path: &Path, from: &Path) -> PathBuf {
     let up = from.components().skip(common).map(|_| Component::ParentDir);
     let relative: PathBuf = up.chain(path.components().skip(common)).collect();
     if relative.as_os_str().is_empty() { PathBuf::from(".") } else { relative }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_tilde_is_the_home_of_who_has_one() {
+        let base = |home: Option<&str>| Base { dir: "/project".into(), home: home.map(PathBuf::from) };
+        assert_eq!(base(Some("/home/ann")).join("~/data"), "/home/ann/data");
+        assert_eq!(base(None).join("~/data"), "/project/~/data", "never the root folder");
+    }
 }

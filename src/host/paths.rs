@@ -18,7 +18,9 @@ pub struct Paths {
 impl Paths {
     /// The folders of a world. Where only the state folder was moved, the run folder goes with it.
     pub fn new(root: Option<PathBuf>, run: Option<PathBuf>) -> Self {
-        match (root, run) {
+        // The supervisor, who is told them too, lives in another folder.
+        let whole = |path: PathBuf| std::path::absolute(&path).unwrap_or(path);
+        match (root.map(whole), run.map(whole)) {
             (Some(root), Some(run)) => Self { root, run },
             (Some(root), None) => Self { run: root.join("run"), root },
             (None, run) => Self {
