@@ -104,7 +104,7 @@ fn a_command_line_steers_no_terminal_and_forges_no_row() {
         assert_eq!(ran.stdout.lines().count(), 2 + usize::from(verb == ["top"]), "{verb:?}: {:?}", ran.stdout);
     }
     world.windlass(&folder, &["ps", "--no-trunc"]).ok().says(r"\x1b]0;title\x07\x1b[2Jx\n\rrow");
-    world.windlass(&folder, &["ps", "--format", "json", "--no-trunc"]).ok().says(r"\u001b]0;title\u0007");
+    world.windlass(&folder, &["ps", "--format", "json", "--no-trunc"]).ok().says(r"\\x1b]0;title\\x07");
     world.windlass(&folder, &["down"]).ok();
     world.assert_clean();
 }

@@ -35,6 +35,7 @@ use std::collections::BTreeMap;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use tokio::sync::{Notify, RwLock};
 
@@ -167,6 +168,21 @@ impl Machine {
     }
 }
 
+impl Machine {
+    /// What others take away while something is put back may be taken for our own doing: a moment later all is looked at anew.
+    fn look_again(&self) {
+        let (cache, changed) = (self.cache.clone(), self.changed.clone());
+        tokio::spawn(async move {
+            tokio::time::sleep(MOMENT).await;
+            cache.networks_changed();
+            changed.notify_one();
+        });
+    }
+}
+
+/// When what was put back is looked at once more.
+const MOMENT: Duration = Duration::from_secs(1);
+
 impl Host for Machine {
     async fn observe(&self, desired: &Desired) -> Result<Observed, HostError> {
         self.end_lost_shims().await;
@@ -191,6 +207,9 @@ impl Host for Machine {
             self.cache.changed(id);
         }
         self.cache.networks_changed();
+        if matches!(action, Action::MendContainer { .. }) && result.is_ok() {
+            self.look_again();
+        }
         Ok(result?)
     }
 
