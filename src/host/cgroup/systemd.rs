@@ -16,7 +16,12 @@ use crate::desired::Slice;
 pub(super) const SLICE: &str = "windlass.slice";
 
 /// A scope of the same name is on its way out, or a slice is: it takes systemd a moment.
-const PASSING: [&str; 2] = ["org.freedesktop.systemd1.UnitExists", "org.freedesktop.systemd1.TransactionIsDestructive"];
+/// One that was there when it was asked for may be gone when the scope is to be made in it.
+const PASSING: [&str; 3] = [
+    "org.freedesktop.systemd1.UnitExists",
+    "org.freedesktop.systemd1.TransactionIsDestructive",
+    "org.freedesktop.systemd1.NoSuchUnit",
+];
 
 /// So long it is waited for.
 const PASSING_WAIT: Duration = Duration::from_secs(10);
