@@ -153,14 +153,11 @@ impl Machine {
             let chain = self.chain(&lives, spec, next)?;
             let (named, owner) = (chain.first(), chain.last());
             let has = if kind == Shared::Pid { named } else { owner };
-            let part = match has.map(|member| &member.of) {
-                Some(Of::This(live)) if kind == Shared::Pid => pid_namespace(live).await,
-                Some(Of::This(live)) => part(kind).and_then(|part| live.part(part)),
-                Some(Of::Other(process)) if kind == Shared::Pid => namespace_of(process),
-                Some(Of::Other(_)) => match has {
-                    Some(other) => self.part_of_other(other, kind).await,
-                    None => None,
-                },
+            let part = match has {
+                Some(Member { of: Of::This(live), .. }) if kind == Shared::Pid => pid_namespace(live).await,
+                Some(Member { of: Of::This(live), .. }) => part(kind).and_then(|part| live.part(part)),
+                Some(Member { of: Of::Other(process), .. }) if kind == Shared::Pid => namespace_of(process),
+                Some(other) => self.part_of_other(other, kind).await,
                 None => None,
             };
             let name = || named.map(|member| member.spec.name.to_string()).unwrap_or_default();

@@ -21,6 +21,7 @@ use super::streams::Streams;
 use crate::desired::{NetMode, NsMode, SCHEMA};
 use crate::host::cgroup::Entry;
 use crate::host::clock;
+use crate::host::process;
 
 impl Shim {
     /// Starts the process of `bundle`. The answer to `caller` follows when init has ended its work.
@@ -160,7 +161,7 @@ impl Shim {
 
 /// The log's thread of the last process may hang on its disk, and a clone must be of one thread.
 fn require_one_thread() -> Result<(), StartError> {
-    if fs::read_dir("/proc/self/task").map_or(0, Iterator::count) == 1 {
+    if process::threads() == 1 {
         return Ok(());
     }
     Err(StartError::new("log", "the end of the last log is not written yet: its disk is slow or hangs"))

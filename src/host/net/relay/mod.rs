@@ -22,7 +22,6 @@ use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::process::ExitCode;
 use std::time::Duration;
 
-use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::sys::socket::{SockFlag, accept4, getsockopt, sockopt};
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
@@ -42,9 +41,6 @@ pub fn main() -> ExitCode {
     // Its own session: the end of a terminal or of the supervisor's session is not its end.
     let _ = nix::unistd::setsid();
     let _ = nix::unistd::chdir("/");
-    if let Ok((_, hard)) = getrlimit(Resource::RLIMIT_NOFILE) {
-        let _ = setrlimit(Resource::RLIMIT_NOFILE, hard, hard);
-    }
     match io::stdin().as_fd().try_clone_to_owned().and_then(serve) {
         Ok(()) => ExitCode::SUCCESS,
         Err(_) => ExitCode::FAILURE,
