@@ -84,8 +84,8 @@ impl Root {
         Ok(Some(Self { fd, process: Some(process), _mounts: None, _lock: Some(lock) }))
     }
 
-    /// The root of a container that does not run, with the mounts and files that `spec` has; `None` where it does. Nothing else can be mounted on
-    /// its layers meanwhile.
+    /// The root of a container that does not run, with the mounts and files that `spec` has; `None` where it does. Nothing else
+    /// can be mounted on its layers meanwhile.
     ///
     /// # Errors
     /// When the records can't be read, a part is not there, or the kernel refuses.

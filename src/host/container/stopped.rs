@@ -28,7 +28,8 @@ impl Drop for Holder {
     }
 }
 
-/// Mounts a container's root with its volumes, binds, secrets and configs, where nobody else sees it. The lock of its run folder must be held.
+/// Mounts a container's root with its volumes, binds, secrets and configs, where nobody else sees it. The lock of its run folder
+/// must be held.
 pub(super) fn assemble(host: &Resolved, spec: &ContainerSpec) -> Result<(OwnedFd, Holder), StartError> {
     let (until, wait) = mpsc::channel::<()>();
     let (ready, root) = mpsc::channel();
